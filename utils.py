@@ -1,0 +1,314 @@
+"""What two or more chapters share, in the order in which the data flows.
+
+Paths and tables, embeddings, clusters, scores, plots. What only one chapter needs lives in that chapter.
+"""
+
+import hashlib
+import itertools
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import yaml
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.stats import t as student_t
+from sklearn import metrics
+
+ROOT = Path(__file__).resolve().parent
+RANKS = ("family", "genus", "species")
+
+# ---------------------------------------------------------------------------------------------- paths and tables
+
+
+def _simple_name(name):
+    """Return `name` if it can only name something inside its folder; ValueError otherwise."""
+    if not re.fullmatch(r"\w[\w.-]*", str(name)):
+        raise ValueError(f"{name!r} is no plain name: letters, digits, '.', '_' and '-' only, no folders")
+    return name
+
+
+def dataset_dir(dataset):
+    """Folder of everything computed from one dataset (ignored by git): data/<dataset>/."""
+    return ROOT / "data" / _simple_name(dataset)
+
+
+def figures_dir(dataset):
+    """Folder of the figures of one dataset: figures/<dataset>/. Never holds a photograph."""
+    return ROOT / "figures" / _simple_name(dataset)
+
+
+def load_params(kind, name):
+    """Read params/<kind>/<name>.yaml as a dict; FileNotFoundError names what there is instead."""
+    path = ROOT / "params" / kind / f"{_simple_name(name)}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise FileNotFoundError(f"no {path.relative_to(ROOT)}; there are: {', '.join(known)}")
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def expand_sweep(sweep, encoder):
+    """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
+
+    The grid is the Cartesian product of the lists in `grid`; `fixed` holds the same for every point; `encoder` is used
+    where the sweep names none. A point's name is written to the parameter called `names`, and so names its output.
+    """
+    card = load_params("sweeps", sweep)
+    points = {}
+    for values in itertools.product(*card["grid"].values()):
+        varied = dict(zip(card["grid"], values, strict=True))
+        parts = [f"{key}-{re.sub(r'[^.0-9A-Za-z_]+', '-', str(value)).strip('-')}" for key, value in varied.items()]
+        label = "__".join([sweep, *parts])
+        points[_simple_name(label)] = {"encoder": encoder, **card.get("fixed", {}), **varied, card["names"]: label}
+    return points
+
+
+@contextmanager
+def whole_or_absent(path):
+    """Yield a temporary path that becomes `path` if the block ends well and vanishes if it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_table(table, path):
+    """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all."""
+    with whole_or_absent(path) as temporary:
+        if Path(path).suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+
+
+def file_digest(path):
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def load_metadata(dataset):
+    """The specimens that chapter 01 accepted, one row each, sorted by `hash_id`."""
+    path = dataset_dir(dataset) / "metadata.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: run chapter 01 first (make all DATASET={dataset} SOURCE=<folder with photos and a CSV>)"
+        )
+    return pd.read_parquet(path)
+
+
+def lineage(metadata, rank):
+    """The taxon of every row at `rank`, told apart by its ancestors; missing where the rank is not known.
+
+    Two families may each hold a genus of the same name (plants and animals share names, and spelling slips):
+    "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera.
+    """
+    above = list(RANKS[: RANKS.index(rank) + 1])
+    parts = metadata[above].astype("string").fillna("")
+    return parts.agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
+
+
+# ---------------------------------------------------------------------------------------------------- embeddings
+
+
+def load_embeddings(dataset, encoder, ids):
+    """Embeddings of the given specimens: {layer: float32 array (len(ids), d)}, layers from shallow to deep.
+
+    Rows are joined by `hash_id`. KeyError names the ids that have no embedding.
+    """
+    folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+    if not (folder / "_SUCCESS").is_file():
+        raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
+    table = pd.concat(map(pd.read_parquet, sorted(folder.glob("part-*.parquet"))), ignore_index=True)
+    table = table.set_index("hash_id")
+    missing = [i for i in ids if i not in table.index]
+    if missing:
+        raise KeyError(f"{encoder} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
+    return {layer: np.stack(column.to_numpy()).astype(np.float32) for layer, column in table.loc[list(ids)].items()}
+
+
+def pick_layer(embeddings, layer):
+    """One layer by name, or the "first" (shallowest) or "last" (deepest) of those extracted."""
+    names = list(embeddings)
+    if layer not in ("first", "last", *names):
+        raise ValueError(f"no layer {layer!r}: this encoder has {', '.join(names)} (or say first, last)")
+    return embeddings[{"first": names[0], "last": names[-1]}.get(layer, layer)]
+
+
+# ------------------------------------------------------------------------------------------------------ clusters
+
+
+def ward_tree(embedding):
+    """Ward's hierarchy of (n, d) points as a SciPy linkage matrix (n - 1, 4).
+
+    Ward (1963), Hierarchical grouping to optimize an objective function, JASA 58:236-244.
+    """
+    return linkage(embedding, "ward") if len(embedding) > 1 else np.empty((0, 4))
+
+
+def cut(tree, n_clusters):
+    """Labels (n,) of a linkage cut into at most `n_clusters`; cuts of one tree are nested in each other."""
+    return fcluster(tree, n_clusters, "maxclust") if len(tree) else np.ones(1, int)
+
+
+def name_clusters(ids, family, genus, species):
+    """Cluster table from three label arrays (n,): a cluster is named by its path, as in Noctuidae/g2/s1.
+
+    Labels may be local (a genus label counts within its family, a species label within its genus): the names are
+    unique over the dataset and nested by construction. Numbers follow the order of the rows.
+    """
+    family = pd.Series(np.asarray(family, object), dtype="string")
+
+    def inside(parent, labels, letter):
+        number = pd.Series(np.asarray(labels)).groupby(parent).transform(lambda group: pd.factorize(group)[0] + 1)
+        return parent + f"/{letter}" + number.astype("string")
+
+    genus = inside(family, genus, "g")
+    species = inside(genus, species, "s")
+    ids = np.asarray(ids, object)
+    return pd.DataFrame(
+        {"hash_id": ids, "family_cluster": family, "genus_cluster": genus, "species_cluster": species}
+    ).astype("string")
+
+
+def check_clusters(clusters, ids):
+    """Raise ValueError unless every id has one row, no label is missing, and species nest in genera in families."""
+    if clusters["hash_id"].duplicated().any() or set(clusters["hash_id"]) != set(ids):
+        raise ValueError("the clusters do not hold every specimen exactly once")
+    labels = clusters[[f"{rank}_cluster" for rank in RANKS]]
+    if labels.isna().any(axis=None):
+        raise ValueError("some specimens have no cluster")
+    for parent, child in itertools.pairwise(labels.columns):
+        if (labels.groupby(child)[parent].nunique() > 1).any():
+            raise ValueError(f"a {child} lies in two {parent}s: the clusters are not nested")
+
+
+# -------------------------------------------------------------------------------------------------------- scores
+
+AGREEMENT = {
+    "ami": metrics.adjusted_mutual_info_score,
+    "ari": metrics.adjusted_rand_score,
+    "nmi": metrics.normalized_mutual_info_score,
+    "homogeneity": metrics.homogeneity_score,
+    "completeness": metrics.completeness_score,
+}
+INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
+
+
+def _codes(labels):
+    """Labels of any kind as integers from 0, in order of appearance."""
+    return pd.factorize(np.asarray(labels))[0]
+
+
+def agreement(truth, found, families):
+    """Scores of a partition against the true taxa: every measure of AGREEMENT, over all rows and within families.
+
+    `truth`, `found` and `families` are (n,) labels. "<measure>_within" is the mean over the families that hold more
+    than one true taxon, weighted by their number of rows; it is missing if there is none. AMI and ARI are adjusted
+    for chance (0 for random labels); NMI, homogeneity and completeness are not. The V-measure is the NMI with
+    arithmetic averaging, and is not repeated. Vinh, Epps and Bailey (2010), JMLR 11:2837-2854.
+    """
+    truth, found = _codes(truth), _codes(found)
+    groups = [rows for rows in pd.Series(families).groupby(families).indices.values() if np.ptp(truth[rows]) > 0]
+    weights = [len(rows) for rows in groups]
+    scores = {}
+    for name, measure in AGREEMENT.items():
+        scores[name] = measure(truth, found)
+        within = [measure(truth[rows], found[rows]) for rows in groups]
+        scores[f"{name}_within"] = np.average(within, weights=weights) if groups else np.nan
+    return scores
+
+
+def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
+    """Value and interval of `statistic(rows) -> {name: float}`: {name: (value, low, high)}.
+
+    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the sampling units (species, where they are
+    known) are dealt into groups at random, each group is left out once, and the interval is Student's t with groups - 1
+    degrees of freedom. Unlike the bootstrap it never repeats a photo, which would count as agreement of its own.
+    Missing where there are fewer than three units.
+    """
+    units = _codes(units)
+    n_groups = min(n_groups, units.max() + 1)
+    value = statistic(np.arange(len(units)))
+    if n_groups < 3:
+        return {name: (v, np.nan, np.nan) for name, v in value.items()}
+    group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
+    left_out = pd.DataFrame([statistic(np.flatnonzero(group != g)) for g in range(n_groups)])
+    half = student_t.ppf((1 + level) / 2, n_groups - 1) * left_out.std(ddof=0) * np.sqrt(n_groups - 1)
+    return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
+
+
+def internal_indices(embedding, labels, seed=0, sample=5000):
+    """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
+
+    `embedding` is (n, d). The silhouette is taken on a seeded sample of rows where there are more than `sample`.
+    """
+    labels = _codes(labels)
+    if not 2 <= labels.max() + 1 < len(labels):
+        return dict.fromkeys(INTERNAL, np.nan)
+    size = sample if len(labels) > sample else None
+    return {
+        "silhouette": metrics.silhouette_score(embedding, labels, sample_size=size, random_state=seed),
+        "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
+        "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- plots
+
+# Okabe and Ito's eight colours (https://jfly.uni-koeln.de/color/), told apart with any common colour blindness;
+# black and grey are left for reference marks.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+GREY = "#BBBBBB"
+
+
+def set_style():
+    """One look for every figure: white ground, light grid, type that stays readable at README width."""
+    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE)
+    plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titlesize": "medium"})
+
+
+def save_figure(figure, path):
+    """Write a figure as PNG, whole or absent, with no date or software stamp: same figure, same bytes."""
+    with whole_or_absent(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def encoder_label(encoder):
+    """Name of an encoder for people; one that has seen taxonomy in training is called what it is."""
+    seen = encoder != "none" and load_params("encoders", encoder).get("seen_taxonomy", False)
+    return f"{encoder} (upper bound: has seen taxonomy)" if seen else encoder
+
+
+def family_colours(families, n_coloured=7):
+    """{family: colour} for the `n_coloured` largest families, by falling size; the rest are drawn grey."""
+    largest = (
+        pd.Series(families).dropna().value_counts(sort=True).sort_index().sort_values(kind="stable", ascending=False)
+    )
+    return dict(zip(largest.index[:n_coloured], PALETTE, strict=False))
+
+
+def draw_map(ax, xy, families, colours):
+    """Scatter a 2-D map (n, 2), coloured by family. The axes of such a map have no unit, so they carry no ticks."""
+    size = np.clip(6000 / len(xy), 1, 14)
+    rest = ~pd.Series(families).isin(colours).to_numpy()
+    ax.scatter(*xy[rest].T, s=size, color=GREY, linewidths=0, rasterized=True)
+    shown = np.flatnonzero(~rest)
+    ax.scatter(*xy[shown].T, s=size, c=[colours[families[i]] for i in shown], linewidths=0, rasterized=True)
+    ax.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+
+
+def family_legend(figure, families, colours):
+    """Legend of the coloured families below a figure, with the number of those drawn grey."""
+    n_rest = pd.Series(families).nunique() - len(colours)
+    names = [*colours, *([f"{n_rest} other families"] if n_rest else [])]
+    marks = [plt.Line2D([], [], marker="o", linestyle="", color=c) for c in [*colours.values(), GREY]]
+    figure.legend(marks[: len(names)], names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
