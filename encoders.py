@@ -1,0 +1,321 @@
+"""From photographs to embeddings: open an image, build a pretrained encoder, run it in batches.
+
+An encoder is described by a card in params/encoders/: library, architecture, weights, layers, input size. Architecture,
+transforms and normalisation come from the library it names; here stands only what joins the libraries.
+"""
+
+import contextlib
+import os
+import pickle
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import timm
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from PIL import Image, ImageOps
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from sklearn.decomposition import PCA
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.models import get_model, get_model_weights
+from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.transforms import v2
+
+from utils import file_digest
+
+# -------------------------------------------------------------------------------------------------------- images
+
+MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files are taken for decompression bombs
+
+
+def load_rgb(path):
+    """Open an image file as an upright 8-bit RGB PIL image, whatever its mode.
+
+    The EXIF rotation is applied, transparency is laid on white, CMYK and palettes are converted, and 16-bit and
+    floating-point greys are scaled to 8 bits (integers by their full range, floats by their own). ValueError says what
+    is wrong with an image that is empty, oversized, truncated or unreadable.
+    """
+    if os.path.getsize(path) == 0:
+        raise ValueError("empty file")
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"oversized: {image.width} x {image.height} px")
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        raise ValueError(f"oversized: more than {MAX_PIXELS} px") from None
+    except (OSError, SyntaxError, EOFError) as error:  # Pillow raises all three for broken files
+        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        raise ValueError(f"{kind}: {str(error).replace(str(path), 'the file')}") from error
+
+
+def _to_rgb(image):
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.nan_to_num(np.asarray(image, np.float64))
+        span = np.ptp(values) or 1.0
+        image = Image.fromarray(((values - values.min()) / span * 255).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+class Photos(Dataset):
+    """Photographs as a torch Dataset: item i is the transformed image of path i."""
+
+    def __init__(self, paths, transform):
+        self.paths, self.transform = list(paths), transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        try:
+            return self.transform(load_rgb(self.paths[i]))
+        except (ValueError, OSError) as error:
+            raise RuntimeError(f"{self.paths[i]} was readable in chapter 01 but is not now: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------------------- weights
+
+
+def weights_file(library, architecture, weights, folder=""):
+    """Path of the pretrained weights: <folder>/<architecture>.safetensors or .pth, or the hub's verified download.
+
+    FileNotFoundError says which file to put where, if there is no such file in the folder or the hub is out of reach.
+    """
+    candidates = [Path(folder).expanduser() / f"{architecture}{suffix}" for suffix in (".safetensors", ".pth")]
+    if folder:
+        for path in candidates:
+            if path.is_file():
+                return path
+        reason = f"there is neither {candidates[0].name} nor {candidates[1].name} in {folder}"
+    else:
+        try:
+            return _download(library, architecture, weights)
+        except Exception as error:  # each hub library raises errors of its own
+            reason = f"the hub could not be reached or sent a wrong file ({type(error).__name__}: {error})"
+    raise FileNotFoundError(
+        f"No weights for {library}'s {architecture} ({weights}): {reason}. Put the state dict, with {library}'s key "
+        f"names, as {architecture}.safetensors or {architecture}.pth into a folder and name that folder: WEIGHTS=<folder>"
+    )
+
+
+def _download(library, architecture, weights, attempts=3):
+    """Fetch weights from their hub, check the checksum, and try again a little later if the line breaks."""
+    fetch = {"torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip}[library]
+    for attempt in range(attempts):
+        try:
+            return fetch(architecture, weights)
+        except (OSError, RuntimeError):
+            if attempt == attempts - 1:
+                raise
+            time.sleep(2**attempt)
+
+
+def _from_torchvision(architecture, weights):
+    url = get_model_weights(architecture)[weights].url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    prefix = re.search(r"-([a-f0-9]{8,})\.", path.name)[1]  # torchvision's file names end in the start of their SHA-256
+    if not (path.is_file() and file_digest(path).startswith(prefix)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
+    return path
+
+
+def _from_timm(architecture, weights):
+    repo = timm.get_pretrained_cfg(f"{architecture}.{weights}").hf_hub_id
+    return _from_hugging_face(repo, "model.safetensors", "pytorch_model.bin")
+
+
+def _from_open_clip(architecture, weights):
+    if not weights.startswith("hf-hub:"):
+        weights = open_clip.get_pretrained_cfg(architecture, weights)["hf_hub"]
+    repo, name = re.fullmatch(r"(?:hf-hub:)?([^/]+/[^/]+)/?(.*)", weights).groups()
+    return _from_hugging_face(
+        repo, *([name] if name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
+    )
+
+
+def _from_hugging_face(repo, *names):
+    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: hold it to it."""
+    for name in names:
+        with contextlib.suppress(EntryNotFoundError):
+            path = Path(hf_hub_download(repo, name))
+            blob = path.resolve()
+            if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_digest(blob) != blob.name:
+                blob.unlink()
+                raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
+            return path
+    raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")
+
+
+# ------------------------------------------------------------------------------------------------------ encoders
+
+
+@dataclass
+class Encoder:
+    """A network and what it takes: `network(batch (b, 3, s, s)) -> {layer: (b, d) or (b, d, h, w)}`."""
+
+    network: nn.Module
+    transform: object  # PIL image -> tensor (3, s, s)
+    weights_digest: str  # SHA-256 of the weights file, or what stands in for one
+
+
+def build_encoder(library, architecture, weights, layers, input_size, weights_dir="", seed=0):
+    """Build the encoder that a card in params/encoders/ describes, in evaluation mode.
+
+    `layers` maps the name of each embedding to where the library finds it: a graph node for torchvision; "head" or the
+    index of an intermediate block for timm; "image" for open_clip; "thumbnail" for pixels. Without `weights` the network
+    keeps its random initial weights, drawn from `seed`. ValueError if a setting or the weights file does not fit.
+    """
+    builders = {"torchvision": _torchvision, "timm": _timm, "open_clip": _open_clip, "pixels": _pixels}
+    if library not in builders:
+        raise ValueError(f"library {library!r} is not one of {', '.join(builders)}")
+    file = weights_file(library, architecture, weights, weights_dir) if weights else None
+    torch.manual_seed(seed)
+    try:
+        network, transform = builders[library](architecture, weights, layers, input_size, file)
+    except (RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{file or 'this card'} does not fit {library}'s {architecture}: {error}") from error
+    return Encoder(network.eval(), transform, file_digest(file) if file else f"untrained, seed {seed}")
+
+
+def _torchvision(architecture, weights, layers, input_size, file):
+    network = get_model(architecture)
+    if file:
+        read = load_file if file.suffix == ".safetensors" else lambda p: torch.load(p, "cpu", weights_only=True)
+        network.load_state_dict(read(file), strict=True)
+    cards = get_model_weights(architecture)
+    preset = (cards[weights] if weights else next(iter(cards))).transforms
+    standard = preset()
+    resize = round(standard.resize_size[0] * input_size / standard.crop_size[0])
+    network = create_feature_extractor(network.eval(), {node: name for name, node in layers.items()})
+    return network, preset(crop_size=input_size, resize_size=resize)
+
+
+class _TimmLayers(nn.Module):
+    """The head's input and any intermediate blocks of a timm model, in one pass."""
+
+    def __init__(self, model, layers):
+        super().__init__()
+        self.model, self.layers = model, layers
+        self.blocks = sorted(block for block in layers.values() if block != "head") or [0]  # timm asks for one at least
+
+    def forward(self, images):
+        final, blocks = self.model.forward_intermediates(images, indices=self.blocks)
+        found = dict(zip(self.blocks, blocks, strict=True))
+        found["head"] = self.model.forward_head(final, pre_logits=True)
+        return {name: found[where] for name, where in self.layers.items()}
+
+
+def _timm(architecture, weights, layers, input_size, file):
+    name = f"{architecture}.{weights}" if weights else architecture
+    native = timm.get_pretrained_cfg(name).input_size[-1]
+    resized = {} if input_size == native else {"img_size": input_size}
+    overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
+    model = timm.create_model(name, pretrained=file is not None, **overlay, **resized)
+    config = timm.data.resolve_data_config({"input_size": (3, input_size, input_size)}, model=model)
+    return _TimmLayers(model, layers), timm.data.create_transform(**config)
+
+
+class _OpenClipImage(nn.Module):
+    """The image tower of a CLIP model; the text tower is left behind."""
+
+    def __init__(self, visual, layers):
+        super().__init__()
+        self.visual, (self.name,) = visual, layers
+
+    def forward(self, images):
+        return {self.name: self.visual(images)}
+
+
+def _open_clip(architecture, weights, layers, input_size, file):
+    model, _, transform = open_clip.create_model_and_transforms(
+        architecture, pretrained=str(file) if file else None, force_image_size=input_size, weights_only=True
+    )
+    return _OpenClipImage(model.visual, layers), transform
+
+
+class PixelPCA(nn.Module):
+    """Control without any network: principal components of small thumbnails, fitted to the dataset at hand."""
+
+    def __init__(self, layers, n_components=128):
+        super().__init__()
+        (self.name,), self.n_components = layers, n_components
+
+    def fit(self, images, seed=0):
+        """Find the components of flattened thumbnails (n, 3, s, s)."""
+        flat = images.flatten(1).numpy()
+        pca = PCA(min(self.n_components, *flat.shape), random_state=seed).fit(flat)
+        self.mean, self.components = torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_.T)
+        return self
+
+    def forward(self, images):
+        flat = images.flatten(1).cpu() - self.mean
+        return {self.name: flat @ self.components}
+
+
+def _pixels(architecture, weights, layers, input_size, file):
+    squash = v2.Compose([v2.Resize((input_size, input_size)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+    return PixelPCA(layers), squash
+
+
+# ----------------------------------------------------------------------------------------------------- embedding
+
+
+def pick_device():
+    """The fastest device there is: cuda, then mps, then cpu."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_precision(device):
+    """Number format of the network's arithmetic: bfloat16 where the hardware computes it natively, else float32.
+
+    A processor without bfloat16 instructions would emulate it, slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+
+
+def embed(encoder, paths, shards, device, precision, batch_size=32, progress=None):
+    """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `paths`.
+
+    Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
+    whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
+    """
+    batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
+    photos = Photos(paths, encoder.transform)
+    workers = min(8, os.cpu_count() or 1)
+    loader = iter(DataLoader(photos, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
+    network = encoder.network.to(device, memory_format=torch.channels_last)
+    mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)
+    for shard in shards:
+        parts = []
+        for _ in range(0, len(shard), batch_size):
+            images = next(loader).to(device, memory_format=torch.channels_last, non_blocking=True)
+            with torch.inference_mode(), mixed:
+                layers = network(images)
+            parts.append({name: _pool(values) for name, values in layers.items()})
+            if progress:
+                progress(len(images))
+        yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _pool(values):
+    values = values.float()
+    return (values.mean((2, 3)) if values.ndim == 4 else values).cpu().numpy()
