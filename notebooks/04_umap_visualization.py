@@ -1,0 +1,104 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4 · A map of the photographs
+#
+# **The question.** What does the embedding put side by side?
+#
+# UMAP (McInnes, Healy and Melville, 2018, arXiv:1802.03426) lays the photographs on a plane so that near neighbours stay
+# near. The settings are the same for every encoder: 15 neighbours, minimum distance 0.1, seed 42. Distances across the
+# map and the sizes of islands carry no meaning, and another seed gives another picture: `make sweep SWEEP=umap` shows how
+# much of it stays.
+#
+# **In:** embeddings of one encoder. **Out:** `maps/<encoder>/<setting>.parquet` with `hash_id, layer, x, y`.
+
+# %% tags=["parameters"]
+dataset = "eu_moths"
+encoder = "resnet50_double"
+setting = "default"  # names the output
+n_neighbors = 15
+min_dist = 0.1
+seed = 42
+
+# %%
+import sys
+import warnings
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.manifold import trustworthiness
+from tqdm import tqdm
+from umap import UMAP
+
+import utils
+
+utils.set_style()
+specimens = utils.load_metadata(dataset)
+embeddings = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+if not 2 <= n_neighbors < len(specimens):
+    raise ValueError(f"n_neighbors = {n_neighbors} should lie between 2 and the {len(specimens)} photographs there are")
+
+# %% [markdown]
+# ## One map per layer
+#
+# A seed makes UMAP run on one core and repeatable on one machine; other machines may still round differently, so the
+# coordinates are kept as data.
+
+# %%
+warnings.filterwarnings("ignore", "n_jobs value .* overridden")  # the price of a seed, paid on purpose
+maps = []
+for layer, values in tqdm(embeddings.items(), desc=f"UMAP of {encoder}", unit="layer"):
+    xy = UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed).fit_transform(values)
+    maps.append(pd.DataFrame({"hash_id": specimens["hash_id"], "layer": layer, "x": xy[:, 0], "y": xy[:, 1]}))
+maps = pd.concat(maps, ignore_index=True)
+utils.write_table(maps, utils.dataset_dir(dataset) / "maps" / encoder / f"{setting}.parquet")
+
+# %% [markdown]
+# ## The maps
+#
+# The largest families in colour, all others grey.
+
+# %%
+colours = utils.family_colours(specimens["family"])
+figure, axes = plt.subplots(1, len(embeddings), figsize=(5 * len(embeddings), 4.6), squeeze=False)
+for ax, layer in zip(axes[0], embeddings, strict=True):
+    utils.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
+    ax.set(title=f"{utils.encoder_label(encoder)}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
+utils.family_legend(figure, specimens["family"], colours)
+if setting == "default":  # the points of a sweep are drawn together, by chapter 98
+    utils.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")
+
+# %% [markdown]
+# ## How far can the map be trusted?
+#
+# Trustworthiness (Venna and Kaski, 2001) is 1 when no photograph has a neighbour on the map that is not one of its nearest
+# in the embedding. It is taken on at most 2,000 photographs.
+
+# %%
+rows = np.sort(np.random.default_rng(0).permutation(len(specimens))[:2000])
+trust = {
+    layer: trustworthiness(
+        values[rows],
+        maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy()[rows],
+        n_neighbors=min(15, len(rows) // 2 - 1),
+    )
+    for layer, values in embeddings.items()
+}
+pd.Series(trust, name="trustworthiness").to_frame()
+
+# %% tags=["summary"]
+print(", ".join(f"{layer} with trustworthiness {value:.3f}" for layer, value in trust.items()))

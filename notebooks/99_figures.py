@@ -1,0 +1,194 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 99 · The figures
+#
+# **The question.** What did all of it show? Every figure that README embeds is drawn here, from `scores.csv` and the maps.
+#
+# **In:** scores and maps. **Out:** `figures/<dataset>/*.png` and a copy of the tidy `scores.csv` beside them.
+
+# %% tags=["parameters"]
+dataset = "eu_moths"
+encoders = ["resnet50_double", "resnet50_single", "pixels"]
+clusterers = ["nested_ward", "nested_kmeans_10", "flat_kmeans"]
+
+# %%
+import sys
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import utils
+
+utils.set_style()
+folder, out = utils.dataset_dir(dataset), utils.figures_dir(dataset)
+scores = pd.read_csv(folder / "scores.csv")
+specimens = utils.load_metadata(dataset)
+metric = "ami" if ((scores["metric"] == "ami") & (scores["rank"] == "species")).any() else "silhouette"
+metric_label = {"ami": "adjusted mutual information (AMI)", "silhouette": "silhouette (no names known)"}[metric]
+marks = "osD^vPX<>p*h8"
+style = {
+    e: {"color": utils.PALETTE[i % len(utils.PALETTE)], "marker": marks[i % len(marks)]} for i, e in enumerate(encoders)
+}
+
+# %% [markdown]
+# ## Methods between floor and ceiling
+#
+# One point per encoder and clusterer, the mean over seeds; bars are the mean 95 % jackknife interval over species. Grey
+# lines are floors, which look at no photograph. The top row is the ceiling, which is told the true number of taxa.
+
+
+# %%
+def means(rank, name):
+    """Value and interval of one metric at one rank by encoder and clusterer, averaged over seeds."""
+    chosen = scores[(scores["rank"] == rank) & (scores["metric"] == name)]
+    return chosen.groupby(["encoder", "clusterer"])[["value", "ci_low", "ci_high"]].mean()
+
+
+# %%
+def draw_scores(ax, rank):
+    """One panel of the headline figure; returns the names of its rows from the bottom."""
+    table = means(rank, metric)
+    found = table.index.get_level_values("clusterer")
+    rows = [*clusterers[::-1], *([c] if (c := "ceiling_ward_true_number") in found else [])]
+    for encoder, offset in zip(encoders, np.linspace(0.3, -0.3, len(encoders)), strict=True):
+        line = table.loc[encoder].reindex(rows)
+        error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
+        where = np.arange(len(rows)) + (offset if len(encoders) > 1 else 0)
+        label = utils.encoder_label(encoder)
+        ax.errorbar(line["value"], where, xerr=error, linestyle="", elinewidth=1.2, label=label, **style[encoder])
+    for name, value in table.loc["none", "value"].items() if "none" in table.index else []:
+        dashes = "--" if name in ("floor_family", "floor_singletons") else ":"
+        ax.axvline(value, color="0.45", linestyle=dashes, linewidth=1.3, zorder=0)
+    ax.set(yticks=range(len(rows)), yticklabels=[r.replace("_", " ") for r in rows], title=rank, xlabel=metric_label)
+    ax.grid(axis="y", visible=False)
+    return rows
+
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 1)), sharey=True)
+for ax, rank in zip(axes, ("genus", "species"), strict=True):
+    n_rows = len(draw_scores(ax, rank))
+    if n_rows > len(clusterers):
+        ax.axhspan(n_rows - 1.5, n_rows - 0.5, color="0.93", zorder=-1)
+handles, labels = axes[0].get_legend_handles_labels()
+if metric == "ami":
+    handles += [plt.Line2D([], [], color="0.45", linestyle=s) for s in ("--", ":")]
+    labels += ["floors: family as taxon, singletons", "floors: random nested labels"]
+figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
+figure.tight_layout()
+utils.save_figure(figure, out / "scores.png")
+
+# %% [markdown]
+# ## Why not NMI
+#
+# The same partitions under NMI, the challenge's score, and AMI. A floor that looks at nothing stands far to the right: NMI
+# rewards many small clusters. AMI subtracts what chance gives, and the singletons fall to 0. What remains of the floors is
+# what the given family name tells about the species; a method has to rise above that, too.
+
+# %%
+if metric == "ami":
+    nmi, ami = means("species", "nmi")["value"], means("species", "ami")["value"]
+    figure, ax = plt.subplots(figsize=(8, 4.6))
+    dots = {"linestyle": "", "markersize": 8}
+    for encoder in encoders:
+        ceilings = nmi.loc[encoder].index.str.startswith("ceiling")
+        for chosen, face, label in (
+            (~ceilings, style[encoder]["color"], utils.encoder_label(encoder)),
+            (ceilings, "white", None),
+        ):
+            xy = nmi.loc[encoder][chosen], ami.loc[encoder][chosen]
+            ax.plot(*xy, markerfacecolor=face, label=label, **dots, **style[encoder])
+    ax.plot(
+        [], [], marker="o", color="0.3", markerfacecolor="white", label="hollow: ceiling, told the true number", **dots
+    )
+    ax.plot(nmi.loc["none"], ami.loc["none"], marker="x", color="0.3", label="floors: look at no photograph", **dots)
+    for name, text in {
+        "floor_singletons": "every photograph its own species",
+        "floor_family": "family as species",
+    }.items():
+        where = nmi["none", name], ami["none", name]
+        ax.annotate(text, where, (-6, 9), textcoords="offset points", ha="right", fontsize=10, color="0.3")
+    ax.set(xlabel="NMI of species clusters (the challenge's score)", ylabel="AMI of species clusters")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
+    utils.save_figure(figure, out / "nmi_misleads.png")
+
+# %% [markdown]
+# ## How many taxa?
+#
+# The weak spot of every method: the number of clusters found, against the true number where it is known.
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 0.5 * len(clusterers) + 1.8), sharey=True)
+for ax, rank in zip(axes, ("genus", "species"), strict=True):
+    found = means(rank, "n_found")["value"]
+    for encoder in encoders:
+        ax.plot(
+            found.loc[encoder].reindex(clusterers[::-1]),
+            range(len(clusterers)),
+            linestyle="",
+            label=utils.encoder_label(encoder),
+            **style[encoder],
+        )
+    true = scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"]
+    if len(true):
+        ax.axvline(true.iloc[0], color="0.3", label="true number")
+    ax.set(xscale="log", xlabel="number of clusters", title=rank)
+    ax.set(
+        yticks=range(len(clusterers)),
+        yticklabels=[c.replace("_", " ") for c in clusterers[::-1]],
+        ylim=(-0.6, len(clusterers) - 0.4),
+    )
+figure.legend(
+    *axes[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False
+)
+figure.tight_layout()
+utils.save_figure(figure, out / "n_clusters.png")
+
+# %% [markdown]
+# ## The maps side by side
+#
+# The deepest layer of every encoder under the same UMAP settings, the largest families in colour.
+
+# %%
+colours = utils.family_colours(specimens["family"])
+columns = min(3, len(encoders))
+n_lines = -(-len(encoders) // columns)
+figure, axes = plt.subplots(n_lines, columns, figsize=(3.4 * columns, 3.4 * n_lines), squeeze=False)
+for ax in axes.flat[len(encoders) :]:
+    ax.remove()
+for ax, encoder in zip(axes.flat, encoders, strict=False):
+    maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
+    layer = maps["layer"].iloc[-1]
+    xy = maps[maps["layer"] == layer].set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
+    utils.draw_map(ax, xy, specimens["family"], colours)
+    ax.set(title=f"{utils.encoder_label(encoder)}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
+figure.tight_layout()
+utils.family_legend(figure, specimens["family"], colours)
+utils.save_figure(figure, out / "maps.png")
+
+# %% [markdown]
+# ## The numbers behind them
+
+# %%
+utils.write_table(scores, out / "scores.csv")
+wanted = ["ami", "ami_within", "nmi"] if metric == "ami" else ["silhouette"]
+shown = scores[scores["metric"].isin([*wanted, "n_found"]) & scores["rank"].isin(["genus", "species"])]
+shown.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], values="value").round(2)
+
+# %% tags=["summary"]
+print(f"{len(list(out.glob('*.png')))} figures in figures/{dataset}/")
