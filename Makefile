@@ -1,0 +1,189 @@
+# The dependency graph of the analysis. `make help` lists what a person may type.
+
+ifeq ($(filter grouped-target,$(.FEATURES)),)
+$(error This Makefile needs GNU Make 4.3 or newer and this is $(MAKE_VERSION). environment.yml brings one; so does Homebrew, as gmake)
+endif
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# ---- what may be given on the command line ---------------------------------------------------------------------
+
+DATASET ?= eu_moths
+EQ := =
+D := data/$(DATASET)
+R := $(D)/runs
+F := figures/$(DATASET)
+ifneq ($(or $(filter-out 1,$(words $(DATASET))),$(findstring /,$(DATASET)),$(filter .% -%,$(DATASET))),)
+$(error DATASET=$(DATASET) should be one plain name, without blanks or slashes)
+endif
+
+# SOURCE and WEIGHTS are remembered in the dataset's folder: only the first `make` has to name them.
+-include $(D)/source.mk $(D)/weights.mk
+export SOURCE WEIGHTS
+
+# ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30.
+# Without them the dataset's card decides, and without a card the short list here.
+card = $(shell sed -n 's/^$(1): *//p' params/datasets/$(DATASET).yaml 2>/dev/null)
+ENCODERS ?= $(or $(call card,encoders),resnet50_double resnet50_single pixels)
+CLUSTERERS ?= $(or $(call card,clusterers),nested_ward nested_kmeans flat_kmeans)
+SEEDS ?= 0 1 2
+
+stems = $(patsubst params/$(1)/%.yaml,%,$(wildcard $(foreach n,$(2),params/$(1)/$(n).yaml)))
+named = $(or $(call stems,$(1),$(2) $(2)_*),$(error there is no params/$(1)/$(2).yaml; there are: $(call stems,$(1),*)))
+distinct = $(if $(1),$(firstword $(1)) $(call distinct,$(filter-out $(firstword $(1)),$(1))))
+override ENCODERS := $(call distinct,$(foreach n,$(ENCODERS),$(call named,encoders,$(n))))
+override CLUSTERERS := $(call distinct,$(foreach n,$(CLUSTERERS),$(call named,clusterers,$(n))))
+SUBMIT ?= $(firstword $(ENCODERS))/$(firstword $(CLUSTERERS))
+PLAN := $(ENCODERS) | $(CLUSTERERS) | $(SEEDS) | $(SUBMIT)
+
+# What was asked for is a prerequisite like any other: its file is rewritten when, and only when, it changes.
+define remember
+ifneq ($$(file <$(D)/$(2)),$(1) ?= $$($(1)))
+$$(shell mkdir -p '$(D)')
+$$(file >$(D)/$(2),$(1) ?= $$($(1)))
+endif
+endef
+ifneq ($(filter all submission sweep $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+$(eval $(call remember,SOURCE,source.mk))
+$(eval $(call remember,WEIGHTS,weights.mk))
+endif
+ifneq ($(filter all submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+$(eval $(call remember,PLAN,plan.mk))
+endif
+
+$(D)/source.mk $(D)/weights.mk $(D)/plan.mk: ;
+
+# ---- environment -------------------------------------------------------------------------------------------------
+
+# .venv is built from the lock when a target needs it; PYTHON=python takes the active environment instead.
+ifdef PYTHON
+READY :=
+else
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+endif
+RUN := $(PYTHON) execute.py run
+
+.PHONY: setup
+setup: $(READY) ## build .venv from requirements.txt
+
+.venv/.ready: requirements.txt
+	@for python in python3 python3.14 python3.13 python3.12 python3.11 none; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; done; \
+	if [ $$python = none ]; then echo "Python 3.11 or newer is needed and none was found on the PATH" >&2; exit 1; fi; \
+	echo "setting up .venv with $$("$$python" --version) (a few minutes, once)"; "$$python" -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+# ---- chapters ----------------------------------------------------------------------------------------------------
+
+.PHONY: all submission
+all: $(F)/scores.csv $(D)/submission.csv $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= WEIGHTS=
+submission: $(D)/submission.csv ## the Kaggle CSV; SUBMIT=encoder/clusterer chooses the run
+
+# Photographs are new if anything in their folder, which chapter 01 links to, is newer than the table made from them.
+ifneq ($(wildcard $(D)/metadata.parquet),)
+ifneq ($(shell find -L $(D)/photos/ -newer $(D)/metadata.parquet -print 2>/dev/null | head -n 1),)
+$(D)/metadata.parquet: FORCE
+endif
+endif
+.PHONY: FORCE
+FORCE:
+
+$(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png $(R)/01_preprocess.ipynb &: \
+		notebooks/01_preprocess.py encoders.py utils.py $(D)/source.mk | $(READY)
+	@mkdir -p $(R)
+	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) source="$$SOURCE"
+
+define encoder_rules
+$(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
+		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py utils.py $(D)/weights.mk | $(READY)
+	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
+	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$WEIGHTS" -f params/encoders/$(1).yaml
+
+$(D)/maps/$(1)/default.parquet $(F)/umap_$(1).png $(R)/04_umap_visualization-$(1).ipynb &: \
+		notebooks/04_umap_visualization.py $(D)/embeddings/$(1)/_SUCCESS utils.py | $(READY)
+	@$(RUN) notebooks/04_umap_visualization.py $(R)/04_umap_visualization-$(1).ipynb dataset=$(DATASET) encoder=$(1)
+endef
+
+clusters = $(foreach s,$(SEEDS),$(D)/clusters/$(1)/$(2)/seed$(EQ)$(s).parquet)
+define clusterer_rules
+$$(call clusters,$(1),$(2)) $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb &: notebooks/05_hierarchical_clustering.py \
+		params/clusterers/$(2).yaml $(D)/embeddings/$(1)/_SUCCESS utils.py | $(READY)
+	@$(RUN) notebooks/05_hierarchical_clustering.py $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb \
+	  dataset=$(DATASET) encoder=$(1) clusterer=$(2) seeds="$(SEEDS)" -f params/clusterers/$(2).yaml
+endef
+
+$(foreach e,$(call stems,encoders,*),$(eval $(call encoder_rules,$(e))))
+$(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,$(e),$(c)))))
+
+PARTITIONS := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(call clusters,$(e),$(c))))
+$(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evaluate.py $(PARTITIONS) \
+		$(D)/metadata.parquet $(D)/plan.mk utils.py | $(READY)
+	@$(RUN) notebooks/06_evaluate.py $(R)/06_evaluate.ipynb dataset=$(DATASET) \
+	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMIT)"
+
+FIGURES := $(addprefix $(F)/,scores.csv scores.png n_clusters.png maps.png)
+$(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
+		$(ENCODERS:%=$(D)/maps/%/default.parquet) utils.py | $(READY)
+	@$(RUN) notebooks/99_figures.py $(R)/99_figures.ipynb dataset=$(DATASET) encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)"
+
+# ---- sweeps ------------------------------------------------------------------------------------------------------
+
+# params/sweeps/<SWEEP>.yaml names a notebook and a grid. Every point becomes a YAML of parameters, every YAML an executed
+# notebook; points.mk holds the list of points, and Make writes and reads it before it does anything else.
+ifneq ($(filter sweep,$(MAKECMDGOALS)),)
+ifeq ($(wildcard params/sweeps/$(SWEEP).yaml),)
+$(error SWEEP=$(SWEEP) should be one of: $(call stems,sweeps,*))
+endif
+S := $(D)/sweeps/$(SWEEP)
+SWEEP_ENCODER := $(firstword $(ENCODERS))
+SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
+include $(S)/points.mk
+
+$(S)/points.mk: params/sweeps/$(SWEEP).yaml | $(READY)
+	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoder $(SWEEP_ENCODER) --data $(D)
+
+$(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_NOTEBOOK) utils.py | $(READY)
+	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) -f $<
+
+$(S)/summary.csv $(F)/sweep_$(SWEEP).png $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
+		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) utils.py | $(READY)
+	@$(RUN) notebooks/98_sweep.py $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoder=$(SWEEP_ENCODER)
+endif
+
+.PHONY: sweep
+sweep: $(S)/summary.csv ## a grid of settings, one notebook per point: SWEEP= DATASET=; add -j2 for two at a time
+
+# ---- work on the project -----------------------------------------------------------------------------------------
+
+.PHONY: lab test lint pair bench lock clean help
+lab: $(READY) ## open the notebooks in JupyterLab
+	$(PYTHON) -m jupyterlab notebooks
+
+test: $(READY) ## every test: utilities, notebooks end to end, the Makefile itself
+	$(PYTHON) -m pytest
+
+lint: $(READY) ## style of the code
+	$(PYTHON) -m ruff check .
+
+pair: $(READY) ## write every notebook's .ipynb from its .py, without outputs
+	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
+
+bench: $(READY) ## extraction speed against the plain loop, in one run: DATASET= WEIGHTS=
+	$(PYTHON) tests/bench_extraction.py $(DATASET) "$$WEIGHTS"
+
+lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+
+clean: ## remove what was computed for DATASET (not the photographs, not the figures)
+	rm -rf -- '$(D)'
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo; echo "DATASET=$(DATASET)  ENCODERS=\"$(ENCODERS)\"  CLUSTERERS=\"$(CLUSTERERS)\"  SEEDS=\"$(SEEDS)\""
