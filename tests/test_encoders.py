@@ -1,0 +1,394 @@
+"""Images of every kind, weights good and bad, and embeddings that do not depend on how they were computed."""
+
+import hashlib
+import http.server
+import json
+import threading
+
+import numpy as np
+import open_clip
+import pytest
+import timm
+import torch
+import torchvision
+from conftest import draw_specimen
+from PIL import Image
+from safetensors.torch import save_file
+
+import encoders
+
+# -------------------------------------------------------------------------------------------------------- images
+
+
+def spectrum(mode="RGB"):
+    """A small picture with every grey and some colour."""
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    return Image.fromarray(np.stack([ramp, ramp[:, ::-1], np.full_like(ramp, 90)], axis=2)).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGBA", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGB", "bmp"),
+     ("RGB", "webp"), ("CMYK", "tiff"), ("I;16", "png"), ("I;16", "tif"), ("F", "tif")],
+)  # fmt: skip
+def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
+    path = tmp_path / f"image.{suffix}"
+    grey = np.asarray(spectrum("L"))
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(grey.astype(np.float32) / 100)
+    else:
+        image = spectrum(mode)
+    image.save(path)
+    loaded = encoders.load_rgb(path)
+    assert (loaded.mode, loaded.size) == ("RGB", (64, 48))
+    if mode in ("I;16", "L"):  # a ramp of 64 greys stays one, and does not turn white
+        off = np.abs(np.asarray(loaded)[..., 0].astype(int) - grey)
+        assert off.max() <= (0 if mode == "I;16" else 12)
+    if mode == "F":
+        assert np.asarray(loaded).min() == 0 and np.asarray(loaded).max() == 255
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    image = Image.new("RGBA", (10, 10), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 5, 10))
+    image.save(tmp_path / "a.png")
+    pixels = np.asarray(encoders.load_rgb(tmp_path / "a.png"))
+    assert pixels[0, 0].tolist() == [0, 0, 255] and pixels[0, 9].tolist() == [255, 255, 255]
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to see it upright
+    spectrum().save(tmp_path / "turned.jpg", exif=exif)
+    assert encoders.load_rgb(tmp_path / "turned.jpg").size == (48, 64)
+
+
+def test_broken_images_say_what_is_wrong(tmp_path, monkeypatch):
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(99, 99, 3), dtype=np.uint8)).save(whole)
+    cases = {"empty": b"", "truncated": whole.read_bytes()[:-900], "unreadable": b"this is a text"}
+    for reason, content in cases.items():
+        path = tmp_path / f"{reason}.jpg"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=reason):
+            encoders.load_rgb(path)
+    monkeypatch.setattr(encoders, "MAX_PIXELS", 99 * 99 - 1)
+    with pytest.raises(ValueError, match="oversized"):
+        encoders.load_rgb(whole)
+
+
+# ------------------------------------------------------------------------------------------------------- weights
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    """Folder with random weights of small networks, as files of the kinds a user may have."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(1)
+    save_file(torchvision.models.resnet18().half().state_dict(), folder / "resnet18.safetensors")
+    torch.save(timm.create_model("vit_tiny_patch16_224").state_dict(), folder / "vit_tiny_patch16_224.pth")
+    return folder
+
+
+RESNET18 = {"library": "torchvision", "architecture": "resnet18", "weights": "IMAGENET1K_V1"}
+
+
+def build(weights_dir="", layers=None, input_size=64, **card):
+    return encoders.build_encoder(
+        layers=layers or {"layer3": "layer3", "avgpool": "avgpool"},
+        input_size=input_size,
+        weights_dir=weights_dir,
+        **card,
+    )
+
+
+def test_without_the_file_the_error_says_which_to_put_where(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"resnet18\.safetensors or resnet18\.pth into a folder.*WEIGHTS=<folder>"
+    ):
+        build(str(tmp_path), **RESNET18)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path):
+    state = torchvision.models.resnet18().state_dict()
+    del state["fc.bias"]
+    save_file(state, tmp_path / "resnet18.safetensors")
+    with pytest.raises(ValueError, match=r"(?s)does not fit torchvision's resnet18.*fc\.bias"):
+        build(str(tmp_path), **RESNET18)
+    (tmp_path / "resnet18.safetensors").write_bytes(b"no tensors at all")
+    with pytest.raises(ValueError, match="does not fit"):
+        build(str(tmp_path), **RESNET18)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (tmp_path.joinpath("sprung").touch, ())
+
+    torch.save({"x": Trap()}, tmp_path / "resnet18.pth")
+    with pytest.raises(ValueError, match="does not fit"):
+        build(str(tmp_path), **RESNET18)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_an_unknown_library_is_named():
+    with pytest.raises(ValueError, match="torchvision, timm, open_clip, pixels"):
+        build(library="keras", architecture="x", weights=None)
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A local server with the answers of the hubs: files by path; it fails the first request for what is in `flaky`."""
+    files, flaky, asked = {}, set(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def do_GET(self):
+            self.answer(body=True)
+
+        def answer(self, body):
+            path = self.path.split("?")[0]
+            asked.append((self.command, path))
+            if path in flaky or path not in files:
+                flaky.discard(path)
+                self.send_response(500 if path in files else 404)
+                if path not in files:
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.end_headers()
+                return
+            content, digest = files[path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{digest}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub = type(
+        "Hub", (), {"url": f"http://127.0.0.1:{server.server_port}", "files": files, "flaky": flaky, "asked": asked}
+    )
+    yield hub
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
+    """ResNet-18's card with its address moved to the local server."""
+    weights = tmp_path / "w.pth"
+    torch.manual_seed(2)
+    torch.save(torchvision.models.resnet18().state_dict(), weights)
+    content = weights.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    hub.path = f"/resnet18-{digest[:8]}.pth"
+    hub.files[hub.path] = (content, digest)
+    card = type(
+        "Card",
+        (),
+        {"url": hub.url + hub.path, "transforms": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms},
+    )
+    monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: {"IMAGENET1K_V1": card})
+    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return hub
+
+
+def test_torchvision_weights_are_fetched_once_after_a_broken_line(torchvision_hub):
+    torchvision_hub.flaky.add(torchvision_hub.path)
+    first, again = build(**RESNET18), build(**RESNET18)
+    assert first.weights_digest == again.weights_digest == torchvision_hub.files[torchvision_hub.path][1]
+    assert torchvision_hub.asked == [("GET", torchvision_hub.path)] * 2  # failed, fetched, then taken from the cache
+
+
+def test_torchvision_weights_with_a_wrong_checksum_are_refused(torchvision_hub, tmp_path):
+    torchvision_hub.files[torchvision_hub.path] = (b"something else", "x")
+    with pytest.raises(FileNotFoundError, match=r"invalid hash value.*WEIGHTS=<folder>"):
+        build(**RESNET18)
+    assert not list((tmp_path / "torch").rglob("resnet18*"))
+
+
+def test_offline_the_error_names_the_file(monkeypatch, tmp_path):
+    def offline(*args, **kwargs):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(encoders, "hf_hub_download", offline)
+    cards = [("torchvision", "resnet18", "IMAGENET1K_V1"), ("timm", "deit_tiny_patch16_224", "fb_in1k"),
+             ("open_clip", "ViT-B-32", "laion2b_s34b_b79k"),
+             ("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip")]  # fmt: skip
+    for library, architecture, weights in cards:
+        with pytest.raises(
+            FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"
+        ):
+            encoders.weights_file(library, architecture, weights)
+
+
+@pytest.fixture
+def hugging_face(hub, tmp_path, monkeypatch):
+    """The Hugging Face hub's layout on the local server, with a cache of its own."""
+    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+
+    def download(repo, name):
+        return encoders_download(repo, name, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
+
+    encoders_download = encoders.hf_hub_download
+    monkeypatch.setattr(encoders, "hf_hub_download", download)
+
+    def publish(repo, name, content, digest=None):
+        hub.files[f"/{repo}/resolve/main/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
+
+    hub.publish = publish
+    return hub
+
+
+def test_hugging_face_weights_are_verified(hugging_face):
+    hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"weights")
+    path = encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+    assert path.read_bytes() == b"weights"
+
+
+def test_hugging_face_weights_with_a_wrong_checksum_are_refused(hugging_face):
+    hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"altered", digest="a" * 64)
+    with pytest.raises(FileNotFoundError, match=r"checksum.*deit_tiny_patch16_224\.safetensors"):
+        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+
+
+def test_clip_weights_are_looked_for_under_both_names(hugging_face):
+    hugging_face.publish("imageomics/bioclip", "open_clip_pytorch_model.bin", b"bioclip")
+    assert encoders.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == b"bioclip"
+    hugging_face.publish("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", b"laion")
+    assert encoders.weights_file("open_clip", "ViT-B-32", "laion2b_s34b_b79k").read_bytes() == b"laion"
+
+
+# ------------------------------------------------------------------------------------------------------ encoders
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    paths = [folder / f"{n}.png" for n in range(10)]
+    for n, path in enumerate(paths):
+        draw_specimen(n, n % 3, n % 2, random, size=96).save(path)
+    return paths
+
+
+def embed(encoder, paths, shards=None, dtype=torch.float32, **options):
+    shards = shards or [list(range(len(paths)))]
+    return list(encoders.embed(encoder, paths, shards, torch.device("cpu"), dtype, **options))
+
+
+def test_torchvision_layers_are_those_of_a_plain_forward_pass(random_weights, photos):
+    encoder = build(str(random_weights), **RESNET18)
+    (found,) = embed(encoder, photos)
+    plain = torchvision.models.resnet18()
+    plain.load_state_dict(encoders.load_file(random_weights / "resnet18.safetensors"))
+    plain.eval().fc = torch.nn.Identity()
+    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    assert images.shape == (10, 3, 64, 64)
+    with torch.inference_mode():
+        np.testing.assert_allclose(
+            found["avgpool"], plain(images).numpy(), rtol=1e-3, atol=1e-4
+        )  # another order of sums
+    assert list(found) == ["layer3", "avgpool"] and found["layer3"].shape == (10, 256)
+
+
+def test_timm_gives_the_input_of_its_head_and_its_blocks(random_weights, photos):
+    card = {"library": "timm", "architecture": "vit_tiny_patch16_224", "weights": "augreg_in21k_ft_in1k"}
+    encoder = build(str(random_weights), {"block8": 8, "embedding": "head"}, 224, **card)
+    (found,) = embed(encoder, photos)
+    model = encoder.network.model
+    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    with torch.inference_mode():
+        plain = model.forward_head(model.forward_features(images), pre_logits=True).numpy()
+    np.testing.assert_allclose(found["embedding"], plain, rtol=1e-3, atol=1e-4)
+    assert {name: values.shape for name, values in found.items()} == {"block8": (10, 192), "embedding": (10, 192)}
+
+
+def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
+    tower = {"width": 32, "layers": 2}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {**tower, "image_size": 64, "patch_size": 16, "head_width": 16},
+        "text_cfg": {**tower, "heads": 2},
+    }
+    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
+    open_clip.add_model_config(tmp_path / "tiny-clip.json")
+    model = open_clip.create_model("tiny-clip").eval()
+    save_file(model.state_dict(), tmp_path / "tiny-clip.safetensors")
+    encoder = build(
+        str(tmp_path), {"embedding": "image"}, library="open_clip", architecture="tiny-clip", weights="mine"
+    )
+    (found,) = embed(encoder, photos)
+    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    with torch.inference_mode():
+        np.testing.assert_allclose(found["embedding"], model.encode_image(images).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_pixels_are_principal_components(photos):
+    encoder = build(
+        library="pixels", architecture="thumbnail", weights=None, layers={"pca": "thumbnail"}, input_size=32
+    )
+    thumbnails = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    encoder.network.fit(thumbnails)
+    (found,) = embed(encoder, photos)
+    centred = thumbnails.flatten(1).numpy() - thumbnails.flatten(1).numpy().mean(0)
+    # ten points span nine dimensions, so all distances survive the projection
+    np.testing.assert_allclose(found["pca"] @ found["pca"].T, centred @ centred.T, atol=1e-2)
+
+
+def test_an_untrained_network_is_the_same_every_time_and_another_with_another_seed(photos):
+    card = RESNET18 | {"weights": None}
+    (one,), (same,), (other,) = (embed(build(seed=seed, **card), photos) for seed in (0, 0, 1))
+    assert one["avgpool"].tobytes() == same["avgpool"].tobytes()
+    assert not np.allclose(one["avgpool"], other["avgpool"])
+
+
+def test_shards_do_not_depend_on_what_is_computed_with_them(random_weights, photos):
+    encoder = build(str(random_weights), **RESNET18)
+    shards = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    counted = []
+    together = embed(encoder, photos, shards, batch_size=3, progress=counted.append)
+    (alone,) = embed(encoder, photos, shards[1:2], batch_size=3)
+    assert together[1]["avgpool"].tobytes() == alone["avgpool"].tobytes()
+    assert [len(shard["avgpool"]) for shard in together] == [4, 4, 2] and sum(counted) == 10
+
+
+def cosines(a, b):
+    return np.einsum("ij,ij->i", a, b) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "card"),
+    [("resnet50", {"library": "torchvision", "weights": "IMAGENET1K_V1"}),
+     ("resnet18", {"library": "torchvision", "weights": "IMAGENET1K_V1"}),
+     ("deit_tiny_patch16_224", {"library": "timm", "weights": "fb_in1k", "layers": {"embedding": "head"}})],
+)  # fmt: skip
+def test_mixed_precision_agrees_with_plain_float32(shared_weights, photos, name, card):
+    encoder = build(str(shared_weights), input_size=224, architecture=name, **card)
+    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    with torch.inference_mode():
+        plain = {layer: encoders._pool(values) for layer, values in encoder.network(images).items()}
+    (mixed,) = embed(encoder, photos, dtype=torch.bfloat16)
+    for layer, values in plain.items():
+        assert cosines(values, mixed[layer]).min() > 0.999, layer
+
+
+def test_a_photo_that_vanished_is_named(random_weights, photos, tmp_path):
+    encoder = build(str(random_weights), **RESNET18)
+    with pytest.raises(RuntimeError, match=r"gone\.jpg was readable in chapter 01 but is not now"):
+        embed(encoder, [*photos, tmp_path / "gone.jpg"])

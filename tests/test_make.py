@@ -1,0 +1,208 @@
+"""The dependency graph: everything from one command, nothing twice, and no failure that looks like success."""
+
+import shutil
+
+import nbformat
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import Project
+from safetensors.torch import save_file
+from torchvision.models import resnet18
+
+import utils
+
+pytestmark = pytest.mark.xdist_group("make")
+WORDS = ("DATASET=tiny", "ENCODERS=pixels resnet18_double", "CLUSTERERS=nested_ward nested_kmeans_10", "SEEDS=0 1")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, world):
+    """A project in which `make all` has run once on the tiny world."""
+    project = Project(tmp_path_factory.mktemp("made"))
+    torch.manual_seed(0)
+    (project.root / "weights").mkdir()
+    save_file(resnet18().state_dict(), project.root / "weights" / "resnet18.safetensors")
+    # a dozen photographs a family are too few neighbours for nothing else: keep the settings, shrink the pictures
+    card = project.root / "params" / "encoders" / "resnet18_double.yaml"
+    card.write_text(card.read_text().replace("input_size: 224", "input_size: 64"))
+    project.first = project.make("-j2", "all", *WORDS, f"SOURCE={world}", "WEIGHTS=weights")
+    return project
+
+
+def runs(project):
+    return {path.name: path.stat().st_mtime_ns for path in project.data("tiny", "runs").glob("*.ipynb")}
+
+
+def made_again(project, before):
+    return {name for name, date in runs(project).items() if before.get(name) != date}
+
+
+def test_one_command_leaves_everything(made):
+    steps = [line.split(":")[0] for line in made.first.stdout.splitlines() if line.endswith("s)")]
+    assert len(steps) == len(set(steps)) == 1 + 2 + 2 + 4 + 1 + 1
+    assert set(runs(made)) == {f"{step}.ipynb" for step in steps}
+    for name in ("rejected.csv", "reported.csv", "previews/families.png", "maps/pixels/default.parquet"):
+        assert made.data("tiny", name).is_file()
+    for name in ("family_sizes", "umap_pixels", "umap_resnet18_double", "scores", "nmi_misleads", "n_clusters", "maps"):
+        assert (made.root / "figures" / "tiny" / f"{name}.png").is_file()
+    for path in made.data("tiny", "runs").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        assert not [o for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "error"]
+
+
+def test_the_scores_hold_what_was_asked_for_and_what_is_known(made):
+    scores = pd.read_csv(made.data("tiny", "scores.csv"))
+    assert list(scores) == ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
+    pixels = scores[scores["encoder"] == "pixels"]
+    assert set(pixels["clusterer"]) == {"nested_ward", "nested_kmeans_10", "ceiling_ward_true_number"}
+    floors = scores[(scores["encoder"] == "none") & (scores["rank"] == "species")].set_index(["clusterer", "metric"])[
+        "value"
+    ]
+    assert floors["floor_singletons", "ami"] == pytest.approx(0, abs=1e-6)
+    assert floors["floor_singletons", "nmi"] > 0.7 and floors["floor_singletons", "n_found"] == 72
+    assert set(scores["seed"]) == {0, 1} and set(scores["rank"]) == set(utils.RANKS)
+    within = scores[scores["metric"] == "ami"]
+    assert (within["ci_low"].dropna() <= within["value"][within["ci_low"].notna()] + 1e-9).all()
+    # a colour per family, a shape per genus, a size per species: in this world the ceiling is near the truth
+    ceiling = pixels[
+        (pixels["clusterer"] == "ceiling_ward_true_number")
+        & (pixels["rank"] == "species")
+        & (pixels["metric"] == "ami")
+    ]
+    assert ceiling["value"].item() > 0.5
+
+
+def test_the_submission_has_every_id_once(made):
+    submission = pd.read_csv(made.data("tiny", "submission.csv"), dtype="string")
+    assert list(submission) == ["hash_id", "family_cluster", "genus_cluster", "species_cluster"]
+    assert submission["hash_id"].tolist() == [f"{n:04d}" for n in range(72)]
+
+
+def test_a_second_make_does_nothing_and_says_so(made):
+    before = runs(made)
+    again = made.make("all", *WORDS)  # the source and the weights are remembered
+    assert "Nothing to be done for 'all'" in again.stdout
+    assert runs(made) == before
+
+
+def test_touching_one_card_reruns_its_own_branch(made):
+    before = runs(made)
+    (made.root / "params" / "clusterers" / "nested_ward.yaml").touch()
+    made.make("all", *WORDS)
+    assert made_again(made, before) == {
+        "05_hierarchical_clustering-pixels-nested_ward.ipynb",
+        "05_hierarchical_clustering-resnet18_double-nested_ward.ipynb",
+        "06_evaluate.ipynb",
+        "99_figures.ipynb",
+    }
+
+
+def test_a_narrower_run_takes_its_rows_out_of_the_table(made):
+    before = runs(made)
+    made.make(
+        f"{made.data('tiny', 'scores.csv').relative_to(made.root)}",
+        *WORDS[:1],
+        "ENCODERS=pixels",
+        "CLUSTERERS=nested_kmeans",
+        "SEEDS=0",
+    )
+    scores = pd.read_csv(made.data("tiny", "scores.csv"))
+    assert set(scores["encoder"]) == {"pixels", "none"} and set(scores["seed"]) == {0}
+    methods = {name for name in scores["clusterer"] if not name.startswith(("floor", "ceiling"))}
+    assert methods == {"nested_kmeans_10", "nested_kmeans_20", "nested_kmeans_30"}  # one name stands for its group
+    new = {f"05_hierarchical_clustering-pixels-nested_kmeans_{cap}.ipynb" for cap in (20, 30)}
+    assert made_again(made, before) == new | {"06_evaluate.ipynb"}
+
+
+def test_a_new_photograph_is_noticed(made, tmp_path, world):
+    source = tmp_path / "photos"
+    shutil.copytree(world, source)
+    assert "72 photos" in made.make("data/more/metadata.parquet", "DATASET=more", f"SOURCE={source}").stdout
+    assert "up to date" in made.make("data/more/metadata.parquet", "DATASET=more").stdout
+    shutil.copy(source / "site 0" / "trap-0" / "0000.JPG", source / "new.jpg")
+    assert "1 rows or files rejected" in made.make("data/more/metadata.parquet", "DATASET=more").stdout
+
+
+def test_an_unknown_parameter_stops_the_run_before_any_work(made):
+    card = made.root / "params" / "clusterers" / "slip.yaml"
+    card.write_text("method: nested_ward\nspecies_lair: last\n")
+    failed = made.make("all", WORDS[0], "ENCODERS=pixels", "CLUSTERERS=slip", "SEEDS=0", check=False)
+    assert failed.returncode and "slip.yaml: unknown parameter 'species_lair'" in failed.stderr
+    assert not made.data("tiny", "clusters", "pixels", "slip").exists()
+    unknown = made.make("all", WORDS[0], "ENCODERS=resnet_5000", check=False)
+    assert unknown.returncode and "there is no params/encoders/resnet_5000.yaml; there are: bioclip" in unknown.stderr
+
+
+def test_a_failed_notebook_leaves_no_target_behind(made):
+    chapter = made.root / "notebooks" / "05_hierarchical_clustering.py"
+    whole = chapter.read_text()
+    fault = '# %% tags=["summary"]\nraise RuntimeError("on purpose")\n'
+    chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
+    words = ("data/tiny/clusters/pixels/nested_ward/seed=0.parquet", WORDS[0], "CLUSTERERS=nested_ward", "SEEDS=0")
+    for _ in range(2):  # a second attempt must not take what the first left behind for done
+        failed = made.make(*words, check=False)
+        assert failed.returncode and "RuntimeError: on purpose" in failed.stderr
+        assert not made.data("tiny", "clusters", "pixels", "nested_ward", "seed=0.parquet").exists()
+    assert made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.failed.ipynb").is_file()
+    chapter.write_text(whole)
+    made.make(*words)
+    assert not made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.failed.ipynb").exists()
+
+
+def test_a_sweep_runs_its_grid_and_only_its_grid(made):
+    card = made.root / "params" / "sweeps" / "pair.yaml"
+    sweep = {
+        "notebook": "04_umap_visualization",
+        "names": "setting",
+        "grid": {"n_neighbors": [4, 8], "min_dist": [0.1]},
+    }
+    card.write_text(yaml.safe_dump(sweep))
+    words = ("sweep", "SWEEP=pair", WORDS[0], "ENCODERS=pixels")
+    made.make("-j2", *words)
+    folder = made.data("tiny", "sweeps", "pair")
+    points = [f"pair__n_neighbors-{n}__min_dist-0.1" for n in (4, 8)]
+    assert sorted(path.stem for path in folder.glob("*.ipynb")) == points
+    assert all(made.data("tiny", "maps", "pixels", f"{point}.parquet").is_file() for point in points)
+    assert (made.root / "figures" / "tiny" / "sweep_pair.png").is_file()
+    assert "Nothing to be done for 'sweep'" in made.make(*words).stdout
+
+    date = (folder / f"{points[1]}.ipynb").stat().st_mtime_ns
+    sweep["grid"]["n_neighbors"] = [8]
+    card.write_text(yaml.safe_dump(sweep))
+    made.make(*words)
+    assert set(pd.read_csv(folder / "summary.csv")["n_neighbors"]) == {8}
+    assert (folder / f"{points[1]}.ipynb").stat().st_mtime_ns == date  # the point that stayed was not run again
+
+
+def test_a_sweep_of_clusterings_is_scored(made):
+    card = made.root / "params" / "sweeps" / "few.yaml"
+    fixed = {"method": "nested_kmeans", "seeds": [0, 1]}
+    sweep = {
+        "notebook": "05_hierarchical_clustering",
+        "names": "clusterer",
+        "fixed": fixed,
+        "grid": {"max_species": [1, 2]},
+    }
+    card.write_text(yaml.safe_dump(sweep))
+    made.make("sweep", "SWEEP=few", WORDS[0], "ENCODERS=pixels")
+    table = pd.read_csv(made.data("tiny", "sweeps", "few", "summary.csv")).pivot(
+        index="max_species", columns="measure", values="value"
+    )
+    assert table.loc[1, "species clusters"] == table.loc[1, "genus clusters"] == 30  # three families of ten genera
+    assert table.loc[2, "species clusters"] > 30 and table["species AMI"].between(0, 1).all()
+
+
+def test_bad_words_are_answered(made):
+    for words, answer in (
+        (("all", "DATASET=../x"), "one plain name"),
+        (("all", "DATASET=nothing_here"), "name the folder"),
+        (("sweep", "SWEEP=nope", WORDS[0]), "SWEEP=nope should be one of"),
+        (("all", "DATASET=nothing_here", "SOURCE=no/such/folder"), "is not a folder"),
+    ):
+        failed = made.make(*words, check=False)
+        assert failed.returncode and answer in failed.stderr
+    listed = made.make("help").stdout
+    assert all(f"make {target} " in listed for target in ("all", "test", "sweep", "submission", "lab", "setup"))
+    assert not (made.root / "data" / "eu_moths").exists()  # help computes nothing

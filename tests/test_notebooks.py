@@ -1,0 +1,138 @@
+"""The notebooks as documents: pairs in step, parameters declared, cards that fit, cells that can be read."""
+
+import ast
+import re
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+import execute
+
+SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
+CHAPTER_OF = {"encoders": "02_extract_embeddings", "clusterers": "05_hierarchical_clustering"}
+named_by_file = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+
+
+def test_all_chapters_are_here():
+    assert [path.stem[:2] for path in SOURCES] == ["01", "02", "04", "05", "06", "98", "99"]
+
+
+@named_by_file
+def test_the_pair_is_in_step(source):
+    script, notebook = jupytext.read(source), nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(notebook)
+
+    def cells(n):
+        return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in n.cells]
+
+    assert cells(script) == cells(notebook), f"run make pair: {source.stem}.ipynb differs from its .py"
+    assert not any(output for c in notebook.cells if c.cell_type == "code" for output in c.outputs)
+
+
+@named_by_file
+def test_tags_survive_the_pairing(source):
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    assert code[0].metadata.tags == ["parameters"]
+    assert code[-1].metadata.tags == ["summary"]
+    back = jupytext.reads(jupytext.writes(notebook, "py:percent"), "py:percent")
+    assert [c.metadata.get("tags") for c in back.cells] == [c.metadata.get("tags") for c in notebook.cells]
+
+
+@named_by_file
+def test_a_chapter_opens_with_its_question_and_stays_readable(source):
+    cells = jupytext.read(source).cells
+    assert cells[0].cell_type == "markdown" and "**The question.**" in cells[0].source
+    assert re.search(r"\*\*In:\*\*.*\*\*Out:\*\*", cells[0].source, re.DOTALL)
+    assert len(cells) <= 32
+    too_long = [c.source.splitlines()[0] for c in cells if c.cell_type == "code" and len(c.source.splitlines()) > 30]
+    assert not too_long
+
+
+def declared(stem):
+    return execute.declared_parameters(jupytext.read(ROOT / "notebooks" / f"{stem}.py"))
+
+
+CARDS = [path for kind in CHAPTER_OF for path in sorted((ROOT / "params" / kind).glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_key_of_every_card_is_a_parameter_of_its_chapter(card):
+    parameters = yaml.safe_load(card.read_text())
+    execute.check_parameters(parameters, declared(CHAPTER_OF[card.parent.name]), card)
+
+
+@pytest.mark.parametrize("card", sorted((ROOT / "params" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_varies_parameters_of_its_notebook(card):
+    sweep = yaml.safe_load(card.read_text())
+    known = declared(sweep["notebook"])
+    assert sweep["names"] in known
+    for name, values in sweep["grid"].items():
+        for value in values:
+            execute.check_parameters({**sweep.get("fixed", {}), name: value}, known, card)
+
+
+def test_the_cards_promised_are_shipped():
+    shipped = {path.stem for path in CARDS}
+    assert shipped >= {
+        "resnet50_single", "resnet50_double", "resnet101_double", "resnet18_double", "efficientnet_b0", "deit_tiny",
+        "dinov2_vits14", "dino_vits16", "clip_vit_b32", "bioclip", "bioclip2", "resnet50_untrained", "pixels",
+        "nested_kmeans_10", "nested_kmeans_20", "nested_kmeans_30", "flat_kmeans", "nested_ward",
+    }  # fmt: skip
+
+
+def test_the_defaults_of_a_chapter_are_those_of_the_card_it_names():
+    for kind, name in (("encoders", "encoder"), ("clusterers", "clusterer")):
+        defaults = declared(CHAPTER_OF[kind])
+        card = yaml.safe_load((ROOT / "params" / kind / f"{defaults[name]}.yaml").read_text())
+        assert card.items() <= defaults.items()
+
+
+# --------------------------------------------------------------------------------------------- strict parameters
+
+
+def test_types_are_held_to_the_defaults():
+    known = {"n": 15, "x": 0.1, "name": "a", "on": True, "many": [1], "any": None}
+    fine = {"n": 3, "x": 1, "name": "b", "on": False, "many": [], "any": "thing"}
+    assert execute.check_parameters(fine, known, "card") == fine
+    for wrong in ({"n": 0.5}, {"n": True}, {"x": "1"}, {"name": 3}, {"on": 1}, {"many": "1 2"}):
+        with pytest.raises(ValueError, match=f"card: {next(iter(wrong))} should be a"):
+            execute.check_parameters(wrong, known, "card")
+    with pytest.raises(ValueError, match="unknown parameter 'm'; the notebook knows n, x"):
+        execute.check_parameters({"m": 1}, known, "card")
+
+
+def test_words_of_the_command_line_take_the_type_of_the_default():
+    known = {"n": 15, "name": "a", "encoders": ["x"], "seeds": [0]}
+    words = ["n=3", "name=123", "encoders=a 1 c", "seeds=0 1 2"]
+    assert execute.parse_assignments(words, known) == {
+        "n": 3,
+        "name": "123",
+        "encoders": ["a", "1", "c"],
+        "seeds": [0, 1, 2],
+    }
+
+
+def test_without_a_parameters_cell_nothing_runs(tmp_path):
+    (tmp_path / "x.py").write_text("# %%\na = 1\n")
+    with pytest.raises(ValueError, match="0 cells tagged"):
+        execute.run(tmp_path / "x.py", tmp_path / "x.ipynb", [], [])
+
+
+# ------------------------------------------------------------------------------------- labels stay out of methods
+
+
+def test_only_preprocessing_scoring_and_its_summaries_read_genus_and_species_names():
+    """Chapters 02, 04 and 05 may take from the metadata no column that holds a genus or species name."""
+    for stem in ("02_extract_embeddings", "04_umap_visualization", "05_hierarchical_clustering"):
+        tree = ast.parse(Path(ROOT / "notebooks" / f"{stem}.py").read_text())
+        read = {
+            node.slice.value for node in ast.walk(tree)
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
+            and isinstance(node.value, ast.Name) and node.value.id == "specimens"
+        }  # fmt: skip
+        assert read <= {"hash_id", "path", "sha256", "family"}

@@ -1,0 +1,192 @@
+"""Tables, clusters and scores: known answers, invariants, failures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import utils
+
+
+def test_dataset_names_cannot_leave_their_folder():
+    for name in ("../elsewhere", "/etc", "a/b", "", ".hidden"):
+        with pytest.raises(ValueError, match="plain name"):
+            utils.dataset_dir(name)
+
+
+def test_unknown_card_names_the_known_ones():
+    with pytest.raises(FileNotFoundError, match="nested_ward"):
+        utils.load_params("clusterers", "nested_wart")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "table.csv"
+    utils.write_table(pd.DataFrame({"a": [1]}), path)
+    with pytest.raises(RuntimeError), utils.whole_or_absent(path) as temporary:
+        temporary.write_text("half a")
+        raise RuntimeError
+    assert path.read_text() == "a\n1\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_sweep_is_the_product_of_its_grid(in_tmp):
+    (in_tmp / "params" / "sweeps").mkdir(parents=True)
+    card = "notebook: x\nnames: setting\nfixed: {c: 7}\ngrid: {a: [1, 2], b: [0.5, u v]}\n"
+    (in_tmp / "params" / "sweeps" / "s.yaml").write_text(card)
+    points = utils.expand_sweep("s", "pixels")
+    assert list(points) == ["s__a-1__b-0.5", "s__a-1__b-u-v", "s__a-2__b-0.5", "s__a-2__b-u-v"]
+    assert points["s__a-2__b-0.5"] == {"encoder": "pixels", "c": 7, "a": 2, "b": 0.5, "setting": "s__a-2__b-0.5"}
+
+
+def test_homonyms_are_kept_apart_by_lineage():
+    table = pd.DataFrame(
+        {
+            "family": ["Plantae", "Animalia", "Animalia", None],
+            "genus": ["Morus", "Morus", "Morus", "Morus"],
+            "species": [None] * 4,
+        }
+    )
+    genus = utils.lineage(table, "genus")
+    assert genus.nunique() == 3 and genus[1] == genus[2]
+    assert utils.lineage(table, "species").isna().all()
+
+
+def test_missing_embeddings_are_named(in_tmp):
+    folder = in_tmp / "data" / "d" / "embeddings" / "e"
+    utils.write_table(
+        pd.DataFrame({"hash_id": ["b", "a"], "x": [[1.0, 2.0], [3.0, 4.0]]}), folder / "part-00000.parquet"
+    )
+    with pytest.raises(FileNotFoundError, match="not complete"):
+        utils.load_embeddings("d", "e", ["a"])
+    (folder / "_SUCCESS").touch()
+    np.testing.assert_array_equal(utils.load_embeddings("d", "e", ["a", "b"])["x"], [[3, 4], [1, 2]])
+    with pytest.raises(KeyError, match="2 specimens: c, d"):
+        utils.load_embeddings("d", "e", ["a", "c", "d"])
+
+
+def test_layers_are_picked_by_place_or_name():
+    layers = {"layer3": 3, "avgpool": 5}
+    assert [utils.pick_layer(layers, name) for name in ("first", "last", "layer3", "avgpool")] == [3, 5, 3, 5]
+    with pytest.raises(ValueError, match="layer3, avgpool"):
+        utils.pick_layer(layers, "layer4")
+
+
+# ------------------------------------------------------------------------------------------------------ clusters
+
+
+def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
+    points = np.array([[0, 0], [0, 1], [10, 0], [10, 1], [90, 0], [91, 0]], float)
+    tree = utils.ward_tree(points)
+    coarse, fine = utils.cut(tree, 2), utils.cut(tree, 3)
+    assert len(set(coarse[:4])) == 1 and coarse[4] == coarse[5] != coarse[0]
+    assert fine[0] == fine[1] != fine[2] == fine[3]
+    assert (pd.Series(coarse).groupby(fine).nunique() == 1).all()
+    assert utils.cut(utils.ward_tree(points[:1]), 5).tolist() == [1]
+
+
+def test_any_labels_become_nested_and_unique_names():
+    random = np.random.default_rng(0)
+    ids = [f"i{n}" for n in range(500)]
+    family, genus, species = (random.integers(k, size=500) for k in (4, 5, 6))
+    clusters = utils.name_clusters(ids, family.astype(str), genus, species)
+    utils.check_clusters(clusters, ids)
+    assert clusters["species_cluster"].nunique() == len(set(zip(family, genus, species, strict=True)))
+    renamed = utils.name_clusters(ids, family.astype(str), 7 - genus, species * 3)
+    pd.testing.assert_frame_equal(clusters, renamed)  # numbers follow the rows, not the labels
+
+
+def test_bad_clusters_are_refused():
+    good = utils.name_clusters(["a", "b", "c"], ["F", "F", "G"], [0, 1, 0], [0, 0, 0])
+    utils.check_clusters(good, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="exactly once"):
+        utils.check_clusters(pd.concat([good, good.iloc[:1]]), ["a", "b", "c"])
+    with pytest.raises(ValueError, match="exactly once"):
+        utils.check_clusters(good, ["a", "b", "c", "d"])
+    with pytest.raises(ValueError, match="not nested"):
+        utils.check_clusters(good.assign(species_cluster="same"), ["a", "b", "c"])
+    with pytest.raises(ValueError, match="no cluster"):
+        utils.check_clusters(good.assign(genus_cluster=pd.NA), ["a", "b", "c"])
+
+
+# -------------------------------------------------------------------------------------------------------- scores
+
+
+def test_perfect_is_one_and_names_do_not_matter():
+    truth = np.repeat(list("aabbccddd"), 4)
+    families = np.repeat(list("xxxxyyyyy"), 4)
+    perfect = utils.agreement(truth, np.unique(truth, return_inverse=True)[1] * -7, families)
+    assert all(value == pytest.approx(1) for value in perfect.values())
+
+
+def test_random_labels_score_zero_when_adjusted_and_more_when_not():
+    random = np.random.default_rng(0)
+    truth, families = random.integers(40, size=2000), np.repeat(["x", "y"], 1000)
+    scores = [utils.agreement(truth, random.integers(300, size=2000), families) for _ in range(5)]
+    mean = pd.DataFrame(scores).mean()
+    # The adjusted scores' spread at this size is below 0.005 a draw, so the mean of five lies well within 0.01.
+    assert abs(mean[["ami", "ari", "ami_within", "ari_within"]]).max() < 0.01
+    assert mean["nmi"] > 0.3
+
+
+def test_within_families_is_the_mean_weighted_by_size_over_families_with_a_choice():
+    truth = np.array(list("aabb" + "cd" + "eee"))
+    found = np.array([0, 0, 1, 1, 0, 0, 5, 6, 7])  # family x perfect, y lumped, z has one taxon only
+    scores = utils.agreement(truth, found, np.array(list("xxxx" + "yy" + "zzz")))
+    assert scores["ami_within"] == pytest.approx((4 * 1 + 2 * 0) / 6)
+    assert np.isnan(utils.agreement(["a", "a"], [0, 1], ["x", "x"])["ami_within"])
+
+
+def test_the_jackknife_of_a_mean_is_the_textbook_standard_error():
+    values = np.random.default_rng(1).normal(3, 2, size=24)
+    ((name, (value, low, high)),) = utils.jackknife_interval(
+        lambda r: {"mean": values[r].mean()}, np.arange(24), n_groups=24
+    ).items()
+    error = values.std(ddof=1) / np.sqrt(24)
+    assert (name, value) == ("mean", pytest.approx(values.mean()))
+    assert (high - low) / 2 == pytest.approx(2.0687 * error, rel=1e-4)  # Student's t, 23 degrees of freedom
+    few = utils.jackknife_interval(lambda r: {"mean": values[r].mean()}, np.zeros(24))
+    assert np.isnan(few["mean"][1:]).all()
+
+
+def test_the_jackknife_leaves_out_whole_units():
+    units = np.repeat(np.arange(10), 3)
+    left = []
+    utils.jackknife_interval(lambda r: left.append(r) or {"n": len(r)}, units, n_groups=5)
+    assert sorted(map(len, left)) == [24] * 5 + [30]
+    assert all(
+        set(units[rows]).isdisjoint(set(units) - set(units[rows])) and len(set(units[rows])) in (8, 10) for rows in left
+    )
+
+
+def test_internal_indices_see_separation_and_refuse_the_undefined():
+    random = np.random.default_rng(0)
+    points = np.concatenate([random.normal(0, 1, (30, 4)), random.normal(20, 1, (30, 4))])
+    good, bad = utils.internal_indices(points, [0] * 30 + [1] * 30), utils.internal_indices(points, [0, 1] * 30)
+    assert good["silhouette"] > 0.8 > bad["silhouette"] and good["davies_bouldin"] < bad["davies_bouldin"]
+    assert np.isnan(list(utils.internal_indices(points, np.arange(60)).values())).all()
+    assert np.isnan(list(utils.internal_indices(points, [0] * 60).values())).all()
+
+
+# --------------------------------------------------------------------------------------------------------- plots
+
+
+def test_figures_are_the_same_to_the_byte(tmp_path):
+    for name in ("a.png", "b.png"):
+        figure, ax = utils.plt.subplots()
+        utils.draw_map(
+            ax,
+            np.arange(20.0).reshape(10, 2),
+            np.array(list("aaabbbccdd")),
+            utils.family_colours(list("aaabbbccdd"), 2),
+        )
+        utils.save_figure(figure, tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_largest_families_have_the_colours():
+    colours = utils.family_colours(["b"] * 3 + ["a"] * 2 + ["c"] * 2 + [None] * 9, n_coloured=2)
+    assert list(colours) == ["b", "a"]
+
+
+def test_an_encoder_that_has_seen_taxonomy_says_so():
+    assert "upper bound" in utils.encoder_label("bioclip") and "upper bound" in utils.encoder_label("bioclip2")
+    assert utils.encoder_label("pixels") == "pixels"
