@@ -96,13 +96,13 @@ endif
 FORCE:
 
 $(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png $(R)/01_preprocess.ipynb &: \
-		notebooks/01_preprocess.py encoders.py utils.py $(D)/source.mk | $(READY)
+		notebooks/01_preprocess.py images.py utils.py $(D)/source.mk | $(READY)
 	@mkdir -p $(R)
 	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) source="$$SOURCE"
 
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py utils.py $(D)/weights.mk | $(READY)
+		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py images.py utils.py $(D)/weights.mk | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
 	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$WEIGHTS" -f params/encoders/$(1).yaml
 
@@ -175,8 +175,8 @@ lint: $(READY) ## style of the code
 pair: $(READY) ## write every notebook's .ipynb from its .py, without outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
 
-bench: $(READY) ## extraction speed against the plain loop, in one run: DATASET= WEIGHTS=
-	$(PYTHON) tests/bench_extraction.py $(DATASET) "$$WEIGHTS"
+bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one run, on the photographs of DATASET=
+	$(PYTHON) tests/bench_extraction.py $(DATASET)
 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -1,4 +1,4 @@
-"""From photographs to embeddings: open an image, build a pretrained encoder, run it in batches.
+"""From photographs to embeddings: fetch weights, build a pretrained encoder, run it in batches.
 
 An encoder is described by a card in params/encoders/: library, architecture, weights, layers, input size. Architecture,
 transforms and normalisation come from the library it names; here stands only what joins the libraries.
@@ -18,7 +18,6 @@ import timm
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
@@ -28,63 +27,8 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import v2
 
+from images import load_rgb
 from utils import file_digest
-
-# -------------------------------------------------------------------------------------------------------- images
-
-MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files are taken for decompression bombs
-
-
-def load_rgb(path):
-    """Open an image file as an upright 8-bit RGB PIL image, whatever its mode.
-
-    The EXIF rotation is applied, transparency is laid on white, CMYK and palettes are converted, and 16-bit and
-    floating-point greys are scaled to 8 bits (integers by their full range, floats by their own). ValueError says what
-    is wrong with an image that is empty, oversized, truncated or unreadable.
-    """
-    if os.path.getsize(path) == 0:
-        raise ValueError("empty file")
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"oversized: {image.width} x {image.height} px")
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        raise ValueError(f"oversized: more than {MAX_PIXELS} px") from None
-    except (OSError, SyntaxError, EOFError) as error:  # Pillow raises all three for broken files
-        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ValueError(f"{kind}: {str(error).replace(str(path), 'the file')}") from error
-
-
-def _to_rgb(image):
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        span = np.ptp(values) or 1.0
-        image = Image.fromarray(((values - values.min()) / span * 255).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-class Photos(Dataset):
-    """Photographs as a torch Dataset: item i is the transformed image of path i."""
-
-    def __init__(self, paths, transform):
-        self.paths, self.transform = list(paths), transform
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, i):
-        try:
-            return self.transform(load_rgb(self.paths[i]))
-        except (ValueError, OSError) as error:
-            raise RuntimeError(f"{self.paths[i]} was readable in chapter 01 but is not now: {error}") from None
-
 
 # ------------------------------------------------------------------------------------------------------- weights
 
@@ -272,6 +216,22 @@ def _pixels(architecture, weights, layers, input_size, file):
 
 
 # ----------------------------------------------------------------------------------------------------- embedding
+
+
+class Photos(Dataset):
+    """Photographs as a torch Dataset: item i is the transformed image of path i."""
+
+    def __init__(self, paths, transform):
+        self.paths, self.transform = list(paths), transform
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        try:
+            return self.transform(load_rgb(self.paths[i]))
+        except (ValueError, OSError) as error:
+            raise RuntimeError(f"{self.paths[i]} was readable in chapter 01 but is not now: {error}") from None
 
 
 def pick_device():

@@ -21,9 +21,10 @@ os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 import jupytext
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
-from utils import ROOT, expand_sweep, whole_or_absent
+ROOT = Path(__file__).resolve().parent
 
 
 def declared_parameters(notebook):
@@ -77,23 +78,28 @@ def run(source, output, files, assignments):
     began = time.monotonic()
     terminal = sys.stderr.isatty()
     failed = output.with_suffix(".failed.ipynb")
-    with tempfile.TemporaryDirectory() as scratch, whole_or_absent(output) as temporary:
-        jupytext.write(notebook, f"{scratch}/chapter.ipynb")
+    with tempfile.TemporaryDirectory() as scratch:
+        chapter, executed = f"{scratch}/chapter.ipynb", output.with_suffix(".running.ipynb")
+        jupytext.write(notebook, chapter)
+        executed.parent.mkdir(parents=True, exist_ok=True)
         try:
             papermill.execute_notebook(
-                f"{scratch}/chapter.ipynb",
-                str(temporary) + ".ipynb",
+                chapter,
+                str(executed),
                 parameters,
                 kernel_name="python3",
                 cwd=ROOT / "notebooks",
                 progress_bar=False,
-                config=Config({"KernelManager": {"transport": "ipc"}}),  # the kernel listens on no network port
                 stderr_file=sys.stderr if terminal else None,  # progress bars of the chapter, as they move
+                # the kernel is reached by socket files of this run alone, and listens on no network port
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
             )
-        except papermill.PapermillExecutionError as error:
-            os.replace(str(temporary) + ".ipynb", failed)
-            raise SystemExit(f"{output.stem} failed: {error.ename}: {error.evalue}\n  see {failed}") from None
-        os.replace(str(temporary) + ".ipynb", temporary)
+        except (papermill.PapermillExecutionError, DeadKernelError) as error:
+            os.replace(executed, failed)
+            died = "the kernel died, perhaps for want of memory"
+            reason = died if isinstance(error, DeadKernelError) else f"{error.ename}: {error.evalue}"
+            raise SystemExit(f"{output.stem} failed: {reason}\n  see {failed}") from None
+    os.replace(executed, output)
     failed.unlink(missing_ok=True)
     print(f"{output.stem}: {summary(output)} ({time.monotonic() - began:.0f} s)", flush=True)
 
@@ -106,6 +112,8 @@ def summary(output):
 
 def write_sweep(sweep, folder, encoder, data):
     """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
+    from utils import expand_sweep, whole_or_absent  # the scientific libraries behind it take a second to load
+
     points = expand_sweep(sweep, encoder)
     for point, parameters in points.items():
         path, text = folder / f"{point}.yaml", yaml.safe_dump(parameters)

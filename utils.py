@@ -193,13 +193,6 @@ def check_clusters(clusters, ids):
 
 # -------------------------------------------------------------------------------------------------------- scores
 
-AGREEMENT = {
-    "ami": metrics.adjusted_mutual_info_score,
-    "ari": metrics.adjusted_rand_score,
-    "nmi": metrics.normalized_mutual_info_score,
-    "homogeneity": metrics.homogeneity_score,
-    "completeness": metrics.completeness_score,
-}
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
 
@@ -208,23 +201,33 @@ def _codes(labels):
     return pd.factorize(np.asarray(labels))[0]
 
 
+def _measures(truth, found):
+    homogeneity, completeness, v_measure = metrics.homogeneity_completeness_v_measure(truth, found)
+    return {
+        "ami": metrics.adjusted_mutual_info_score(truth, found),
+        "ari": metrics.adjusted_rand_score(truth, found),
+        "nmi": v_measure,
+        "homogeneity": homogeneity,
+        "completeness": completeness,
+    }
+
+
 def agreement(truth, found, families):
-    """Scores of a partition against the true taxa: every measure of AGREEMENT, over all rows and within families.
+    """AMI, ARI, NMI, homogeneity and completeness of a partition against the true taxa, over all rows and within families.
 
     `truth`, `found` and `families` are (n,) labels. "<measure>_within" is the mean over the families that hold more
     than one true taxon, weighted by their number of rows; it is missing if there is none. AMI and ARI are adjusted
-    for chance (0 for random labels); NMI, homogeneity and completeness are not. The V-measure is the NMI with
-    arithmetic averaging, and is not repeated. Vinh, Epps and Bailey (2010), JMLR 11:2837-2854.
+    for chance (0 for random labels); the others are not. The NMI, with arithmetic averaging, is the V-measure of
+    homogeneity and completeness. Vinh, Epps and Bailey (2010), JMLR 11:2837-2854.
     """
     truth, found = _codes(truth), _codes(found)
     groups = [rows for rows in pd.Series(families).groupby(families).indices.values() if np.ptp(truth[rows]) > 0]
+    overall = _measures(truth, found)
+    within = pd.DataFrame([_measures(truth[rows], found[rows]) for rows in groups], columns=list(overall))
     weights = [len(rows) for rows in groups]
-    scores = {}
-    for name, measure in AGREEMENT.items():
-        scores[name] = measure(truth, found)
-        within = [measure(truth[rows], found[rows]) for rows in groups]
-        scores[f"{name}_within"] = np.average(within, weights=weights) if groups else np.nan
-    return scores
+    return overall | {
+        f"{name}_within": np.average(within[name], weights=weights) if groups else np.nan for name in within
+    }
 
 
 def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):

@@ -41,7 +41,7 @@ from PIL import ImageOps
 from tqdm import tqdm
 
 import utils
-from encoders import load_rgb
+from images import load_rgb
 
 utils.set_style()
 folder = utils.dataset_dir(dataset)
@@ -97,7 +97,7 @@ def read_rows(path):
             f"{path} has no column 'hash_id' but {', '.join(rows.columns)}: rename the column that holds each photo's "
             "file name without extension to hash_id"
         )
-    rows = rows.reindex(columns=["hash_id", *utils.RANKS])
+    rows = rows.reindex(columns=["hash_id", *utils.RANKS]).astype("string")
     rows = rows.apply(lambda column: column.str.strip()).replace("", pd.NA)
     return rows.assign(row=pd.Series(range(2, len(rows) + 2), rows.index).astype("string"))
 
@@ -149,6 +149,8 @@ def list_images(photos):
 
 # %%
 files = list_images(photos)
+missing = ~rows["hash_id"].isin(files["hash_id"])
+reject(rows[missing], "no image file of this name")
 reject(files[~files["inside"]], "the file is a link that leaves the folder")
 files = files[files["inside"]].drop(columns="inside")
 if not files["hash_id"].isin(rows["hash_id"]).any():
@@ -160,8 +162,6 @@ if not files["hash_id"].isin(rows["hash_id"]).any():
 known = files["hash_id"].isin(pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)]))
 reject(files[~known], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
-missing = ~rows["hash_id"].isin(files["hash_id"])
-reject(rows[missing], "no image file of this name")
 
 
 # %% [markdown]
@@ -270,7 +270,9 @@ shown = sizes[:25]
 figure, ax = plt.subplots(figsize=(8, 0.32 * len(shown) + 1.2))
 ax.barh(shown.index[::-1], shown[::-1], color=utils.PALETTE[0])
 for y, name in enumerate(shown.index[::-1]):
-    text = f" {sizes[name]:,}" + (f" in {genera[name]} genera" if genera[name] else "")
+    text = f" {sizes[name]:,}" + (
+        f" in {genera[name]} gen{'us' if genera[name] == 1 else 'era'}" if genera[name] else ""
+    )
     ax.text(sizes[name], y, text, va="center", fontsize=9)
 ax.set(
     xlabel="photographs", xlim=(0, 1.25 * shown.max()), title=f"{len(specimens):,} photographs of {dataset} by family"

@@ -56,6 +56,7 @@ import torch
 from tqdm import tqdm
 
 import encoders
+import images
 import utils
 
 utils.set_style()
@@ -76,7 +77,7 @@ weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 model = encoders.build_encoder(library, architecture, weights, layers, input_size, weights_dir, seed)
 if library == "pixels":
     sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:5000])
-    thumbnails = [model.transform(encoders.load_rgb(paths[i])) for i in tqdm(sample, desc="thumbnails", unit="image")]
+    thumbnails = [model.transform(images.load_rgb(paths[i])) for i in tqdm(sample, desc="thumbnails", unit="image")]
     model.network.fit(torch.stack(thumbnails), seed)
 
 device = encoders.pick_device()
@@ -93,7 +94,7 @@ print(f"{library} {architecture} on {device} in {dtype}")
 
 # %%
 settings = [library, architecture, weights, layers, input_size, str(dtype), batch_size, seed, model.weights_digest]
-code = utils.file_digest(encoders.__file__)
+code = [utils.file_digest(module.__file__) for module in (encoders, images)]
 content = specimens[["hash_id", "sha256"]].to_numpy().tolist()
 positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(0, len(specimens), shard_size)]
 shards = {folder / f"part-{number:05d}.parquet": rows for number, rows in enumerate(positions)}

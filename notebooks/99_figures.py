@@ -31,6 +31,7 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 
 import utils
 
@@ -38,12 +39,29 @@ utils.set_style()
 folder, out = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 scores = pd.read_csv(folder / "scores.csv")
 specimens = utils.load_metadata(dataset)
+
+# %%
 metric = "ami" if ((scores["metric"] == "ami") & (scores["rank"] == "species")).any() else "silhouette"
 metric_label = {"ami": "adjusted mutual information (AMI)", "silhouette": "silhouette (no names known)"}[metric]
 marks = "osD^vPX<>p*h8"
+OFFSETS = np.linspace(0.3, -0.3, len(encoders)) if len(encoders) > 1 else [0.0]  # encoders side by side on one row
 style = {
     e: {"color": utils.PALETTE[i % len(utils.PALETTE)], "marker": marks[i % len(marks)]} for i, e in enumerate(encoders)
 }
+# %%
+FLOORS = {  # start of the name in scores.csv: line style and text
+    "floor_family": ("--", "floor: the family itself as taxon"),
+    "floor_singletons": ("-.", "floor: family as genus, singletons"),
+    "floor_random": (":", "floors: random nested labels"),
+}
+
+
+def row_label(clusterer):
+    """Name of a clusterer for people; the ceiling is called what it is."""
+    if clusterer == "ceiling_ward_true_number":
+        return "ceiling: Ward told\nthe true number"
+    return clusterer.replace("_", " ")
+
 
 # %% [markdown]
 # ## Methods between floor and ceiling
@@ -65,30 +83,32 @@ def draw_scores(ax, rank):
     table = means(rank, metric)
     found = table.index.get_level_values("clusterer")
     rows = [*clusterers[::-1], *([c] if (c := "ceiling_ward_true_number") in found else [])]
-    for encoder, offset in zip(encoders, np.linspace(0.3, -0.3, len(encoders)), strict=True):
+    for encoder, offset in zip(encoders, OFFSETS, strict=True):
         line = table.loc[encoder].reindex(rows)
         error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
-        where = np.arange(len(rows)) + (offset if len(encoders) > 1 else 0)
+        where = np.arange(len(rows)) + offset
         label = utils.encoder_label(encoder)
         ax.errorbar(line["value"], where, xerr=error, linestyle="", elinewidth=1.2, label=label, **style[encoder])
     for name, value in table.loc["none", "value"].items() if "none" in table.index else []:
-        dashes = "--" if name in ("floor_family", "floor_singletons") else ":"
+        dashes = next(line for start, (line, _) in FLOORS.items() if name.startswith(start))
         ax.axvline(value, color="0.45", linestyle=dashes, linewidth=1.3, zorder=0)
-    ax.set(yticks=range(len(rows)), yticklabels=[r.replace("_", " ") for r in rows], title=rank, xlabel=metric_label)
+    ax.set(yticks=range(len(rows)), yticklabels=map(row_label, rows), title=rank, xlabel=metric_label)
     ax.grid(axis="y", visible=False)
     return rows
 
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 1)), sharey=True)
+figure, axes = plt.subplots(
+    1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 1)), sharex=True, sharey=True
+)
 for ax, rank in zip(axes, ("genus", "species"), strict=True):
     n_rows = len(draw_scores(ax, rank))
     if n_rows > len(clusterers):
         ax.axhspan(n_rows - 1.5, n_rows - 0.5, color="0.93", zorder=-1)
 handles, labels = axes[0].get_legend_handles_labels()
 if metric == "ami":
-    handles += [plt.Line2D([], [], color="0.45", linestyle=s) for s in ("--", ":")]
-    labels += ["floors: family as taxon, singletons", "floors: random nested labels"]
+    handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in FLOORS.values()]
+    labels += [text for _, text in FLOORS.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 figure.tight_layout()
 utils.save_figure(figure, out / "scores.png")
@@ -103,7 +123,7 @@ utils.save_figure(figure, out / "scores.png")
 # %%
 if metric == "ami":
     nmi, ami = means("species", "nmi")["value"], means("species", "ami")["value"]
-    figure, ax = plt.subplots(figsize=(8, 4.6))
+    figure, ax = plt.subplots(figsize=(7, 4.6))
     dots = {"linestyle": "", "markersize": 8}
     for encoder in encoders:
         ceilings = nmi.loc[encoder].index.str.startswith("ceiling")
@@ -117,13 +137,11 @@ if metric == "ami":
         [], [], marker="o", color="0.3", markerfacecolor="white", label="hollow: ceiling, told the true number", **dots
     )
     ax.plot(nmi.loc["none"], ami.loc["none"], marker="x", color="0.3", label="floors: look at no photograph", **dots)
-    for name, text in {
-        "floor_singletons": "every photograph its own species",
-        "floor_family": "family as species",
-    }.items():
-        where = nmi["none", name], ami["none", name]
-        ax.annotate(text, where, (-6, 9), textcoords="offset points", ha="right", fontsize=10, color="0.3")
-    ax.set(xlabel="NMI of species clusters (the challenge's score)", ylabel="AMI of species clusters")
+    ax.annotate("every photograph its own species", (nmi["none", "floor_singletons"], -0.035), ha="right", fontsize=10)
+    ax.annotate("family as species", (nmi["none", "floor_family"], ami["none", "floor_family"] + 0.02), fontsize=10)
+    ax.set(
+        xlabel="NMI of species clusters (the challenge's score)", ylabel="AMI of species clusters", ylim=(-0.06, None)
+    )
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     utils.save_figure(figure, out / "nmi_misleads.png")
 
@@ -133,29 +151,24 @@ if metric == "ami":
 # The weak spot of every method: the number of clusters found, against the true number where it is known.
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(10, 0.5 * len(clusterers) + 1.8), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(10, 0.7 * len(clusterers) + 1.6), sharey=True)
+places = np.arange(len(clusterers))
 for ax, rank in zip(axes, ("genus", "species"), strict=True):
     found = means(rank, "n_found")["value"]
-    for encoder in encoders:
-        ax.plot(
-            found.loc[encoder].reindex(clusterers[::-1]),
-            range(len(clusterers)),
-            linestyle="",
-            label=utils.encoder_label(encoder),
-            **style[encoder],
-        )
-    true = scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"]
-    if len(true):
-        ax.axvline(true.iloc[0], color="0.3", label="true number")
+    for encoder, offset in zip(encoders, OFFSETS, strict=True):
+        numbers = found.loc[encoder].reindex(clusterers[::-1])
+        ax.plot(numbers, places + offset, linestyle="", label=utils.encoder_label(encoder), **style[encoder])
+    for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
+        ax.axvline(true, color="0.3")
+        ax.annotate(f" true: {true:.0f}", (true, -0.45), color="0.3", fontsize=11)
     ax.set(xscale="log", xlabel="number of clusters", title=rank)
-    ax.set(
-        yticks=range(len(clusterers)),
-        yticklabels=[c.replace("_", " ") for c in clusterers[::-1]],
-        ylim=(-0.6, len(clusterers) - 0.4),
-    )
-figure.legend(
-    *axes[0].get_legend_handles_labels(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False
-)
+    ax.set(yticks=places, yticklabels=map(row_label, clusterers[::-1]))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="y", visible=False)
+handles = axes[0].get_legend_handles_labels()
+figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 figure.tight_layout()
 utils.save_figure(figure, out / "n_clusters.png")
 

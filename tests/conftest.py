@@ -1,6 +1,7 @@
 """A tiny world for the tests: drawn specimens in nested folders, and a copy of the project to run them in."""
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ sys.path.insert(0, str(ROOT))
 import utils
 
 SHARED = ROOT.parent / "shared"
+os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
 
 
 def draw_specimen(family, genus, species, random, size=64):
@@ -65,7 +67,15 @@ class Project:
 
     def __init__(self, root):
         self.root = root
-        for name in ("utils.py", "encoders.py", "execute.py", "Makefile", "jupytext.toml", "requirements.txt"):
+        for name in (
+            "utils.py",
+            "images.py",
+            "encoders.py",
+            "execute.py",
+            "Makefile",
+            "jupytext.toml",
+            "requirements.txt",
+        ):
             shutil.copy(ROOT / name, root / name)
         for name in ("notebooks", "params"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"))

@@ -1,5 +1,6 @@
-"""Images of every kind, weights good and bad, and embeddings that do not depend on how they were computed."""
+"""Weights good and bad, and embeddings that do not depend on how they were computed."""
 
+import functools
 import hashlib
 import http.server
 import json
@@ -11,73 +12,13 @@ import pytest
 import timm
 import torch
 import torchvision
+import yaml
 from conftest import draw_specimen
-from PIL import Image
 from safetensors.torch import save_file
 
 import encoders
-
-# -------------------------------------------------------------------------------------------------------- images
-
-
-def spectrum(mode="RGB"):
-    """A small picture with every grey and some colour."""
-    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
-    return Image.fromarray(np.stack([ramp, ramp[:, ::-1], np.full_like(ramp, 90)], axis=2)).convert(mode)
-
-
-@pytest.mark.parametrize(
-    ("mode", "suffix"),
-    [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGBA", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGB", "bmp"),
-     ("RGB", "webp"), ("CMYK", "tiff"), ("I;16", "png"), ("I;16", "tif"), ("F", "tif")],
-)  # fmt: skip
-def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
-    path = tmp_path / f"image.{suffix}"
-    grey = np.asarray(spectrum("L"))
-    if mode == "I;16":
-        image = Image.fromarray(grey.astype(np.uint16) * 257)
-    elif mode == "F":
-        image = Image.fromarray(grey.astype(np.float32) / 100)
-    else:
-        image = spectrum(mode)
-    image.save(path)
-    loaded = encoders.load_rgb(path)
-    assert (loaded.mode, loaded.size) == ("RGB", (64, 48))
-    if mode in ("I;16", "L"):  # a ramp of 64 greys stays one, and does not turn white
-        off = np.abs(np.asarray(loaded)[..., 0].astype(int) - grey)
-        assert off.max() <= (0 if mode == "I;16" else 12)
-    if mode == "F":
-        assert np.asarray(loaded).min() == 0 and np.asarray(loaded).max() == 255
-
-
-def test_transparency_is_laid_on_white(tmp_path):
-    image = Image.new("RGBA", (10, 10), (255, 0, 0, 0))
-    image.paste((0, 0, 255, 255), (0, 0, 5, 10))
-    image.save(tmp_path / "a.png")
-    pixels = np.asarray(encoders.load_rgb(tmp_path / "a.png"))
-    assert pixels[0, 0].tolist() == [0, 0, 255] and pixels[0, 9].tolist() == [255, 255, 255]
-
-
-def test_exif_rotation_is_applied(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to see it upright
-    spectrum().save(tmp_path / "turned.jpg", exif=exif)
-    assert encoders.load_rgb(tmp_path / "turned.jpg").size == (48, 64)
-
-
-def test_broken_images_say_what_is_wrong(tmp_path, monkeypatch):
-    whole = tmp_path / "whole.jpg"
-    Image.fromarray(np.random.default_rng(0).integers(256, size=(99, 99, 3), dtype=np.uint8)).save(whole)
-    cases = {"empty": b"", "truncated": whole.read_bytes()[:-900], "unreadable": b"this is a text"}
-    for reason, content in cases.items():
-        path = tmp_path / f"{reason}.jpg"
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=reason):
-            encoders.load_rgb(path)
-    monkeypatch.setattr(encoders, "MAX_PIXELS", 99 * 99 - 1)
-    with pytest.raises(ValueError, match="oversized"):
-        encoders.load_rgb(whole)
-
+import utils
+from images import load_rgb
 
 # ------------------------------------------------------------------------------------------------------- weights
 
@@ -217,7 +158,16 @@ def test_torchvision_weights_with_a_wrong_checksum_are_refused(torchvision_hub, 
     assert not list((tmp_path / "torch").rglob("resnet18*"))
 
 
-def test_offline_the_error_names_the_file(monkeypatch, tmp_path):
+CARDS = {
+    path.stem: yaml.safe_load(path.read_text()) for path in sorted((utils.ROOT / "params" / "encoders").glob("*.yaml"))
+}
+PRETRAINED = [name for name, card in CARDS.items() if card["weights"]]
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
+    """Every card's weights are known to their library, down to the download, which finds no network here."""
+
     def offline(*args, **kwargs):
         raise OSError("Network is unreachable")
 
@@ -225,14 +175,9 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path):
     monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setattr(encoders, "hf_hub_download", offline)
-    cards = [("torchvision", "resnet18", "IMAGENET1K_V1"), ("timm", "deit_tiny_patch16_224", "fb_in1k"),
-             ("open_clip", "ViT-B-32", "laion2b_s34b_b79k"),
-             ("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip")]  # fmt: skip
-    for library, architecture, weights in cards:
-        with pytest.raises(
-            FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"
-        ):
-            encoders.weights_file(library, architecture, weights)
+    library, architecture, weights = (CARDS[name][key] for key in ("library", "architecture", "weights"))
+    with pytest.raises(FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"):
+        encoders.weights_file(library, architecture, weights)
 
 
 @pytest.fixture
@@ -296,7 +241,7 @@ def test_torchvision_layers_are_those_of_a_plain_forward_pass(random_weights, ph
     plain = torchvision.models.resnet18()
     plain.load_state_dict(encoders.load_file(random_weights / "resnet18.safetensors"))
     plain.eval().fc = torch.nn.Identity()
-    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     assert images.shape == (10, 3, 64, 64)
     with torch.inference_mode():
         np.testing.assert_allclose(
@@ -310,7 +255,7 @@ def test_timm_gives_the_input_of_its_head_and_its_blocks(random_weights, photos)
     encoder = build(str(random_weights), {"block8": 8, "embedding": "head"}, 224, **card)
     (found,) = embed(encoder, photos)
     model = encoder.network.model
-    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     with torch.inference_mode():
         plain = model.forward_head(model.forward_features(images), pre_logits=True).numpy()
     np.testing.assert_allclose(found["embedding"], plain, rtol=1e-3, atol=1e-4)
@@ -334,16 +279,36 @@ def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
         str(tmp_path), {"embedding": "image"}, library="open_clip", architecture="tiny-clip", weights="mine"
     )
     (found,) = embed(encoder, photos)
-    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     with torch.inference_mode():
         np.testing.assert_allclose(found["embedding"], model.encode_image(images).numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in CARDS if name != "pixels"])
+def test_every_card_fits_its_architecture(name, monkeypatch):
+    """Layers and input size of every card, on torch's meta device: shapes without numbers."""
+    on_meta = functools.partial(open_clip.create_model_and_transforms, device="meta")
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", on_meta)
+    card = {key: CARDS[name][key] for key in ("library", "architecture", "layers", "input_size")}
+    with torch.device("meta"):
+        network = encoders.build_encoder(weights=None, **card).network
+        found = network(torch.zeros(2, 3, card["input_size"], card["input_size"]))
+    assert list(found) == list(card["layers"]) and all(len(values) == 2 for values in found.values())
+
+
+def test_position_embeddings_are_resampled_to_the_input_size(tmp_path, photos):
+    card = {key: CARDS["dinov2_vits14"][key] for key in ("library", "architecture", "weights", "layers", "input_size")}
+    state = timm.create_model(card["architecture"]).state_dict()  # as the hub's file: for 518 px
+    save_file(state, tmp_path / f"{card['architecture']}.safetensors")
+    (found,) = embed(encoders.build_encoder(weights_dir=str(tmp_path), **card), photos[:2])
+    assert found["embedding"].shape == (2, 384)
 
 
 def test_pixels_are_principal_components(photos):
     encoder = build(
         library="pixels", architecture="thumbnail", weights=None, layers={"pca": "thumbnail"}, input_size=32
     )
-    thumbnails = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    thumbnails = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     encoder.network.fit(thumbnails)
     (found,) = embed(encoder, photos)
     centred = thumbnails.flatten(1).numpy() - thumbnails.flatten(1).numpy().mean(0)
@@ -380,7 +345,7 @@ def cosines(a, b):
 )  # fmt: skip
 def test_mixed_precision_agrees_with_plain_float32(shared_weights, photos, name, card):
     encoder = build(str(shared_weights), input_size=224, architecture=name, **card)
-    images = torch.stack([encoder.transform(encoders.load_rgb(path)) for path in photos])
+    images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     with torch.inference_mode():
         plain = {layer: encoders._pool(values) for layer, values in encoder.network(images).items()}
     (mixed,) = embed(encoder, photos, dtype=torch.bfloat16)

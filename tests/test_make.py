@@ -139,16 +139,19 @@ def test_a_failed_notebook_leaves_no_target_behind(made):
     chapter = made.root / "notebooks" / "05_hierarchical_clustering.py"
     whole = chapter.read_text()
     fault = '# %% tags=["summary"]\nraise RuntimeError("on purpose")\n'
-    chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
-    words = ("data/tiny/clusters/pixels/nested_ward/seed=0.parquet", WORDS[0], "CLUSTERERS=nested_ward", "SEEDS=0")
-    for _ in range(2):  # a second attempt must not take what the first left behind for done
-        failed = made.make(*words, check=False)
-        assert failed.returncode and "RuntimeError: on purpose" in failed.stderr
-        assert not made.data("tiny", "clusters", "pixels", "nested_ward", "seed=0.parquet").exists()
-    assert made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.failed.ipynb").is_file()
-    chapter.write_text(whole)
+    run = made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.ipynb")
+    words = (str(run.relative_to(made.root)), *WORDS[:1], "ENCODERS=pixels", "CLUSTERERS=nested_ward", "SEEDS=0")
+    try:
+        chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
+        for _ in range(2):  # a second attempt must not take what the first left behind for done
+            failed = made.make(*words, check=False)
+            assert failed.returncode and "RuntimeError: on purpose" in failed.stderr
+            assert not made.data("tiny", "clusters", "pixels", "nested_ward", "seed=0.parquet").exists()
+            assert run.with_suffix(".failed.ipynb").is_file()
+    finally:
+        chapter.write_text(whole)
     made.make(*words)
-    assert not made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.failed.ipynb").exists()
+    assert run.is_file() and not run.with_suffix(".failed.ipynb").exists()
 
 
 def test_a_sweep_runs_its_grid_and_only_its_grid(made):
@@ -158,7 +161,7 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
         "names": "setting",
         "grid": {"n_neighbors": [4, 8], "min_dist": [0.1]},
     }
-    card.write_text(yaml.safe_dump(sweep))
+    card.write_text(yaml.safe_dump(sweep, sort_keys=False))
     words = ("sweep", "SWEEP=pair", WORDS[0], "ENCODERS=pixels")
     made.make("-j2", *words)
     folder = made.data("tiny", "sweeps", "pair")
@@ -170,7 +173,7 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
 
     date = (folder / f"{points[1]}.ipynb").stat().st_mtime_ns
     sweep["grid"]["n_neighbors"] = [8]
-    card.write_text(yaml.safe_dump(sweep))
+    card.write_text(yaml.safe_dump(sweep, sort_keys=False))
     made.make(*words)
     assert set(pd.read_csv(folder / "summary.csv")["n_neighbors"]) == {8}
     assert (folder / f"{points[1]}.ipynb").stat().st_mtime_ns == date  # the point that stayed was not run again
@@ -185,7 +188,7 @@ def test_a_sweep_of_clusterings_is_scored(made):
         "fixed": fixed,
         "grid": {"max_species": [1, 2]},
     }
-    card.write_text(yaml.safe_dump(sweep))
+    card.write_text(yaml.safe_dump(sweep, sort_keys=False))
     made.make("sweep", "SWEEP=few", WORDS[0], "ENCODERS=pixels")
     table = pd.read_csv(made.data("tiny", "sweeps", "few", "summary.csv")).pivot(
         index="max_species", columns="measure", values="value"

@@ -1,0 +1,66 @@
+"""Images of every kind, and broken ones."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import images
+
+
+def spectrum(mode="RGB"):
+    """A small picture with every grey and some colour."""
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    return Image.fromarray(np.stack([ramp, ramp[:, ::-1], np.full_like(ramp, 90)], axis=2)).convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix"),
+    [("RGB", "jpg"), ("L", "jpg"), ("CMYK", "jpg"), ("RGBA", "png"), ("P", "png"), ("LA", "png"), ("1", "png"), ("RGB", "bmp"),
+     ("RGB", "webp"), ("CMYK", "tiff"), ("I;16", "png"), ("I;16", "tif"), ("F", "tif")],
+)  # fmt: skip
+def test_every_mode_becomes_rgb(tmp_path, mode, suffix):
+    path = tmp_path / f"image.{suffix}"
+    grey = np.asarray(spectrum("L"))
+    if mode == "I;16":
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(grey.astype(np.float32) / 100)
+    else:
+        image = spectrum(mode)
+    image.save(path)
+    loaded = images.load_rgb(path)
+    assert (loaded.mode, loaded.size) == ("RGB", (64, 48))
+    if mode in ("I;16", "L"):  # a ramp of 64 greys stays one, and does not turn white
+        off = np.abs(np.asarray(loaded)[..., 0].astype(int) - grey)
+        assert off.max() <= (0 if mode == "I;16" else 12)
+    if mode == "F":
+        assert np.asarray(loaded).min() == 0 and np.asarray(loaded).max() == 255
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    image = Image.new("RGBA", (10, 10), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 5, 10))
+    image.save(tmp_path / "a.png")
+    pixels = np.asarray(images.load_rgb(tmp_path / "a.png"))
+    assert pixels[0, 0].tolist() == [0, 0, 255] and pixels[0, 9].tolist() == [255, 255, 255]
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to see it upright
+    spectrum().save(tmp_path / "turned.jpg", exif=exif)
+    assert images.load_rgb(tmp_path / "turned.jpg").size == (48, 64)
+
+
+def test_broken_images_say_what_is_wrong(tmp_path, monkeypatch):
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(99, 99, 3), dtype=np.uint8)).save(whole)
+    cases = {"empty": b"", "truncated": whole.read_bytes()[:-900], "unreadable": b"this is a text"}
+    for reason, content in cases.items():
+        path = tmp_path / f"{reason}.jpg"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=reason):
+            images.load_rgb(path)
+    monkeypatch.setattr(images, "MAX_PIXELS", 99 * 99 - 1)
+    with pytest.raises(ValueError, match="oversized"):
+        images.load_rgb(whole)
