@@ -44,7 +44,7 @@ PLAN := $(ENCODERS) | $(CLUSTERERS) | $(SEEDS) | $(SUBMIT)
 # What was asked for is a prerequisite like any other: its file is rewritten when, and only when, it changes.
 define remember
 ifneq ($$(file <$(D)/$(2)),$(1) ?= $$($(1)))
-$$(shell mkdir -p '$(D)')
+$$(shell mkdir -p '$$(dir $(D)/$(2))')
 $$(file >$(D)/$(2),$(1) ?= $$($(1)))
 endif
 endef
@@ -143,10 +143,12 @@ $(error SWEEP=$(SWEEP) should be one of: $(call stems,sweeps,*))
 endif
 S := $(D)/sweeps/$(SWEEP)
 SWEEP_ENCODER := $(firstword $(ENCODERS))
+$(eval $(call remember,SWEEP_ENCODER,sweeps/$(SWEEP)/encoder.mk))
+$(S)/encoder.mk: ;
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
 include $(S)/points.mk
 
-$(S)/points.mk: params/sweeps/$(SWEEP).yaml | $(READY)
+$(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoder.mk | $(READY)
 	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoder $(SWEEP_ENCODER) --data $(D)
 
 $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_NOTEBOOK) utils.py | $(READY)
@@ -181,8 +183,8 @@ bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 
-clean: ## remove what was computed for DATASET (not the photographs, not the figures)
-	rm -rf -- '$(D)'
+clean: ## remove what was computed for DATASET (not its photographs and not its figures)
+	@if [ -d '$(D)' ]; then find '$(D)' -mindepth 1 -maxdepth 1 ! -name photos -exec rm -rf {} +; fi
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

@@ -4,7 +4,6 @@ An encoder is described by a card in params/encoders/: library, architecture, we
 transforms and normalisation come from the library it names; here stands only what joins the libraries.
 """
 
-import contextlib
 import os
 import pickle
 import re
@@ -17,7 +16,7 @@ import open_clip
 import timm
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sklearn.decomposition import PCA
@@ -94,13 +93,17 @@ def _from_open_clip(architecture, weights):
 def _from_hugging_face(repo, *names):
     """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: hold it to it."""
     for name in names:
-        with contextlib.suppress(EntryNotFoundError):
+        try:
             path = Path(hf_hub_download(repo, name))
-            blob = path.resolve()
-            if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_digest(blob) != blob.name:
-                blob.unlink()
-                raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
-            return path
+        except LocalEntryNotFoundError as error:  # no line, and no copy from an earlier time
+            raise ConnectionError(error) from error
+        except EntryNotFoundError:
+            continue
+        blob = path.resolve()
+        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_digest(blob) != blob.name:
+            blob.unlink()
+            raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
+        return path
     raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")
 
 

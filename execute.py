@@ -76,7 +76,9 @@ def run(source, output, files, assignments):
     parameters |= check_parameters(parse_assignments(assignments, declared), declared, "command line")
 
     began = time.monotonic()
-    terminal = sys.stderr.isatty()
+    alone = "-j" not in os.environ.get(
+        "MAKEFLAGS", ""
+    )  # bars of chapters that run side by side would overwrite each other
     failed = output.with_suffix(".failed.ipynb")
     with tempfile.TemporaryDirectory() as scratch:
         chapter, executed = f"{scratch}/chapter.ipynb", output.with_suffix(".running.ipynb")
@@ -90,7 +92,7 @@ def run(source, output, files, assignments):
                 kernel_name="python3",
                 cwd=ROOT / "notebooks",
                 progress_bar=False,
-                stderr_file=sys.stderr if terminal else None,  # progress bars of the chapter, as they move
+                stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,  # progress bars, as they move
                 # the kernel is reached by socket files of this run alone, and listens on no network port
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
             )

@@ -59,6 +59,8 @@ if source:
     if not origin.is_dir():
         raise NotADirectoryError(f"SOURCE={source} is not a folder (looked for {origin})")
     if origin != photos.resolve():
+        if photos.is_dir() and not photos.is_symlink():
+            raise FileExistsError(f"data/{dataset}/photos holds photographs already: move them, or leave SOURCE out")
         folder.mkdir(parents=True, exist_ok=True)
         photos.unlink(missing_ok=True)
         photos.symlink_to(origin)

@@ -46,6 +46,9 @@ folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 truth = {rank: utils.lineage(specimens, rank) for rank in utils.RANKS}
 family = specimens["family"].fillna("(unknown)").to_numpy()
+submitted = (*submit.split("/"), seeds[0])
+if submitted not in [(encoder, clusterer, seeds[0]) for encoder in encoders for clusterer in clusterers]:
+    raise ValueError(f"submit = {submit!r} is none of the runs scored here; it should be <encoder>/<clusterer>")
 
 # %% [markdown]
 # ## Which scores can be had
@@ -202,15 +205,12 @@ counts.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], v
 # cluster of its own.
 
 # %%
-encoder, _, clusterer = submit.partition("/")
-if (encoder, clusterer, seeds[0]) not in partitions:
-    raise ValueError(f"submit = {submit!r} is none of the runs scored here; it should be <encoder>/<clusterer>")
 rejected = pd.read_csv(folder / "rejected.csv", dtype="string")
 asked = rejected[rejected["hash_id"].notna() & (rejected["reason"] != "no row in the CSV")]
 alone = sorted(set(asked["hash_id"]) - set(specimens["hash_id"]))
 labels = [f"rejected/{i}" for i in range(1, len(alone) + 1)]
 alone = utils.name_clusters(alone, labels, labels, labels)
-submission = pd.concat([partitions[encoder, clusterer, seeds[0]], alone]).sort_values("hash_id", ignore_index=True)
+submission = pd.concat([partitions[submitted], alone]).sort_values("hash_id", ignore_index=True)
 utils.check_clusters(submission, [*specimens["hash_id"], *alone["hash_id"]])
 utils.write_table(submission, folder / "submission.csv")
 submission.head()

@@ -210,6 +210,12 @@ def test_hugging_face_weights_with_a_wrong_checksum_are_refused(hugging_face):
         encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
 
 
+def test_a_hub_that_does_not_answer_is_not_taken_for_an_empty_one(hugging_face):
+    hugging_face.url = "http://127.0.0.1:9"  # the discard port: nobody listens
+    with pytest.raises(FileNotFoundError, match=r"could not be reached.*ConnectionError"):
+        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+
+
 def test_clip_weights_are_looked_for_under_both_names(hugging_face):
     hugging_face.publish("imageomics/bioclip", "open_clip_pytorch_model.bin", b"bioclip")
     assert encoders.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == b"bioclip"

@@ -203,6 +203,7 @@ def test_bad_words_are_answered(made):
         (("all", "DATASET=nothing_here"), "name the folder"),
         (("sweep", "SWEEP=nope", WORDS[0]), "SWEEP=nope should be one of"),
         (("all", "DATASET=nothing_here", "SOURCE=no/such/folder"), "is not a folder"),
+        (("submission", *WORDS, "SUBMIT=pixels/nested"), "submit = 'pixels/nested' is none of the runs"),
     ):
         failed = made.make(*words, check=False)
         assert failed.returncode and answer in failed.stderr
