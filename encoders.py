@@ -144,6 +144,8 @@ def _torchvision(architecture, weights, layers, input_size, file):
         read = load_file if file.suffix == ".safetensors" else lambda p: torch.load(p, "cpu", weights_only=True)
         network.load_state_dict(read(file), strict=True)
     cards = get_model_weights(architecture)
+    if weights not in (None, *cards.__members__):
+        raise ValueError(f"weights {weights!r} of {architecture} are not one of {', '.join(cards.__members__)}")
     preset = (cards[weights] if weights else next(iter(cards))).transforms
     standard = preset()
     resize = round(standard.resize_size[0] * input_size / standard.crop_size[0])

@@ -151,19 +151,18 @@ def list_images(photos):
 
 # %%
 files = list_images(photos)
-missing = ~rows["hash_id"].isin(files["hash_id"])
-reject(rows[missing], "no image file of this name")
-reject(files[~files["inside"]], "the file is a link that leaves the folder")
-files = files[files["inside"]].drop(columns="inside")
 if not files["hash_id"].isin(rows["hash_id"]).any():
     raise ValueError(
         f"no image below {photos.resolve()} is named after a hash_id in {csv_path.name}: there are {len(files)} images "
         f"(such as {', '.join(files['path'][:3]) or 'none'}) and {len(rows)} usable rows (such as "
         f"{', '.join(rows['hash_id'][:3]) or 'none'}). Name each image <hash_id>.<extension>"
     )
-known = files["hash_id"].isin(pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)]))
-reject(files[~known], "no row in the CSV")
+reject(rows[~rows["hash_id"].isin(files["hash_id"])], "no image file of this name")
+mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
+reject(files[~files["hash_id"].isin(mentioned)], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
+reject(files[~files["inside"]], "the file is a link that leaves the folder")
+files = files[files["inside"]].drop(columns="inside")
 
 
 # %% [markdown]

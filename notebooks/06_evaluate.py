@@ -153,7 +153,7 @@ units = truth[scored[-1]].fillna(specimens["hash_id"]) if scored else specimens[
 def agreement_with_taxa(rank, found):
     """Agreement of cluster labels (n,) with the known taxa of one rank: {metric: (value, ci_low, ci_high)}."""
     known = np.flatnonzero(truth[rank].notna())
-    labels = [column[known] for column in (truth[rank].to_numpy(), found, family)]
+    labels = [column[known] for column in (truth[rank].to_numpy(), found, specimens["family"].to_numpy())]
     return utils.jackknife_interval(lambda rows: utils.agreement(*(c[rows] for c in labels)), units.iloc[known])
 
 

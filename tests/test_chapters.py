@@ -200,7 +200,7 @@ def cluster(project, dataset, method):
 def partly(project, tmp_path_factory):
     """One world with families only and one with no names at all, each with its pixels clustered in every way."""
     folder = tmp_path_factory.mktemp("partly")
-    rows = make_world(folder)
+    rows = [*make_world(folder), ["absent", "Family0"]]
     for dataset, known in (("families_only", 2), ("nameless", 1)):
         write_csv(folder, [row[:known] for row in rows], ("hash_id", "family")[:known], name=f"{dataset}.csv")
         project.run("01", f"dataset={dataset}", f"source={folder}", f"csv={dataset}.csv")
@@ -243,6 +243,9 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
     assert set(scores.loc[scores["metric"] == "ami", "rank"]) == scored
     assert set(scores.loc[scores["metric"] == "silhouette", "rank"]) == set(utils.RANKS)
     assert not scores["clusterer"].str.startswith("ceiling").any()
+    submission = pd.read_csv(partly.data(dataset, "submission.csv"), dtype="string")
+    assert submission["hash_id"].tolist() == [*(f"{n:04d}" for n in range(72)), "absent"]  # what was rejected, too
+    assert submission.iloc[-1, 1:].str.startswith("rejected/1").all()
 
 
 @pytest.mark.xdist_group("partly")

@@ -74,6 +74,13 @@ def test_nothing_is_unpickled(tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+def test_unknown_weights_and_layers_are_answered_with_the_known_ones(random_weights):
+    with pytest.raises(ValueError, match="'LATEST' of resnet18 are not one of IMAGENET1K_V1"):
+        build(str(random_weights), **RESNET18 | {"weights": "LATEST"})
+    with pytest.raises(ValueError, match="'layer5' is not present"):
+        build(str(random_weights), {"a": "layer5"}, **RESNET18)
+
+
 def test_an_unknown_library_is_named():
     with pytest.raises(ValueError, match="torchvision, timm, open_clip, pixels"):
         build(library="keras", architecture="x", weights=None)
@@ -138,7 +145,8 @@ def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
         (),
         {"url": hub.url + hub.path, "transforms": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms},
     )
-    monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: {"IMAGENET1K_V1": card})
+    cards = type("Cards", (dict,), {"__members__": ["IMAGENET1K_V1"]})(IMAGENET1K_V1=card)
+    monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: cards)
     monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return hub
