@@ -22,9 +22,16 @@ ifneq ($(or $(filter-out 1,$(words $(DATASET))),$(findstring /,$(DATASET)),$(fil
 $(error DATASET=$(DATASET) should be one plain name, without blanks or slashes)
 endif
 
-# SOURCE and WEIGHTS are remembered in the dataset's folder: only the first `make` has to name them.
--include $(D)/source.mk $(D)/weights.mk
-export SOURCE WEIGHTS
+# These are remembered in the dataset's folder: only the first `make` has to name them. The environment is not asked.
+recall = $(if $(filter command,$(origin $(1))),$($(1)),$(file <$(D)/$(2)))
+override SOURCE := $(call recall,SOURCE,source.txt)
+override CSV := $(call recall,CSV,csv.txt)
+override WEIGHTS := $(call recall,WEIGHTS,weights.txt)
+override SUBMIT := $(call recall,SUBMIT,submit.txt)
+# Recipes read paths from the environment, where blanks and quotation marks do no harm.
+export CHAPTER_SOURCE := $(SOURCE)
+export CHAPTER_CSV := $(CSV)
+export CHAPTER_WEIGHTS := $(WEIGHTS)
 
 # ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30.
 # Without them the dataset's card decides, and without a card the short list here.
@@ -38,25 +45,32 @@ named = $(or $(call stems,$(1),$(2) $(2)_*),$(error there is no params/$(1)/$(2)
 distinct = $(if $(1),$(firstword $(1)) $(call distinct,$(filter-out $(firstword $(1)),$(1))))
 override ENCODERS := $(call distinct,$(foreach n,$(ENCODERS),$(call named,encoders,$(n))))
 override CLUSTERERS := $(call distinct,$(foreach n,$(CLUSTERERS),$(call named,clusterers,$(n))))
-SUBMIT ?= $(firstword $(ENCODERS))/$(firstword $(CLUSTERERS))
-PLAN := $(ENCODERS) | $(CLUSTERERS) | $(SEEDS) | $(SUBMIT)
+
+empty :=
+comma := ,
+listed = [$(subst $(empty) $(empty),$(comma) ,$(strip $(1)))]
+runs := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(e)/$(c)))
+SUBMITTED := $(or $(SUBMIT),$(firstword $(runs)))
+PLAN := {encoders: $(call listed,$(ENCODERS)), clusterers: $(call listed,$(CLUSTERERS)), seeds: $(call listed,$(SEEDS)), \
+  submit: $(SUBMITTED)}
 
 # What was asked for is a prerequisite like any other: its file is rewritten when, and only when, it changes.
 define remember
-ifneq ($$(file <$(D)/$(2)),$(1) ?= $$($(1)))
-$$(shell mkdir -p '$$(dir $(D)/$(2))')
-$$(file >$(D)/$(2),$(1) ?= $$($(1)))
+ifneq ($$(wildcard $(2)) $$(file <$(2)),$(2) $$($(1)))
+$$(shell mkdir -p '$$(dir $(2))')
+$$(file >$(2),$$($(1)))
 endif
+$(2): ;
 endef
-ifneq ($(filter all submission sweep $(D)/% $(F)/%,$(MAKECMDGOALS)),)
-$(eval $(call remember,SOURCE,source.mk))
-$(eval $(call remember,WEIGHTS,weights.mk))
+ifneq ($(filter all submission sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+$(eval $(call remember,SOURCE,$(D)/source.txt))
+$(eval $(call remember,CSV,$(D)/csv.txt))
+$(eval $(call remember,WEIGHTS,$(D)/weights.txt))
 endif
 ifneq ($(filter all submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
-$(eval $(call remember,PLAN,plan.mk))
+$(eval $(call remember,SUBMIT,$(D)/submit.txt))
+$(eval $(call remember,PLAN,$(D)/plan.yaml))
 endif
-
-$(D)/source.mk $(D)/weights.mk $(D)/plan.mk: ;
 
 # ---- environment -------------------------------------------------------------------------------------------------
 
@@ -83,12 +97,13 @@ setup: $(READY) ## build .venv from requirements.txt
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
 .PHONY: all submission
-all: $(F)/scores.csv $(D)/submission.csv $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= WEIGHTS=
+all: $(F)/scores.csv $(D)/submission.csv $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
 submission: $(D)/submission.csv ## the Kaggle CSV; SUBMIT=encoder/clusterer chooses the run
 
-# Photographs are new if anything in their folder, which chapter 01 links to, is newer than the table made from them.
+# Photographs are new if anything in their folder, which chapter 01 links to, is newer than the table made from them
+# (and not from the future, as after a wrong camera clock).
 ifneq ($(wildcard $(D)/metadata.parquet),)
-ifneq ($(shell find -L $(D)/photos/ -newer $(D)/metadata.parquet -print 2>/dev/null | head -n 1),)
+ifneq ($(shell find -L $(D)/photos/ -newer $(D)/metadata.parquet ! -newermt now -print 2>/dev/null | head -n 1),)
 $(D)/metadata.parquet: FORCE
 endif
 endif
@@ -96,15 +111,16 @@ endif
 FORCE:
 
 $(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png $(R)/01_preprocess.ipynb &: \
-		notebooks/01_preprocess.py images.py utils.py $(D)/source.mk | $(READY)
+		notebooks/01_preprocess.py images.py utils.py $(D)/source.txt $(D)/csv.txt | $(READY)
 	@mkdir -p $(R)
-	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) source="$$SOURCE"
+	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) \
+	  source="$$CHAPTER_SOURCE" csv="$$CHAPTER_CSV"
 
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py images.py utils.py $(D)/weights.mk | $(READY)
+		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py images.py utils.py $(D)/weights.txt | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
-	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$WEIGHTS" -f params/encoders/$(1).yaml
+	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f params/encoders/$(1).yaml
 
 $(D)/maps/$(1)/default.parquet $(F)/umap_$(1).png $(R)/04_umap_visualization-$(1).ipynb &: \
 		notebooks/04_umap_visualization.py $(D)/embeddings/$(1)/_SUCCESS utils.py | $(READY)
@@ -124,9 +140,9 @@ $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,
 
 PARTITIONS := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(call clusters,$(e),$(c))))
 $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evaluate.py $(PARTITIONS) \
-		$(D)/metadata.parquet $(D)/plan.mk utils.py | $(READY)
+		$(D)/metadata.parquet $(D)/plan.yaml utils.py | $(READY)
 	@$(RUN) notebooks/06_evaluate.py $(R)/06_evaluate.ipynb dataset=$(DATASET) \
-	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMIT)"
+	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
 FIGURES := $(addprefix $(F)/,scores.csv scores.png n_clusters.png maps.png)
 $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
@@ -143,12 +159,11 @@ $(error SWEEP=$(SWEEP) should be one of: $(call stems,sweeps,*))
 endif
 S := $(D)/sweeps/$(SWEEP)
 SWEEP_ENCODER := $(firstword $(ENCODERS))
-$(eval $(call remember,SWEEP_ENCODER,sweeps/$(SWEEP)/encoder.mk))
-$(S)/encoder.mk: ;
+$(eval $(call remember,SWEEP_ENCODER,$(S)/encoder.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
 include $(S)/points.mk
 
-$(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoder.mk | $(READY)
+$(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoder.txt | $(READY)
 	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoder $(SWEEP_ENCODER) --data $(D)
 
 $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_NOTEBOOK) utils.py | $(READY)

@@ -76,9 +76,8 @@ def run(source, output, files, assignments):
     parameters |= check_parameters(parse_assignments(assignments, declared), declared, "command line")
 
     began = time.monotonic()
-    alone = "-j" not in os.environ.get(
-        "MAKEFLAGS", ""
-    )  # bars of chapters that run side by side would overwrite each other
+    # bars of chapters that make runs side by side would overwrite each other
+    alone = "--jobserver" not in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
     failed = output.with_suffix(".failed.ipynb")
     with tempfile.TemporaryDirectory() as scratch:
         chapter, executed = f"{scratch}/chapter.ipynb", output.with_suffix(".running.ipynb")
@@ -114,16 +113,25 @@ def summary(output):
 
 def write_sweep(sweep, folder, encoder, data):
     """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
-    from utils import expand_sweep, whole_or_absent  # the scientific libraries behind it take a second to load
+    from utils import (  # the scientific libraries behind it take a second to load
+        expand_sweep,
+        load_params,
+        whole_or_absent,
+    )
 
-    points = expand_sweep(sweep, encoder)
+    notebook = load_params("sweeps", sweep)["notebook"]
+    declared = declared_parameters(jupytext.read(ROOT / "notebooks" / f"{notebook}.py"))
+    points = expand_sweep(sweep, {"encoder": encoder} if "encoder" in declared else {})
     for point, parameters in points.items():
         path, text = folder / f"{point}.yaml", yaml.safe_dump(parameters)
         if not path.is_file() or path.read_text() != text:
             with whole_or_absent(path) as temporary:
                 temporary.write_text(text)
     lines = [f"SWEEP_POINTS := {' '.join(points)}"]
-    lines += [f"{folder}/{p}.ipynb: {data}/embeddings/{v['encoder']}/_SUCCESS" for p, v in points.items()]
+    for point, parameters in points.items():  # a point that is an encoder itself makes embeddings, others may need them
+        encoder = parameters.get("encoder", point)
+        upstream = "metadata.parquet" if encoder == point else f"embeddings/{encoder}/_SUCCESS"
+        lines.append(f"{folder}/{point}.ipynb: {data}/{upstream}")
     with whole_or_absent(folder / "points.mk") as temporary:
         temporary.write_text("\n".join(lines) + "\n")
 

@@ -3,9 +3,21 @@
 import os
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files are taken for decompression bombs
+
+
+# EXIF orientation (tag 0x0112): what makes the image upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def load_rgb(path):
@@ -20,14 +32,23 @@ def load_rgb(path):
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"oversized: {image.width} x {image.height} px")
+                raise Image.DecompressionBombError(f"{image.width} x {image.height} px")
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError:
-        raise ValueError(f"oversized: more than {MAX_PIXELS} px") from None
-    except (OSError, SyntaxError, EOFError) as error:  # Pillow raises all three for broken files
+            return _to_rgb(_upright(image))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"oversized: {error}") from None
+    except Exception as error:  # broken files make Pillow raise OSError, SyntaxError, struct.error and others
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise ValueError(f"{kind}: {str(error).replace(str(path), 'the file')}") from error
+
+
+def _upright(image):
+    """Turn an image as its EXIF says. ImageOps.exif_transpose would also rewrite the EXIF, and fail on a bad tag."""
+    try:
+        turn = TURNS.get(image.getexif().get(0x0112))
+    except Exception:  # malformed EXIF beside sound pixels
+        turn = None
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image):

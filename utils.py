@@ -51,19 +51,32 @@ def load_params(kind, name):
     return yaml.safe_load(path.read_text()) or {}
 
 
-def expand_sweep(sweep, encoder):
+def load_plan(dataset):
+    """What the last `make all` was asked for: encoders, clusterers, seeds, and the run to submit."""
+    path = dataset_dir(dataset) / "plan.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: name encoders, clusterers and seeds, or run make all DATASET={dataset}"
+        )
+    return yaml.safe_load(path.read_text())
+
+
+def expand_sweep(sweep, defaults):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
-    The grid is the Cartesian product of the lists in `grid`; `fixed` holds the same for every point; `encoder` is used
-    where the sweep names none. A point's name is written to the parameter called `names`, and so names its output.
+    The grid is the Cartesian product of the lists in `grid`; `fixed` holds the same for every point, and `defaults` what
+    neither names. A point's name is written to the parameter called `names`, and so names its output. ValueError if two
+    points would have one name.
     """
     card = load_params("sweeps", sweep)
     points = {}
     for values in itertools.product(*card["grid"].values()):
         varied = dict(zip(card["grid"], values, strict=True))
-        parts = [f"{key}-{re.sub(r'[^.0-9A-Za-z_]+', '-', str(value)).strip('-')}" for key, value in varied.items()]
-        label = "__".join([sweep, *parts])
-        points[_simple_name(label)] = {"encoder": encoder, **card.get("fixed", {}), **varied, card["names"]: label}
+        parts = [f"{key}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(value))}" for key, value in varied.items()]
+        label = _simple_name("__".join([sweep, *parts]))
+        if label in points:
+            raise ValueError(f"two points of sweep {sweep} are called {label}")
+        points[label] = {**defaults, **card.get("fixed", {}), **varied, card["names"]: label}
     return points
 
 
@@ -109,11 +122,14 @@ def lineage(metadata, rank):
     """The taxon of every row at `rank`, told apart by its ancestors; missing where the rank is not known.
 
     Two families may each hold a genus of the same name (plants and animals share names, and spelling slips):
-    "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera.
+    "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera. Where a row leaves an ancestor blank and its taxon has
+    one and only one in the other rows, that one is taken.
     """
-    above = list(RANKS[: RANKS.index(rank) + 1])
-    parts = metadata[above].astype("string").fillna("")
-    return parts.agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
+    names = metadata[list(RANKS[: RANKS.index(rank) + 1])].astype("string")
+    for parent, child in reversed(list(itertools.pairwise(names.columns))):
+        known = names[parent].groupby(names[child])
+        names[parent] = names[parent].fillna(names[child].map(known.first()[known.nunique() == 1]).astype("string"))
+    return names.fillna("").agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
 
 
 # ---------------------------------------------------------------------------------------------------- embeddings
@@ -215,7 +231,8 @@ def _measures(truth, found):
 def agreement(truth, found, families):
     """AMI, ARI, NMI, homogeneity and completeness of a partition against the true taxa, over all rows and within families.
 
-    `truth`, `found` and `families` are (n,) labels. "<measure>_within" is the mean over the families that hold more
+    `truth`, `found` and `families` are (n,) labels. "ami_above_family" is the AMI minus that of taking the family itself as
+    the taxon. "<measure>_within" is the mean over the families that hold more
     than one true taxon, weighted by their number of rows; it is missing if there is none. AMI and ARI are adjusted
     for chance (0 for random labels); the others are not. The NMI, with arithmetic averaging, is the V-measure of
     homogeneity and completeness. Vinh, Epps and Bailey (2010), JMLR 11:2837-2854.
@@ -225,18 +242,18 @@ def agreement(truth, found, families):
     overall = _measures(truth, found)
     within = pd.DataFrame([_measures(truth[rows], found[rows]) for rows in groups], columns=list(overall))
     weights = [len(rows) for rows in groups]
-    return overall | {
-        f"{name}_within": np.average(within[name], weights=weights) if groups else np.nan for name in within
-    }
+    above = {"ami_above_family": overall["ami"] - metrics.adjusted_mutual_info_score(truth, _codes(families))}
+    inside = {f"{name}_within": np.average(within[name], weights=weights) if groups else np.nan for name in within}
+    return overall | above | inside
 
 
 def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
     """Value and interval of `statistic(rows) -> {name: float}`: {name: (value, low, high)}.
 
     Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the sampling units (species, where they are
-    known) are dealt into groups at random, each group is left out once, and the interval is Student's t with groups - 1
-    degrees of freedom. Unlike the bootstrap it never repeats a photo, which would count as agreement of its own.
-    Missing where there are fewer than three units.
+    known) are dealt into groups at random, each group is left out once, the deviations are taken from the value of the
+    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
+    photo, which would count as agreement of its own. Missing where there are fewer than three units.
     """
     units = _codes(units)
     n_groups = min(n_groups, units.max() + 1)
@@ -245,7 +262,8 @@ def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
         return {name: (v, np.nan, np.nan) for name, v in value.items()}
     group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
     left_out = pd.DataFrame([statistic(np.flatnonzero(group != g)) for g in range(n_groups)])
-    half = student_t.ppf((1 + level) / 2, n_groups - 1) * left_out.std(ddof=0) * np.sqrt(n_groups - 1)
+    variance = (n_groups - 1) / n_groups * ((left_out - pd.Series(value)) ** 2).sum(min_count=n_groups)
+    half = student_t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(variance)
     return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
 
 
@@ -255,11 +273,11 @@ def internal_indices(embedding, labels, seed=0, sample=5000):
     `embedding` is (n, d). The silhouette is taken on a seeded sample of rows where there are more than `sample`.
     """
     labels = _codes(labels)
-    if not 2 <= labels.max() + 1 < len(labels):
+    rows = np.random.default_rng(seed).permutation(len(labels))[:sample]
+    if not 2 <= len(np.unique(labels[rows])) < len(rows):
         return dict.fromkeys(INTERNAL, np.nan)
-    size = sample if len(labels) > sample else None
     return {
-        "silhouette": metrics.silhouette_score(embedding, labels, sample_size=size, random_state=seed),
+        "silhouette": metrics.silhouette_score(embedding[rows], labels[rows]),
         "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
         "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
     }

@@ -84,7 +84,7 @@ def find_csv(photos, csv):
     chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
     if chosen not in found:
         remedy = (
-            "put one there with a hash_id column" if not found else f"choose one of {', '.join(found)} (parameter csv)"
+            "put one there with a hash_id column" if not found else f"choose one of {', '.join(found)} by CSV=<name>"
         )
         raise FileNotFoundError(f"{photos.resolve()} holds no {chosen or 'single CSV'}: {remedy}")
     return photos / chosen
@@ -92,7 +92,11 @@ def find_csv(photos, csv):
 
 def read_rows(path):
     """The CSV as text columns hash_id, family, genus, species (missing where blank or absent), and `row` as in an editor."""
-    rows = pd.read_csv(path, dtype="string", keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    plain = {"dtype": "string", "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+    try:
+        rows = pd.read_csv(path, index_col=False, **plain)
+    except ValueError as error:  # wrong encoding, ragged rows, empty file
+        raise ValueError(f"{path} cannot be read ({error}): save it as CSV, UTF-8, separated by commas") from error
     rows.columns = rows.columns.str.strip()
     if "hash_id" not in rows:
         raise ValueError(

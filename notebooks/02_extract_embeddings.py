@@ -44,6 +44,7 @@ seed = 0  # of random weights and of the sample that the pixels control is fitte
 import hashlib
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, "..")
@@ -89,11 +90,14 @@ print(f"{library} {architecture} on {device} in {dtype}")
 # %% [markdown]
 # ## What is done already
 #
-# Every shard carries a fingerprint of what it was made from: the settings, the weights, the code and the photographs. A
+# Every shard carries a fingerprint of what it was made from: the settings, the weights, the photographs,
+# the code, the libraries and the kind of device. A
 # shard with the right fingerprint is kept; any other is made again.
 
 # %%
-settings = [library, architecture, weights, layers, input_size, str(dtype), batch_size, seed, model.weights_digest]
+versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
+computed = [device.type, str(dtype), batch_size, seed, versions]
+settings = [library, architecture, weights, layers, input_size, model.weights_digest, *computed]
 code = [utils.file_digest(module.__file__) for module in (encoders, images)]
 content = specimens[["hash_id", "sha256"]].to_numpy().tolist()
 positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(0, len(specimens), shard_size)]

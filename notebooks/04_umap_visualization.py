@@ -49,8 +49,13 @@ import utils
 utils.set_style()
 specimens = utils.load_metadata(dataset)
 embeddings = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-if not 2 <= n_neighbors < len(specimens):
-    raise ValueError(f"n_neighbors = {n_neighbors} should lie between 2 and the {len(specimens)} photographs there are")
+if n_neighbors < 2 or len(specimens) < 4:
+    raise ValueError(
+        f"a map needs n_neighbors of 2 or more and 4 photographs; here are {n_neighbors} and {len(specimens)}"
+    )
+if n_neighbors >= len(specimens):
+    n_neighbors = len(specimens) - 1
+    print(f"There are only {len(specimens)} photographs: every one is taken for a neighbour of all others.")
 
 # %% [markdown]
 # ## One map per layer
@@ -62,7 +67,8 @@ if not 2 <= n_neighbors < len(specimens):
 warnings.filterwarnings("ignore", "n_jobs value .* overridden")  # the price of a seed, paid on purpose
 maps = []
 for layer, values in tqdm(embeddings.items(), desc=f"UMAP of {encoder}", unit="layer"):
-    xy = UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed).fit_transform(values)
+    start = "spectral" if len(values) > 10 else "random"  # a spectral start needs more points than dimensions
+    xy = UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, init=start).fit_transform(values)
     maps.append(pd.DataFrame({"hash_id": specimens["hash_id"], "layer": layer, "x": xy[:, 0], "y": xy[:, 1]}))
 maps = pd.concat(maps, ignore_index=True)
 utils.write_table(maps, utils.dataset_dir(dataset) / "maps" / encoder / f"{setting}.parquet")

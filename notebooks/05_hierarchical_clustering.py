@@ -26,7 +26,7 @@
 # %% tags=["parameters"]
 dataset = "eu_moths"
 encoder = "resnet50_double"
-clusterer = "nested_ward"  # names the output; the card of this name is given below
+clusterer = "nested_ward"  # names the output; its card is given below: change that, and this with it
 method = "nested_ward"  # nested_ward, nested_kmeans or flat_kmeans
 max_genera = 10  # nested_kmeans: genera per family
 max_species = 10  # nested_kmeans: species per genus
@@ -71,7 +71,9 @@ for_species = normalize(utils.pick_layer(layers, species_layer))
 # %%
 def candidates(largest, n=80):
     """About `n` cluster numbers from 2 to `largest`, evenly spaced in ratio; all of them if there are fewer."""
-    return np.unique(np.geomspace(2, largest, n).astype(int)) if largest >= 2 else np.array([], int)
+    if largest <= n:
+        return np.arange(2, largest + 1)
+    return np.unique(np.geomspace(2, largest, n).astype(int))
 
 
 def best_partition(partitions, points, sample=5000):

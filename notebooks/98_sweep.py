@@ -31,7 +31,9 @@ encoder = "resnet50_double"  # where the sweep names none
 import sys
 
 sys.path.insert(0, "..")
+import jupytext
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -39,19 +41,21 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import adjusted_mutual_info_score
 
 import utils
+from execute import declared_parameters
 
 utils.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 card = utils.load_params("sweeps", sweep)
-points = utils.expand_sweep(sweep, encoder)
+declared = declared_parameters(jupytext.read(utils.ROOT / "notebooks" / f"{card['notebook']}.py"))
+points = utils.expand_sweep(sweep, declared | ({"encoder": encoder} if "encoder" in declared else {}))
 axes_names = list(card["grid"])
 
 # %% [markdown]
 # ## One row per point and measure
 #
 # A map is judged by its trustworthiness (no labels needed), a clustering by its AMI at each rank whose names are known and
-# by the number of clusters.
+# by the number of clusters. Of any other chapter the duration is told.
 
 
 # %%
@@ -60,7 +64,7 @@ def load_map(point, parameters):
     table = pd.read_parquet(folder / "maps" / parameters["encoder"] / f"{point}.parquet")
     return {
         name: part.set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
-        for name, part in table.groupby("layer")
+        for name, part in table.groupby("layer", sort=False)
     }
 
 
@@ -92,12 +96,16 @@ def measure_clusters(point, parameters):
     return pd.DataFrame(values).mean().to_dict()
 
 
+def measure_duration(point, parameters):
+    """Seconds that the executed notebook took, as papermill noted them."""
+    notebook = nbformat.read(folder / "sweeps" / sweep / f"{point}.ipynb", as_version=4)
+    return {"seconds": notebook.metadata.papermill.duration}
+
+
 kinds = {"04_umap_visualization": measure_map, "05_hierarchical_clustering": measure_clusters}
-if card["notebook"] not in kinds:
-    raise ValueError(f"sweep {sweep} runs {card['notebook']}; only {', '.join(kinds)} leave something to compare")
 
 # %%
-measure = kinds[card["notebook"]]
+measure = kinds.get(card["notebook"], measure_duration)
 table = pd.DataFrame(
     [
         {**{axis: parameters[axis] for axis in axes_names}, "measure": name, "value": value}
@@ -120,22 +128,23 @@ table.groupby(["measure", *axes_names[:2]], sort=False)["value"].agg(["mean", "s
 # %%
 def draw_maps():
     """Small multiples of the deepest layer's map over the first two axes of the grid."""
-    down, across = (card["grid"][axis] for axis in axes_names[:2])
+    down, across = axes_names[:2] if len(axes_names) > 1 else (None, axes_names[0])
+    lines, columns = card["grid"].get(down, [None]), card["grid"][across]
     colours = utils.family_colours(specimens["family"])
-    figure, axes = plt.subplots(len(down), len(across), figsize=(2.6 * len(across), 2.7 * len(down)), squeeze=False)
+    size = (2.6 * len(columns), 2.7 * len(lines))
+    figure, axes = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False)
     for point, parameters in points.items():
         if any(parameters[axis] != card["grid"][axis][0] for axis in axes_names[2:]):
             continue
-        where = [parameters[axis] for axis in axes_names[:2]]
+        line, column = lines.index(parameters.get(down)), columns.index(parameters[across])
         layer, xy = list(load_map(point, parameters).items())[-1]
-        alike = table[
-            (table[axes_names[:2]] == where).all(axis=1) & (table["measure"] == f"trustworthiness of {layer}")
-        ]
-        ax = axes[down.index(where[0]), across.index(where[1])]
+        here = (table[axes_names[:2]] == [parameters[axis] for axis in axes_names[:2]]).all(axis=1)
+        trust = table.loc[here & (table["measure"] == f"trustworthiness of {layer}"), "value"]
+        ax = axes[line, column]
         utils.draw_map(ax, xy, specimens["family"], colours)
-        ax.set_title(f"trust {alike['value'].mean():.3f} ± {alike['value'].std():.3f}", fontsize=9)
-        ax.set_xlabel(f"{axes_names[1]} = {where[1]}" if where[0] == down[-1] else "")
-        ax.set_ylabel(f"{axes_names[0]} = {where[0]}" if where[1] == across[0] else "")
+        ax.set_title(f"trust {trust.mean():.3f}" + (f" ± {trust.std():.3f}" if len(trust) > 1 else ""), fontsize=9)
+        ax.set_xlabel(f"{across} = {columns[column]}" if line == len(lines) - 1 else "")
+        ax.set_ylabel(f"{down} = {lines[line]}" if down and column == 0 else "")
     utils.family_legend(figure, specimens["family"], colours)
     return figure
 

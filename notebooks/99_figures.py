@@ -21,8 +21,8 @@
 
 # %% tags=["parameters"]
 dataset = "eu_moths"
-encoders = ["resnet50_double", "resnet50_single", "pixels"]
-clusterers = ["nested_ward", "nested_kmeans_10", "flat_kmeans"]
+encoders = []  # both empty: as in the last `make all`
+clusterers = []
 
 # %%
 import sys
@@ -39,6 +39,10 @@ utils.set_style()
 folder, out = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 scores = pd.read_csv(folder / "scores.csv")
 specimens = utils.load_metadata(dataset)
+if not encoders:
+    encoders, clusterers, *_ = utils.load_plan(dataset).values()
+if absent := ({*encoders} - {*scores["encoder"]}) | ({*clusterers} - {*scores["clusterer"]}):
+    raise ValueError(f"scores.csv holds no {', '.join(sorted(absent))}: run make all DATASET={dataset}")
 
 # %%
 metric = "ami" if ((scores["metric"] == "ami") & (scores["rank"] == "species")).any() else "silhouette"
@@ -77,6 +81,11 @@ def means(rank, name):
     return chosen.groupby(["encoder", "clusterer"])[["value", "ci_low", "ci_high"]].mean()
 
 
+def of_encoder(table, encoder):
+    """The rows of one encoder by clusterer; none where it has no score at this rank."""
+    return table[table.index.get_level_values("encoder") == encoder].droplevel("encoder")
+
+
 # %%
 def draw_scores(ax, rank):
     """One panel of the headline figure; returns the names of its rows from the bottom."""
@@ -84,16 +93,18 @@ def draw_scores(ax, rank):
     found = table.index.get_level_values("clusterer")
     rows = [*clusterers[::-1], *([c] if (c := "ceiling_ward_true_number") in found else [])]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
-        line = table.loc[encoder].reindex(rows)
+        line = of_encoder(table, encoder).reindex(rows)
         error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
         where = np.arange(len(rows)) + offset
         label = utils.encoder_label(encoder)
         ax.errorbar(line["value"], where, xerr=error, linestyle="", elinewidth=1.2, label=label, **style[encoder])
-    for name, value in table.loc["none", "value"].items() if "none" in table.index else []:
+    for name, value in of_encoder(table, "none")["value"].items():
         dashes = next(line for start, (line, _) in FLOORS.items() if name.startswith(start))
         ax.axvline(value, color="0.45", linestyle=dashes, linewidth=1.3, zorder=0)
     ax.set(yticks=range(len(rows)), yticklabels=map(row_label, rows), title=rank, xlabel=metric_label)
     ax.grid(axis="y", visible=False)
+    if table.empty:
+        ax.text(0.5, 0.5, f"needs {rank} names", transform=ax.transAxes, ha="center")
     return rows
 
 
@@ -156,7 +167,7 @@ places = np.arange(len(clusterers))
 for ax, rank in zip(axes, ("genus", "species"), strict=True):
     found = means(rank, "n_found")["value"]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
-        numbers = found.loc[encoder].reindex(clusterers[::-1])
+        numbers = of_encoder(found, encoder).reindex(clusterers[::-1])
         ax.plot(numbers, places + offset, linestyle="", label=utils.encoder_label(encoder), **style[encoder])
     for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
         ax.axvline(true, color="0.3")

@@ -18,6 +18,7 @@ import utils
 
 SHARED = ROOT.parent / "shared"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # nothing of the make that runs the tests
 
 
 def draw_specimen(family, genus, species, random, size=64):
@@ -82,9 +83,8 @@ class Project:
 
     def make(self, *words, check=True):
         """Run make with this Python; return the finished process, its output as text."""
-        done = subprocess.run(
-            ["make", f"PYTHON={sys.executable}", *words], cwd=self.root, capture_output=True, text=True
-        )
+        command = ["make", f"PYTHON={sys.executable}", *words]
+        done = subprocess.run(command, cwd=self.root, env=CLEAN, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

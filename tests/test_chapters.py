@@ -135,6 +135,9 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp
         "holds no single CSV: put one there"
         in project.run("01", "dataset=bad", f"source={tmp_path}", check=False).stderr
     )
+    (tmp_path / "metadata.csv").write_bytes("hash_id,family\na,Zygænidæ\n".encode("latin-1"))
+    message = project.run("01", "dataset=bad", f"source={tmp_path}", check=False).stderr
+    assert "metadata.csv cannot be read" in message and "UTF-8" in message
     write_csv(tmp_path, [["a", "F"]], ("photo", "family"))
     message = project.run("01", "dataset=bad", f"source={tmp_path}", check=False).stderr
     assert "no column 'hash_id' but photo, family" in message and "metadata.csv" in message and "rename" in message
@@ -198,11 +201,11 @@ def cluster(project, dataset, method):
 
 @pytest.fixture(scope="module")
 def partly(project, tmp_path_factory):
-    """One world with families only and one with no names at all, each with its pixels clustered in every way."""
+    """One world with all names, with families only and with none, each with its pixels clustered in every way."""
     folder = tmp_path_factory.mktemp("partly")
-    rows = [*make_world(folder), ["absent", "Family0"]]
-    for dataset, known in (("families_only", 2), ("nameless", 1)):
-        write_csv(folder, [row[:known] for row in rows], ("hash_id", "family")[:known], name=f"{dataset}.csv")
+    rows = [*make_world(folder), ["absent", "Family0", "", ""]]
+    for dataset, known in (("named", 4), ("families_only", 2), ("nameless", 1)):
+        write_csv(folder, [row[:known] for row in rows], ("hash_id", *utils.RANKS)[:known], name=f"{dataset}.csv")
         project.run("01", f"dataset={dataset}", f"source={folder}", f"csv={dataset}.csv")
         project.run(
             "02", f"dataset={dataset}", "encoder=pixels", "-f", str(project.root / "params/encoders/pixels.yaml")
@@ -223,6 +226,13 @@ def test_every_method_works_with_and_without_families(partly, dataset, method):
         assert clusters["family_cluster"].tolist() == known["family"].tolist()
     else:
         assert clusters["family_cluster"].nunique() > 1
+
+
+@pytest.mark.xdist_group("partly")
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_reads_genus_or_species_names(partly, method):
+    paths = [partly.data(d, "clusters", "pixels", method, "seed=0.parquet") for d in ("named", "families_only")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.xdist_group("partly")
@@ -250,7 +260,7 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
 
 @pytest.mark.xdist_group("partly")
 def test_a_bad_setting_stops_with_what_was_expected(partly):
-    few = partly.run("04", "dataset=nameless", "encoder=pixels", "n_neighbors=5000", check=False)
-    assert few.returncode and "n_neighbors = 5000 should lie between 2 and the 72 photographs" in few.stderr
+    few = partly.run("04", "dataset=nameless", "encoder=pixels", "n_neighbors=1", check=False)
+    assert few.returncode and "a map needs n_neighbors of 2 or more" in few.stderr
     layer = partly.run("05", "dataset=nameless", "encoder=pixels", "genus_layer=layer9", check=False)
     assert layer.returncode and "no layer 'layer9'" in layer.stderr

@@ -52,6 +52,20 @@ def test_exif_rotation_is_applied(tmp_path):
     assert images.load_rgb(tmp_path / "turned.jpg").size == (48, 64)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow mentions what is wrong with the EXIF
+def test_bad_exif_beside_sound_pixels_is_no_reason_to_reject(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "a maker"
+    spectrum().save(tmp_path / "a.jpg", exif=exif)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    start = whole.index(b"Exif")
+    end = start - 2 + int.from_bytes(whole[start - 2 : start], "big")  # the segment's length stands before its name
+    for offset in range(start + 6, end):  # spoil one byte of the EXIF after the other
+        (tmp_path / "b.jpg").write_bytes(whole[:offset] + bytes([whole[offset] ^ 0xFF]) + whole[offset + 1 :])
+        assert sorted(images.load_rgb(tmp_path / "b.jpg").size) == [48, 64]
+
+
 def test_broken_images_say_what_is_wrong(tmp_path, monkeypatch):
     whole = tmp_path / "whole.jpg"
     Image.fromarray(np.random.default_rng(0).integers(256, size=(99, 99, 3), dtype=np.uint8)).save(whole)

@@ -1,8 +1,6 @@
 """The notebooks as documents: pairs in step, parameters declared, cards that fit, cells that can be read."""
 
-import ast
 import re
-from pathlib import Path
 
 import jupytext
 import nbformat
@@ -121,18 +119,3 @@ def test_without_a_parameters_cell_nothing_runs(tmp_path):
     (tmp_path / "x.py").write_text("# %%\na = 1\n")
     with pytest.raises(ValueError, match="0 cells tagged"):
         execute.run(tmp_path / "x.py", tmp_path / "x.ipynb", [], [])
-
-
-# ------------------------------------------------------------------------------------- labels stay out of methods
-
-
-def test_only_preprocessing_scoring_and_its_summaries_read_genus_and_species_names():
-    """Chapters 02, 04 and 05 may take from the metadata no column that holds a genus or species name."""
-    for stem in ("02_extract_embeddings", "04_umap_visualization", "05_hierarchical_clustering"):
-        tree = ast.parse(Path(ROOT / "notebooks" / f"{stem}.py").read_text())
-        read = {
-            node.slice.value for node in ast.walk(tree)
-            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant)
-            and isinstance(node.value, ast.Name) and node.value.id == "specimens"
-        }  # fmt: skip
-        assert read <= {"hash_id", "path", "sha256", "family"}

@@ -32,7 +32,7 @@ def test_a_sweep_is_the_product_of_its_grid(in_tmp):
     (in_tmp / "params" / "sweeps").mkdir(parents=True)
     card = "notebook: x\nnames: setting\nfixed: {c: 7}\ngrid: {a: [1, 2], b: [0.5, u v]}\n"
     (in_tmp / "params" / "sweeps" / "s.yaml").write_text(card)
-    points = utils.expand_sweep("s", "pixels")
+    points = utils.expand_sweep("s", {"encoder": "pixels", "a": 9})
     assert list(points) == ["s__a-1__b-0.5", "s__a-1__b-u-v", "s__a-2__b-0.5", "s__a-2__b-u-v"]
     assert points["s__a-2__b-0.5"] == {"encoder": "pixels", "c": 7, "a": 2, "b": 0.5, "setting": "s__a-2__b-0.5"}
 
@@ -48,6 +48,19 @@ def test_homonyms_are_kept_apart_by_lineage():
     genus = utils.lineage(table, "genus")
     assert genus.nunique() == 3 and genus[1] == genus[2]
     assert utils.lineage(table, "species").isna().all()
+
+
+def test_a_blank_ancestor_is_taken_from_the_other_rows_where_they_agree():
+    table = pd.DataFrame(
+        {
+            "family": ["F", None, "F", None, "G"],
+            "genus": ["A", "A", None, None, "B"],
+            "species": ["a", "a", "a", "a", "b"],
+        }
+    )
+    assert utils.lineage(table, "species").tolist() == ["F > A > a"] * 4 + ["G > B > b"]
+    homonym = pd.DataFrame({"family": ["F", "G", None], "genus": ["A", "A", "A"]})
+    assert utils.lineage(homonym, "genus").nunique() == 3  # whose it is, nobody can say
 
 
 def test_missing_embeddings_are_named(in_tmp):
@@ -114,7 +127,7 @@ def test_perfect_is_one_and_names_do_not_matter():
     truth = np.repeat(list("aabbccddd"), 4)
     families = np.repeat(list("xxxxyyyyy"), 4)
     perfect = utils.agreement(truth, np.unique(truth, return_inverse=True)[1] * -7, families)
-    assert all(value == pytest.approx(1) for value in perfect.values())
+    assert all(value == pytest.approx(1) for name, value in perfect.items() if name != "ami_above_family")
 
 
 def test_random_labels_score_zero_when_adjusted_and_more_when_not():
@@ -132,6 +145,7 @@ def test_within_families_is_the_mean_weighted_by_size_over_families_with_a_choic
     found = np.array([0, 0, 1, 1, 0, 0, 5, 6, 7])  # family x perfect, y lumped, z has one taxon only
     scores = utils.agreement(truth, found, np.array(list("xxxx" + "yy" + "zzz")))
     assert scores["ami_within"] == pytest.approx((4 * 1 + 2 * 0) / 6)
+    assert scores["ami_above_family"] < scores["ami"]
     assert np.isnan(utils.agreement(["a", "a"], [0, 1], ["x", "x"])["ami_within"])
 
 
@@ -145,6 +159,19 @@ def test_the_jackknife_of_a_mean_is_the_textbook_standard_error():
     assert (high - low) / 2 == pytest.approx(2.0687 * error, rel=1e-4)  # Student's t, 23 degrees of freedom
     few = utils.jackknife_interval(lambda r: {"mean": values[r].mean()}, np.zeros(24))
     assert np.isnan(few["mean"][1:]).all()
+
+
+def test_the_jackknife_counts_the_bias_of_a_statistic_that_is_not_linear():
+    values = np.random.default_rng(2).normal(1, 1, size=30)
+    units = np.repeat(np.arange(15), 2)
+
+    def square(rows):
+        return {"square": values[rows].mean() ** 2}
+
+    value, low, high = utils.jackknife_interval(square, units, n_groups=15)["square"]
+    left_out = np.array([np.delete(values, [2 * u, 2 * u + 1]).mean() ** 2 for u in range(15)])
+    error = np.sqrt(14 / 15 * ((left_out - value) ** 2).sum())  # deviations from the whole, not from their own mean
+    assert (high - low) / 2 == pytest.approx(2.1448 * error, rel=1e-4)  # Student's t, 14 degrees of freedom
 
 
 def test_the_jackknife_leaves_out_whole_units():
@@ -164,6 +191,8 @@ def test_internal_indices_see_separation_and_refuse_the_undefined():
     assert good["silhouette"] > 0.8 > bad["silhouette"] and good["davies_bouldin"] < bad["davies_bouldin"]
     assert np.isnan(list(utils.internal_indices(points, np.arange(60)).values())).all()
     assert np.isnan(list(utils.internal_indices(points, [0] * 60).values())).all()
+    lonely = utils.internal_indices(points, [0] * 59 + [1], sample=20)  # the sample may miss the only other label
+    assert set(lonely) == set(utils.INTERNAL)
 
 
 # --------------------------------------------------------------------------------------------------------- plots
