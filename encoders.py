@@ -1,7 +1,8 @@
 """From photographs to embeddings: fetch weights, build a pretrained encoder, run it in batches.
 
 An encoder is described by a card in params/encoders/: library, architecture, weights, layers, input size. Architecture,
-transforms and normalisation come from the library it names; here stands only what joins the libraries.
+transforms and normalisation come from the library it names; here stands only what joins the libraries. timm and open_clip
+take seconds to load and are imported where they are used.
 """
 
 import os
@@ -12,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open_clip
-import timm
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -77,11 +76,15 @@ def _from_torchvision(architecture, weights):
 
 
 def _from_timm(architecture, weights):
+    import timm
+
     repo = timm.get_pretrained_cfg(f"{architecture}.{weights}").hf_hub_id
     return _from_hugging_face(repo, "model.safetensors", "pytorch_model.bin")
 
 
 def _from_open_clip(architecture, weights):
+    import open_clip
+
     if not weights.startswith("hf-hub:"):
         weights = open_clip.get_pretrained_cfg(architecture, weights)["hf_hub"]
     repo, name = re.fullmatch(r"(?:hf-hub:)?([^/]+/[^/]+)/?(.*)", weights).groups()
@@ -169,6 +172,8 @@ class _TimmLayers(nn.Module):
 
 
 def _timm(architecture, weights, layers, input_size, file):
+    import timm
+
     name = f"{architecture}.{weights}" if weights else architecture
     native = timm.get_pretrained_cfg(name).input_size[-1]
     resized = {} if input_size == native else {"img_size": input_size}
@@ -190,6 +195,8 @@ class _OpenClipImage(nn.Module):
 
 
 def _open_clip(architecture, weights, layers, input_size, file):
+    import open_clip
+
     model, _, transform = open_clip.create_model_and_transforms(
         architecture, pretrained=str(file) if file else None, force_image_size=input_size, weights_only=True
     )

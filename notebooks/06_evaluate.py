@@ -176,8 +176,10 @@ def score(clusters, embedding):
 
 
 # %%
+cores = -1 if len(specimens) > 1000 else 1  # starting processes takes longer than scoring a few photographs
 jobs = (delayed(score)(clusters, deepest.get(encoder)) for (encoder, _, _), clusters in partitions.items())
-done = tqdm(Parallel(n_jobs=-1, return_as="generator")(jobs), total=len(partitions), desc="scoring", unit="partition")
+done = Parallel(n_jobs=cores, return_as="generator")(jobs)
+done = tqdm(done, total=len(partitions), desc="scoring", unit="partition")
 rows = [(dataset, *key, *row) for key, job in zip(partitions, done, strict=True) for row in job]
 names = ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
 scores = pd.DataFrame(rows, columns=names).dropna(subset="value")
