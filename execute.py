@@ -58,9 +58,8 @@ def parse_assignments(assignments, declared):
         name, _, text = word.partition("=")
         default = declared.get(name)
         if isinstance(default, list):
-            parsed[name] = [
-                text_ if default and isinstance(default[0], str) else yaml.safe_load(text_) for text_ in text.split()
-            ]
+            as_text = default and isinstance(default[0], str)
+            parsed[name] = [item if as_text else yaml.safe_load(item) for item in text.split()]
         else:
             parsed[name] = text if isinstance(default, str) else yaml.safe_load(text)
     return parsed
@@ -113,11 +112,8 @@ def summary(output):
 
 def write_sweep(sweep, folder, encoder, data):
     """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
-    from utils import (  # the scientific libraries behind it take a second to load
-        expand_sweep,
-        load_params,
-        whole_or_absent,
-    )
+    # imported here: a plain run need not wait for the scientific libraries behind utils
+    from utils import expand_sweep, load_params, whole_or_absent
 
     notebook = load_params("sweeps", sweep)["notebook"]
     declared = declared_parameters(jupytext.read(ROOT / "notebooks" / f"{notebook}.py"))
