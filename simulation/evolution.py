@@ -1,0 +1,256 @@
+"""A made-up branch of life with known history: phylogeny, taxonomy, traits and DNA barcodes.
+
+Time runs backwards from today (0) and its unit is the age of the root (1). Nodes are numbered as SciPy numbers those of
+a linkage: the tips 0 to n - 1 in the order of the tree, then the n - 1 internal nodes from young to old, the root last.
+Everything is drawn from a seed: same seed, same bytes.
+"""
+
+import random
+from itertools import product
+
+import msprime
+import numpy as np
+import pandas as pd
+import tskit
+from dendropy.model.birthdeath import birth_death_tree as dendropy_birth_death_tree
+from scipy.cluster.hierarchy import linkage
+from scipy.spatial.distance import squareform
+
+from utils import RANKS, cut
+
+# -------------------------------------------------------------------------------------------- phylogeny and taxonomy
+
+ONSETS = ("br", "cl", "cr", "d", "dr", "f", "gl", "h", "l", "m", "n", "p", "ph", "pl", "r", "s", "t", "tr", "v")
+VOWELS = ("a", "ae", "e", "i", "o", "u", "y")
+MIDDLES = ("lb", "lm", "lth", "mn", "ndr", "nth", "rdr", "rph", "rth", "thr")
+GENUS_ENDINGS = ("a", "ella", "ia", "illa", "ina", "ora")  # all feminine, and so are the epithets
+EPITHET_ENDINGS = ("ana", "ata", "ea", "ensis", "ica", "ifera", "osa", "ula")
+
+
+def birth_death_tree(n_species, seed, birth=1.0, death=0.3, stasis=0.06):
+    """Grow a rooted, binary, ultrametric dendropy.Tree of height 1 with tips t0, t1, ... in the order of the tree.
+
+    Lineages split at the rate `birth` and die at the rate `death` until `n_species` live; the dead ones are pruned
+    (Nee, May and Harvey 1994, Phil. Trans. R. Soc. B 344:305-311). Growth ends at the very moment of the last split, which
+    would leave two species that nothing can tell apart. Therefore every split is `stasis` old at least (a fraction of the
+    final height): it takes that long to become two species, the simplest case of protracted speciation (Etienne and
+    Rosindell 2012, Syst. Biol. 61:204-213). ValueError if there are fewer than three species (two have
+    just split) or `stasis` is not in [0, 1).
+    """
+    if n_species < 3 or not 0 <= stasis < 1:
+        raise ValueError(f"{n_species} species with stasis {stasis}: at least 3, and from 0 to below 1")
+    tree = dendropy_birth_death_tree(birth, death, num_extant_tips=n_species, rng=random.Random(seed))
+    # raises an error unless all tips are equally far from the root: an extinct one would end early
+    height = max(tree.calc_node_ages(ultrametricity_precision=1e-9))
+    for number, tip in enumerate(tree.leaf_node_iter()):
+        tip.edge.length += height * stasis / (1 - stasis)
+        tip.taxon.label = f"t{number}"
+    tree.scale_edges((1 - stasis) / height)
+    tree.seed_node.edge.length = None  # the time before the first split is no part of the tree
+    return tree
+
+
+def patristic_distances(tree):
+    """Lengths of the paths between all tips (n, n), in root ages, and the tips' labels in the order of the tree."""
+    paths = tree.phylogenetic_distance_matrix()
+    tips = [tip.taxon for tip in tree.leaf_node_iter()]
+    return np.array([[paths.patristic_distance(a, b) for b in tips] for a in tips]), [tip.label for tip in tips]
+
+
+def node_linkage(tree):
+    """An ultrametric dendropy.Tree as a SciPy linkage (n - 1, 4): average linkage of its distances gives it back."""
+    return linkage(squareform(patristic_distances(tree)[0], checks=False), "average")
+
+
+def classify(tree, n_families, n_genera, seed):
+    """Name families, genera and species: a table of the tips in the order of the tree; its tips get the species' names.
+
+    Families and genera are the clades that are left where the tree is cut at two depths, so that every taxon is
+    monophyletic and species nest in genera in families. The names are made up, unique, and mean no real taxon. A family
+    is named after the first of its genera. ValueError unless families <= genera <= species.
+    """
+    nodes = node_linkage(tree)
+    if not 1 <= n_families <= n_genera <= len(nodes) + 1:
+        raise ValueError(f"{n_families} families, {n_genera} genera, {len(nodes) + 1} species: must not decrease")
+    rng = random.Random(seed)
+    genera = np.array(_words(n_genera, GENUS_ENDINGS, rng))[cut(nodes, n_genera) - 1]
+    table = pd.DataFrame({"genus": [genus.capitalize() for genus in genera]})
+    first = table["genus"].groupby(cut(nodes, n_families)).transform("first")
+    table["family"] = first.str.replace("a$", "idae", regex=True)
+    table["species"] = table["genus"] + " " + _words(len(table), EPITHET_ENDINGS, rng)
+    for tip, name in zip(tree.leaf_node_iter(), table["species"], strict=True):
+        tip.taxon.label = name
+    return table[list(RANKS)]
+
+
+def _words(count, endings, rng):
+    """`count` different words with a Latin ring: two syllables and an ending."""
+    words = {}  # a dict keeps the order in which they were drawn
+    while len(words) < count:
+        words["".join(map(rng.choice, (ONSETS, VOWELS, MIDDLES, endings)))] = None
+    return list(words)
+
+
+# ------------------------------------------------------------------------------------------------------------ traits
+
+
+def node_heights(nodes, lam=1.0):
+    """Heights (2n - 1,) above today of the tips and internal nodes of a linkage, in root ages, under Pagel's lambda.
+
+    Lambda draws the internal nodes towards the root: what the tips share of their history is multiplied by `lam`, from 1
+    (the tree as it is) to 0 (a star: all species independent). Pagel (1999), Nature 401:877-884. ValueError outside.
+    """
+    if not 0 <= lam <= 1:
+        raise ValueError(f"lambda is {lam}, not between 0 and 1")
+    internal = nodes[:, 2] / 2
+    return np.concatenate([np.zeros(len(nodes) + 1), internal[-1] - lam * (internal[-1] - internal)])
+
+
+def node_parents(nodes):
+    """Parents (2n - 2,) of all nodes of a linkage but the root, which is the last."""
+    parents = np.empty(2 * len(nodes), int)
+    parents[nodes[:, :2].astype(int)] = np.arange(len(nodes) + 1, 2 * len(nodes) + 1)[:, None]
+    return parents
+
+
+def brownian_traits(nodes, names, lam, seed):
+    """Continuous traits under Brownian motion: a table of all nodes of a linkage, one column per name.
+
+    Every trait starts from 0 at the root and gains a normal deviate along every branch, its variance the branch's length
+    (Felsenstein 1985, Am. Nat. 125:1-15): two species covary by the history that they share, times Pagel's lambda, and
+    the variance of a species is 1. ValueError unless 0 <= `lam` <= 1.
+    """
+    heights, parents = node_heights(nodes, lam), node_parents(nodes)
+    steps = np.random.default_rng(seed).standard_normal((len(parents), len(names)))
+    steps *= np.sqrt(heights[parents] - heights[:-1])[:, None]
+    values = np.zeros((len(heights), len(names)))
+    for node in reversed(range(len(parents))):  # parents have higher numbers than their children
+        values[node] = values[parents[node]] + steps[node]
+    return pd.DataFrame(values, columns=list(names))
+
+
+def markov_traits(nodes, characters, lam, seed):
+    """Discrete characters under the Mk model: a table of all nodes of a linkage, one column per character.
+
+    `characters` is {name: (states, rate, until)}. All states are equally likely at the root, and a lineage changes to any
+    other state `rate` times per root age on average (Lewis 2001, Syst. Biol. 50:913-925), on the tree as Pagel's lambda
+    transforms it; what is younger than the age `until` does not change any more. ValueError unless 0 <= `lam` <= 1.
+    """
+    history = _tree_sequence(node_heights(nodes, lam), node_parents(nodes))
+    rng = np.random.default_rng(seed)
+    columns = {}
+    for name, (states, rate, until) in characters.items():
+        even = np.full(len(states), 1 / len(states))
+        change = (1 - np.eye(len(states))) / (len(states) - 1)
+        columns[name] = _mutate(history, states, even, change, [rate], rng, until)[0]
+    return pd.DataFrame(columns)
+
+
+def _tree_sequence(heights, parents):
+    """One tree as a tskit.TreeSequence of length 1; all nodes are samples, so that states are known inside the tree."""
+    # tskit wants parents older than their children, which they are not where lambda is 0: a billionth each will do
+    heights = heights + 1e-9 * np.arange(len(heights))
+    tables = tskit.TableCollection(sequence_length=1)
+    tables.nodes.set_columns(flags=np.full(len(heights), tskit.NODE_IS_SAMPLE, np.uint32), time=heights)
+    ends = np.zeros(len(parents)), np.ones(len(parents))
+    tables.edges.set_columns(*ends, parents.astype(np.int32), np.arange(len(parents), dtype=np.int32))
+    tables.sort()
+    return tables.tree_sequence()
+
+
+def _mutate(history, alleles, frequencies, change, rates, rng, until=0.0):
+    """States (sites, samples) of a tskit.TreeSequence whose sites change at their `rates` per unit of time.
+
+    `change` is the matrix of probabilities of the next state, `frequencies` the distribution at the root. Sites are laid
+    out before they mutate: msprime by itself records none that never does.
+    """
+    tables = history.dump_tables()
+    for site, state in enumerate(rng.choice(len(alleles), size=len(rates), p=frequencies)):
+        tables.sites.add_row(site, alleles[state])
+    mutated = msprime.sim_mutations(
+        tables.tree_sequence(),
+        rate=msprime.RateMap(position=np.arange(len(rates) + 1), rate=rates),
+        model=msprime.MatrixMutationModel(list(alleles), frequencies, change),
+        random_seed=int(rng.integers(1, 2**31)),
+        start_time=until,  # msprime looks back: it starts where we end
+    )
+    return np.array([variant.states() for variant in mutated.variants()])
+
+
+# ---------------------------------------------------------------------------------------------------------- barcodes
+
+BASES = "TCAG"  # the order in which NCBI writes its codes
+CODONS = tuple(map("".join, product(BASES, repeat=3)))
+# Invertebrate mitochondrial code (NCBI translation table 5): AGA and AGG are serine, ATA is methionine, TGA tryptophan
+AMINO_ACIDS = dict(zip(CODONS, "FFLLSSSSYY**CCWWLLLLPPPPHHQQRRRRIIMMTTTTNNKKSSSSVVVVAAAADDEEGGGG", strict=True))
+SENSE = tuple(codon for codon in CODONS if AMINO_ACIDS[codon] != "*")
+
+# Chosen so that the default tree looks like the barcodes of moths and beetles: 0.6 % between members of a species, 4 to
+# 9 % between species of a genus, 13 to 18 % between families, the last held down by saturation
+BARCODE_LENGTH = 658  # base pairs between the primers of Folmer et al. (1994), Mol. Mar. Biol. Biotechnol. 3:294-299
+N_CODONS = 220  # the primers leave the third base of the first codon, and 219 whole ones
+BASE_FREQUENCIES = {"T": 0.40, "C": 0.16, "A": 0.30, "G": 0.14}  # insects are rich in A and T
+KAPPA = 4.0  # a transition is that many times as likely as a transversion
+OMEGA = 0.04  # and a change of the amino acid as a silent one: selection keeps the enzyme as it is
+SHAPE = 2.0  # of the gamma distribution of rates over codons (Yang 1994, J. Mol. Evol. 39:306-314)
+RATE = 0.2  # substitutions per base and root age: two species of minimal age (0.06) are 2.4 % apart and more
+COALESCENCE = 0.015  # mean age of the last common mother of two members of a species, in root ages: 0.6 % apart
+
+
+def codon_model():
+    """Codon model of Goldman and Yang (1994), Mol. Biol. Evol. 11:725-736: frequencies (62,) and rates (62, 62).
+
+    All amino acids are equally different, as in Nielsen and Yang (1998), Genetics 148:929-936. One base changes at a time,
+    never into a stop codon; the rate is the frequency of the new codon (the product of its bases'), times KAPPA for a
+    transition, times OMEGA if the amino acid changes. Rows sum to 0, and a codon changes once per unit of time on average.
+    """
+    frequencies = np.array([np.prod([BASE_FREQUENCIES[base] for base in codon]) for codon in SENSE])
+    frequencies /= frequencies.sum()
+    rates = np.array([[_exchange(a, b) for b in SENSE] for a in SENSE]) * frequencies
+    np.fill_diagonal(rates, -rates.sum(axis=1))
+    return frequencies, rates / -(frequencies @ rates.diagonal())
+
+
+def _exchange(old, new):
+    """Rate between two codons before their frequencies count."""
+    changes = [a + b for a, b in zip(old, new, strict=True) if a != b]
+    if len(changes) != 1:
+        return 0.0
+    rate = KAPPA if changes[0] in ("AG", "GA", "CT", "TC") else 1.0
+    return rate if AMINO_ACIDS[old] == AMINO_ACIDS[new] else rate * OMEGA
+
+
+def barcodes(tree, counts, seed, rate=RATE, coalescence=COALESCENCE):
+    """Barcodes like those of the mitochondrial COI gene: a table of species and nucleotides, one row per specimen.
+
+    `counts` gives the number of specimens of every tip, in the order of the tree, which is the order of the rows. The gene
+    is inherited from mothers, whole, and traced back by the coalescent within the species tree (Rannala and Yang 2003,
+    Genetics 164:1645-1656), so that its history is not quite that of the species. A barcode is the last base
+    of a codon and 219 whole ones, none of them a stop. `rate` is in substitutions per base and root age, `coalescence`
+    in root ages. ValueError unless there is one count per tip.
+    """
+    rng = np.random.default_rng(seed)
+    names = [tip.taxon.label for tip in tree.leaf_node_iter()]
+    history = _gene_tree(tree, dict(zip(names, counts, strict=True)), coalescence, int(rng.integers(1, 2**31)))
+    frequencies, rates = codon_model()
+    # msprime lets all states change at one rate; the slower codons make up for it by changes to themselves
+    fastest = -rates.diagonal().min()
+    pace = rng.gamma(SHAPE, size=N_CODONS)
+    pace *= 3 * rate * fastest / pace.mean()
+    codons = _mutate(history, SENSE, frequencies, np.eye(len(SENSE)) + rates / fastest, pace, rng)
+    sequences = ["".join(column)[-BARCODE_LENGTH:] for column in codons.T]
+    return pd.DataFrame({"species": np.repeat(names, counts), "nucleotides": sequences})
+
+
+def _gene_tree(tree, counts, coalescence, seed):
+    """Ancestry of a haploid locus that does not recombine, in a species tree of constant effective size."""
+    return msprime.sim_ancestry(
+        {name.replace(" ", "_"): count for name, count in counts.items()},  # as in the Newick string
+        # msprime counts in generations, but only ratios of times matter: here its "generation" is the age of the root
+        demography=msprime.Demography.from_species_tree(
+            tree.as_string("newick", suppress_rooting=True), initial_size=coalescence
+        ),
+        ploidy=1,
+        sequence_length=N_CODONS,
+        random_seed=seed,
+    )
