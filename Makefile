@@ -13,9 +13,10 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- what may be given on the command line ---------------------------------------------------------------------
 
-DATASET ?= eu_moths
+DATASET ?= demo
 EQ := =
 D := data/$(DATASET)
+WORLD := $(wildcard params/worlds/$(DATASET).yaml)
 R := $(D)/runs
 F := figures/$(DATASET)
 ifneq ($(or $(filter-out 1,$(words $(DATASET))),$(findstring /,$(DATASET)),$(filter .% -%,$(DATASET))),)
@@ -32,6 +33,10 @@ override SUBMIT := $(call recall,SUBMIT,submit.txt)
 export CHAPTER_SOURCE := $(SOURCE)
 export CHAPTER_CSV := $(CSV)
 export CHAPTER_WEIGHTS := $(WEIGHTS)
+
+ifneq ($(and $(WORLD),$(SOURCE)),)
+$(error DATASET=$(DATASET) is simulated ($(WORLD)): give your own photographs another name, DATASET=mine SOURCE=...)
+endif
 
 # ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30.
 # Without them the dataset's card decides, and without a card the short list here.
@@ -62,12 +67,12 @@ $$(file >$(2),$$($(1)))
 endif
 $(2): ;
 endef
-ifneq ($(filter all submission sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all publish submission sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)),)
 $(eval $(call remember,SOURCE,$(D)/source.txt))
 $(eval $(call remember,CSV,$(D)/csv.txt))
 $(eval $(call remember,WEIGHTS,$(D)/weights.txt))
 endif
-ifneq ($(filter all submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all publish submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
 $(eval $(call remember,SUBMIT,$(D)/submit.txt))
 $(eval $(call remember,PLAN,$(D)/plan.yaml))
 endif
@@ -100,6 +105,15 @@ setup: $(READY) ## build .venv from requirements.txt
 .PHONY: all submission
 all: $(F)/scores.csv $(D)/submission.csv $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
 submission: $(D)/submission.csv ## the Kaggle CSV; SUBMIT=encoder/clusterer chooses the run
+
+# A dataset with a card in params/worlds/ is simulated, and its photographs are made here.
+ifneq ($(WORLD),)
+$(D)/truth.parquet $(D)/tree.nwk $(D)/photos/metadata.csv $(F)/tree.png $(F)/barcode_gap.png $(R)/00_simulate_specimens.ipynb &: \
+		notebooks/00_simulate_specimens.py $(WORLD) $(wildcard simulation/*.py) utils.py | $(READY)
+	@$(RUN) notebooks/00_simulate_specimens.py $(R)/00_simulate_specimens.ipynb dataset=$(DATASET) -f $(WORLD)
+
+$(D)/metadata.parquet: $(D)/truth.parquet
+endif
 
 # Photographs are new if anything in their folder, which chapter 01 links to, is newer than the table made from them
 # (and not from the future, as after a wrong camera clock).
@@ -152,27 +166,29 @@ $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------
 
-# params/sweeps/<SWEEP>.yaml names a notebook and a grid. Every point becomes a YAML of parameters, every YAML an executed
+# params/sweeps/<SWEEP>.yaml names a notebook and what varies. Every point becomes a YAML of parameters, every YAML an executed
 # notebook; points.mk holds the list of points, and Make writes and reads it before it does anything else.
 ifneq ($(filter sweep,$(MAKECMDGOALS)),)
 ifeq ($(wildcard params/sweeps/$(SWEEP).yaml),)
 $(error SWEEP=$(SWEEP) should be one of: $(call stems,sweeps,*))
 endif
 S := $(D)/sweeps/$(SWEEP)
-SWEEP_ENCODER := $(firstword $(ENCODERS))
-$(eval $(call remember,SWEEP_ENCODER,$(S)/encoder.txt))
+$(eval $(call remember,ENCODERS,$(S)/encoders.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
+# of what the notebook imports, the modules and packages that lie here; and the weights, if it takes any
+SWEEP_CODE := $(SWEEP_NOTEBOOK) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
+SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
 include $(S)/points.mk
 
-$(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoder.txt | $(READY)
-	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoder $(SWEEP_ENCODER) --data $(D)
+$(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoders.txt $(SWEEP_NOTEBOOK) | $(READY)
+	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoders $(ENCODERS) --data $(D)
 
-$(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_NOTEBOOK) utils.py | $(READY)
-	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) -f $<
+$(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) $(if $(SWEEP_WEIGHTS),$(D)/weights.txt) | $(READY)
+	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") -f $<
 
 $(S)/summary.csv $(F)/sweep_$(SWEEP).png $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
-		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) utils.py | $(READY)
-	@$(RUN) notebooks/98_sweep.py $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoder=$(SWEEP_ENCODER)
+		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py utils.py | $(READY)
+	@$(RUN) notebooks/98_sweep.py $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
 .PHONY: sweep
@@ -180,7 +196,7 @@ sweep: $(S)/summary.csv ## a grid of settings, one notebook per point: SWEEP= DA
 
 # ---- work on the project -----------------------------------------------------------------------------------------
 
-.PHONY: lab test lint pair bench lock clean help
+.PHONY: lab test lint pair publish bench lock clean help
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
@@ -190,8 +206,20 @@ test: $(READY) ## every test: utilities, notebooks end to end, the Makefile itse
 lint: $(READY) ## style of the code
 	$(PYTHON) -m ruff check .
 
-pair: $(READY) ## write every notebook's .ipynb from its .py, without outputs
+pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not change keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
+
+# one run of each chapter; a sweep with other encoders that is there already is taken as it is
+SHOWN := $(foreach run,00_simulate_specimens 01_preprocess 02_extract_embeddings-resnet18_untrained \
+  04_umap_visualization-true_traits 05_hierarchical_clustering-true_traits-nested_ward 06_evaluate 98_sweep-signal \
+  99_figures,notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb) \
+  notebooks/09_recoverability.py=$(D)/sweeps/signal/signal__seed-0.ipynb
+ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
+$(error The notebooks show the demo: leave DATASET out)
+endif
+publish: all ## keep what the demo and its signal sweep give in the notebooks that are committed
+	@[ -f $(R)/98_sweep-signal.ipynb ] || $(MAKE) sweep SWEEP=signal
+	$(PYTHON) execute.py publish $(SHOWN)
 
 bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one run, on the photographs of DATASET=
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

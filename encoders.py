@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -24,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import v2
+from tqdm import tqdm
 
 from images import load_rgb
 from utils import file_digest
@@ -225,6 +227,24 @@ class PixelPCA(nn.Module):
 def _pixels(architecture, weights, layers, input_size, file):
     squash = v2.Compose([v2.Resize((input_size, input_size)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     return PixelPCA(layers), squash
+
+
+def fit_pixels(encoder, paths, seed=0, sample=5000):
+    """Fit a "pixels" encoder to the photographs at hand, or to a seeded sample of them."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(paths))[:sample])
+    thumbnails = [encoder.transform(load_rgb(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
+    encoder.network.fit(torch.stack(thumbnails), seed)
+
+
+def tabulate(table, prefix):
+    """Columns of a table that start with `prefix`, as (n, d) float32: numbers standardised, categories as 0 and 1."""
+    chosen = table[[name for name in table if name.startswith(prefix)]]
+    numbers = chosen.select_dtypes(["number", "bool"]).astype(float)
+    spread = numbers.std(ddof=0)
+    parts = [(numbers - numbers.mean()) / spread.where(spread > 0, 1)]
+    if len(names := chosen.columns.difference(numbers.columns, sort=False)):
+        parts.append(pd.get_dummies(chosen[names]))
+    return pd.concat(parts, axis=1).to_numpy(np.float32)
 
 
 # ----------------------------------------------------------------------------------------------------- embedding

@@ -1,7 +1,7 @@
 """Run one chapter with papermill, strictly: what the Makefile calls.
 
     python execute.py run notebooks/04_umap_visualization.py 04.ipynb dataset=eu_moths seed=1 -f settings.yaml
-    python execute.py sweep umap sweeps/umap --encoder pixels --data data/eu_moths
+    python execute.py sweep umap sweeps/umap --encoders pixels --data data/eu_moths
 
 papermill alone only warns of a misspelt parameter and leaves its output behind after a failure. Here an unknown or
 ill-typed parameter stops the run before any work, and the executed notebook appears under its name only when it is whole.
@@ -9,6 +9,7 @@ ill-typed parameter stops the run before any work, and the executed notebook app
 
 import argparse
 import ast
+import itertools
 import os
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent
+GIVEN_BY_MAKE = ("dataset", "weights_dir")  # on the command line of every point of a sweep
 
 
 def declared_parameters(notebook):
@@ -110,26 +112,62 @@ def summary(output):
     return " ".join(text for cell in cells for o in cell.outputs for text in o.get("text", "").split()) or "done"
 
 
-def write_sweep(sweep, folder, encoder, data):
-    """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
+def publish(run, script):
+    """Write the .ipynb of a chapter with the outputs of one of its runs, so that it reads well where it is only browsed.
+
+    Progress bars and warnings stay behind. ValueError if the chapter has changed since the run.
+    """
+    chapter = jupytext.read(script)
+    executed = [c for c in jupytext.read(run).cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    if [c.source for c in executed] != [c.source for c in chapter.cells]:
+        raise ValueError(f"{run} was made by another version of {script}: run it again")
+    counts = itertools.count(1)
+    for number, (cell, done) in enumerate(zip(chapter.cells, executed, strict=True)):
+        cell.id = f"cell-{number}"
+        if cell.cell_type == "code":
+            cell.execution_count = next(counts)
+            cell.outputs = [output for output in done.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output.execution_count = cell.execution_count
+    jupytext.write(chapter, script.with_suffix(".ipynb"))
+
+
+def sweep_points(sweep, encoders):
+    """{point: all parameters of its chapter}. A chapter that looks through one encoder gets the first, others all."""
     # imported here: a plain run need not wait for the scientific libraries behind utils
-    from utils import expand_sweep, load_params, whole_or_absent
+    from utils import expand_sweep, load_params
 
     notebook = load_params("sweeps", sweep)["notebook"]
     declared = declared_parameters(jupytext.read(ROOT / "notebooks" / f"{notebook}.py"))
-    points = expand_sweep(sweep, {"encoder": encoder} if "encoder" in declared else {})
+    asked = {"encoder": encoders[0], "encoders": encoders}
+    return expand_sweep(sweep, declared | {name: asked[name] for name in asked if name in declared})
+
+
+def write_sweep(sweep, folder, encoders, data):
+    """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
+    from utils import whole_or_absent
+
+    points = sweep_points(sweep, encoders)
     for point, parameters in points.items():
-        path, text = folder / f"{point}.yaml", yaml.safe_dump(parameters)
+        own = {name: value for name, value in parameters.items() if name not in GIVEN_BY_MAKE}
+        path, text = folder / f"{point}.yaml", yaml.safe_dump(own)
         if not path.is_file() or path.read_text() != text:
             with whole_or_absent(path) as temporary:
                 temporary.write_text(text)
     lines = [f"SWEEP_POINTS := {' '.join(points)}"]
-    for point, parameters in points.items():  # a point that is an encoder itself makes embeddings, others may need them
-        encoder = parameters.get("encoder", point)
-        upstream = "metadata.parquet" if encoder == point else f"embeddings/{encoder}/_SUCCESS"
-        lines.append(f"{folder}/{point}.ipynb: {data}/{upstream}")
+    lines += [f"{folder}/{p}.ipynb: {' '.join(upstream(p, parameters, data))}" for p, parameters in points.items()]
     with whole_or_absent(folder / "points.mk") as temporary:
         temporary.write_text("\n".join(lines) + "\n")
+
+
+def upstream(point, parameters, data):
+    """Files beside its own code and parameters that a point needs. A chapter of several encoders makes its own world."""
+    cards = [f"params/encoders/{encoder}.yaml" for encoder in parameters.get("encoders", [])]
+    if "encoder" not in parameters:
+        return cards
+    encoder = parameters["encoder"]  # a point that is an encoder itself makes embeddings, others need them
+    return [f"{data}/metadata.parquet" if encoder == point else f"{data}/embeddings/{encoder}/_SUCCESS"]
 
 
 def main():
@@ -140,17 +178,22 @@ def main():
     chapter.add_argument("output", type=Path)
     chapter.add_argument("-f", dest="files", action="append", default=[], help="YAML file of parameters")
     chapter.add_argument("assignments", nargs="*", metavar="name=value")
+    shown = commands.add_parser("publish", help="keep the outputs of runs in the notebooks")
+    shown.add_argument("pairs", nargs="+", metavar="script=run")
     grid = commands.add_parser("sweep", help="write the points of a sweep")
     grid.add_argument("sweep")
     grid.add_argument("folder", type=Path)
-    grid.add_argument("--encoder", required=True)
+    grid.add_argument("--encoders", nargs="+", required=True)
     grid.add_argument("--data", required=True, type=Path)
     arguments = parser.parse_args()
     try:
         if arguments.command == "run":
             run(arguments.source, arguments.output, arguments.files, arguments.assignments)
+        elif arguments.command == "publish":
+            for script, _, executed in (pair.partition("=") for pair in arguments.pairs):
+                publish(Path(executed), Path(script))
         else:
-            write_sweep(arguments.sweep, arguments.folder, arguments.encoder, arguments.data)
+            write_sweep(arguments.sweep, arguments.folder, arguments.encoders, arguments.data)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -4,7 +4,9 @@ Paths and tables, embeddings, clusters, scores, plots. What only one chapter nee
 """
 
 import hashlib
+import io
 import itertools
+import math
 import os
 import re
 from contextlib import contextmanager
@@ -15,9 +17,14 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 import yaml
-from scipy.cluster.hierarchy import fcluster, linkage
+from IPython.display import Image, display
+from PIL import ImageOps
+from scipy.cluster.hierarchy import cophenet, fcluster, linkage
+from scipy.spatial.distance import squareform
 from scipy.stats import t as student_t
 from sklearn import metrics
+
+from images import load_rgb
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
@@ -64,19 +71,29 @@ def load_plan(dataset):
 def expand_sweep(sweep, defaults):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
-    The grid is the Cartesian product of the lists in `grid`; `fixed` holds the same for every point, and `defaults` what
-    neither names. A point's name is written to the parameter called `names`, and so names its output. ValueError if two
-    points would have one name.
+    The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
+    from it, one parameter at a time, beside the baseline itself; these are crossed with `grid`, the Cartesian product of
+    its lists. A point's name is written to the parameter called `names`, and so names its output. ValueError if two points
+    would have one name, or if a value of `vary` is no departure.
     """
     card = load_params("sweeps", sweep)
+    grid, baseline = card.get("grid", {}), {**defaults, **card.get("fixed", {})}
+    departures = [{}, *({name: value} for name, values in card.get("vary", {}).items() for value in values)]
+    for name, value in itertools.chain.from_iterable(departure.items() for departure in departures):
+        if name in grid:
+            raise ValueError(f"{name} stands in vary and in grid of sweep {sweep}: it can be in one of them")
+        if name in baseline and baseline[name] == value:
+            raise ValueError(
+                f"{name} = {value} in vary of sweep {sweep} is the baseline itself, which is a point anyway"
+            )
     points = {}
-    for values in itertools.product(*card["grid"].values()):
-        varied = dict(zip(card["grid"], values, strict=True))
+    for departure, values in itertools.product(departures, itertools.product(*grid.values())):
+        varied = departure | dict(zip(grid, values, strict=True))
         parts = [f"{key}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(value))}" for key, value in varied.items()]
         label = _simple_name("__".join([sweep, *parts]))
         if label in points:
             raise ValueError(f"two points of sweep {sweep} are called {label}")
-        points[label] = {**defaults, **card.get("fixed", {}), **varied, card["names"]: label}
+        points[label] = {**baseline, **varied, card["names"]: label}
     return points
 
 
@@ -130,6 +147,17 @@ def lineage(metadata, rank):
         known = names[parent].groupby(names[child])
         names[parent] = names[parent].fillna(names[child].map(known.first()[known.nunique() == 1]).astype("string"))
     return names.fillna("").agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
+
+
+def load_truth(dataset, ids):
+    """What is known of simulated specimens beyond their photographs, a row for each id: columns trait_<name>, scene_<name>.
+
+    FileNotFoundError if the dataset is not simulated.
+    """
+    path = dataset_dir(dataset) / "truth.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: only a world of params/worlds/ has one, and chapter 00 writes it")
+    return pd.read_parquet(path).set_index("hash_id").loc[list(ids)].reset_index()
 
 
 # ---------------------------------------------------------------------------------------------------- embeddings
@@ -267,6 +295,32 @@ def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
     return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
 
 
+def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
+    """Share of triples of specimens, from three species, of which a dendrogram first joins the two most closely related.
+
+    `tree` is a SciPy linkage of n specimens, `species` (n,) numbers the species of each, from 0, and `distances` (k, k) are
+    those of the species in their true tree. Triples without one closest pair there do not count. Three that the dendrogram
+    joins at one and the same height are a guess, right one time in three, as all are in a dendrogram that knows nothing.
+    All triples are looked at, or `sample` of them drawn with `seed` where there are more; missing if none counts. One
+    minus the normalised distance of Critchlow, Pearl and Qian (1996), The triples distance for rooted bifurcating
+    phylogenetic trees, Syst. Biol. 45:323-334, here between trees of which one has several tips per species.
+    """
+    n, species = len(tree) + 1, np.asarray(species)
+    if math.comb(n, 3) > sample:
+        triples = np.random.default_rng(seed).integers(n, size=(sample, 3))
+    else:
+        triples = np.array(list(itertools.combinations(range(n), 3)), int).reshape(-1, 3)
+    one, other = triples[:, [0, 0, 1]], triples[:, [1, 2, 2]]  # the three pairs of every triple
+    true = np.asarray(distances)[species[one], species[other]]
+    closest = true == true.min(axis=1, keepdims=True)
+    counts = (closest.sum(axis=1) == 1) & (species[one] != species[other]).all(axis=1)
+    if not counts.any():
+        return np.nan
+    joined = squareform(cophenet(tree))[one, other][counts]
+    first = joined == joined.min(axis=1, keepdims=True)
+    return (first[closest[counts]] / first.sum(axis=1)).mean()
+
+
 def internal_indices(embedding, labels, seed=0, sample=5000):
     """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
 
@@ -298,15 +352,41 @@ def set_style():
 
 
 def save_figure(figure, path):
-    """Write a figure as PNG, whole or absent, with no date or software stamp: same figure, same bytes."""
+    """Write a figure as .png or .jpg, whole or absent, with no date or software stamp: same figure, same bytes."""
+    kind = Path(path).suffix[1:]
+    options = {"png": {"metadata": {"Software": None}}, "jpg": {"pil_kwargs": {"quality": 85}}}[kind]
     with whole_or_absent(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format=kind, **options)
+
+
+def contact_sheet(lines, columns, size=100):
+    """Figure with a line of square photographs for every {label: paths}: at most `columns` of them, `size` pixels wide."""
+    sheet = np.full((len(lines) * size, columns * size, 3), 255, np.uint8)
+    for row, paths in enumerate(lines.values()):
+        for column, path in enumerate(paths[:columns]):
+            thumbnail = ImageOps.fit(load_rgb(path), (size, size))
+            sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = thumbnail
+    figure, ax = plt.subplots(figsize=(columns * size / 100, len(lines) * size / 100))
+    ax.imshow(sheet, extent=(0, columns, len(lines), 0))
+    ax.set(xticks=[], yticks=np.arange(len(lines)) + 0.5, yticklabels=lines)
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def show_photos(figure):
+    """Show a figure that holds photographs in the notebook: as JPEG, which takes a tenth of the room."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="jpg", pil_kwargs={"quality": 80})
+    plt.close(figure)
+    display(Image(stream.getvalue(), format="jpeg"))
 
 
 def encoder_label(encoder):
-    """Name of an encoder for people; one that has seen taxonomy in training is called what it is."""
-    seen = encoder != "none" and load_params("encoders", encoder).get("seen_taxonomy", False)
-    return f"{encoder} (upper bound: has seen taxonomy)" if seen else encoder
+    """Name of an encoder for people, with its role where it knows anything but the photographs."""
+    role = encoder != "none" and load_params("encoders", encoder).get("role")
+    return f"{encoder} ({role})" if role else encoder
 
 
 def family_colours(families, n_coloured=7):

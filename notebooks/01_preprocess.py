@@ -17,14 +17,15 @@
 #
 # **The question.** Which photographs do we have, which organism does each of them show, and which of them cannot be used?
 #
-# **In:** a folder with images at any depth, and a CSV with `hash_id` and, where known, `family`, `genus`, `species`.
+# **In:** a folder with images at any depth, and a CSV with `hash_id` and, where known, `family`, `genus`, `species` and the
+# DNA `barcode`.
 # A file belongs to the row whose `hash_id` is its name without the extension.
 #
 # **Out:** `metadata.parquet` (one row per usable specimen), `rejected.csv` (every row and file left out, and why) and
 # `reported.csv` (kept, but worth a look: identical photographs, taxon names that occur twice).
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
+dataset = "demo"
 source = ""  # folder with the photographs and the CSV; empty: where they were the last time
 csv = ""  # the CSV inside the folder; empty: metadata.csv, or the only CSV there is
 
@@ -37,7 +38,6 @@ from pathlib import Path
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import pandas as pd
-from PIL import ImageOps
 from tqdm import tqdm
 
 import utils
@@ -78,6 +78,9 @@ elif not photos.is_dir():
 
 
 # %%
+COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+
+
 def find_csv(photos, csv):
     """The CSV that describes the photographs; FileNotFoundError tells what was found instead."""
     found = sorted(path.name for path in photos.iterdir() if path.suffix.lower() == ".csv")
@@ -91,7 +94,7 @@ def find_csv(photos, csv):
 
 
 def read_rows(path):
-    """The CSV as text columns hash_id, family, genus, species (missing where blank or absent), and `row` as in an editor."""
+    """The CSV as text columns (COLUMNS; missing where blank or absent), and `row` as in an editor."""
     plain = {"dtype": "string", "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
     try:
         rows = pd.read_csv(path, index_col=False, **plain)
@@ -103,7 +106,7 @@ def read_rows(path):
             f"{path} has no column 'hash_id' but {', '.join(rows.columns)}: rename the column that holds each photo's "
             "file name without extension to hash_id"
         )
-    rows = rows.reindex(columns=["hash_id", *utils.RANKS]).astype("string")
+    rows = rows.reindex(columns=COLUMNS).astype("string")
     rows = rows.apply(lambda column: column.str.strip()).replace("", pd.NA)
     return rows.assign(row=pd.Series(range(2, len(rows) + 2), rows.index).astype("string"))
 
@@ -122,7 +125,7 @@ def reject(table, reason):
 blank = rows["hash_id"].isna()
 reject(rows[blank], "no hash_id in row " + rows["row"][blank])
 rows = rows[~blank]
-repeats = rows.duplicated(["hash_id", *utils.RANKS])
+repeats = rows.duplicated(COLUMNS)
 reject(rows[repeats], "duplicate hash_id: row " + rows["row"][repeats] + " repeats an earlier row")
 rows = rows[~repeats]
 conflicts = rows["hash_id"].duplicated(keep=False)
@@ -241,9 +244,10 @@ reported.drop_duplicates("note").head(10)
 # %%
 specimens["width"], specimens["height"] = specimens["width"].astype("int32"), specimens["height"].astype("int32")
 rejected = pd.concat(rejected, ignore_index=True)
-utils.write_table(
-    specimens[["hash_id", "path", *utils.RANKS, "width", "height", "sha256"]], folder / "metadata.parquet"
-)
+columns = ["hash_id", "path", *utils.RANKS, "width", "height", "sha256"]
+if specimens["barcode"].notna().any():
+    columns.append("barcode")
+utils.write_table(specimens[columns], folder / "metadata.parquet")
 utils.write_table(rejected, folder / "rejected.csv")
 utils.write_table(reported, folder / "reported.csv")
 
@@ -290,22 +294,16 @@ utils.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 # %% [markdown]
 # ## What the photographs look like
 #
-# Six photographs of each of the largest families, drawn with a fixed seed. This picture holds photographs, which may not
+# Some photographs of each of the largest families, drawn with a fixed seed. This picture holds photographs, which may not
 # be ours to share, so it stays in `data/` and out of the repository.
 
 # %%
 drawn = specimens.assign(family=specimens["family"].fillna("(unknown)")).sample(frac=1, random_state=0)
-columns, largest = 6, list(sizes.index[:8])
-figure, axes = plt.subplots(len(largest), columns, figsize=(8, 1.4 * len(largest)), squeeze=False)
-for name, line in zip(largest, axes, strict=True):
-    for ax in line:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    for ax, path in zip(line, drawn.loc[drawn["family"] == name, "path"][:columns], strict=False):
-        ax.imshow(ImageOps.fit(load_rgb(photos / path), (192, 192)))
-    line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-figure.subplots_adjust(wspace=0.05, hspace=0.05)
-utils.save_figure(figure, folder / "previews" / "families.png")
+by_family = drawn.groupby("family")["path"]
+lines = {name: [photos / path for path in by_family.get_group(name)[:8]] for name in sizes.index[:8]}
+figure = utils.contact_sheet(lines, columns=8)
+utils.save_figure(figure, folder / "previews" / "families.jpg")
+utils.show_photos(figure)
 
 # %% tags=["summary"]
 print(

@@ -26,14 +26,14 @@
 # is written whole or not at all, so a run that was killed goes on at the next shard. `_SUCCESS` says that all are there.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
-encoder = "resnet50_double"  # names the output; the card of this name is given below
-library = "torchvision"  # torchvision, timm, open_clip or pixels
-architecture = "resnet50"
-weights = "IMAGENET1K_V1"  # the library's name for them; null keeps the random initial weights
+dataset = "demo"
+encoder = "resnet18_untrained"  # names the output; the card of this name is given below
+library = "torchvision"  # torchvision, timm, open_clip or pixels; truth reads columns of a simulated world
+architecture = "resnet18"
+weights = None  # the library's name for them; none keeps the random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name here: where the library finds it
 input_size = 224  # pixels
-seen_taxonomy = False  # true: trained on names of species, so its scores are an upper bound
+role = ""  # said beside its name in every figure, where it knows anything but the photographs
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16
 batch_size = 32
@@ -72,14 +72,17 @@ paths = [utils.dataset_dir(dataset) / "photos" / path for path in specimens["pat
 # arithmetic runs in bfloat16 where the processor or the graphics card computes it natively, and in float32 elsewhere.
 
 # %%
-if seen_taxonomy:
-    print("This encoder was trained on names of species: read its scores as an upper bound.")
+if role:
+    print(f"Role of this encoder: {role}.")
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-model = encoders.build_encoder(library, architecture, weights, layers, input_size, weights_dir, seed)
+if library == "truth":
+    truth = utils.load_truth(dataset, specimens["hash_id"])
+    facts = {name: encoders.tabulate(truth, prefix) for name, prefix in layers.items()}
+    model = encoders.Encoder(None, None, utils.file_digest(utils.dataset_dir(dataset) / "truth.parquet"))
+else:
+    model = encoders.build_encoder(library, architecture, weights, layers, input_size, weights_dir, seed)
 if library == "pixels":
-    sample = np.sort(np.random.default_rng(seed).permutation(len(paths))[:5000])
-    thumbnails = [model.transform(images.load_rgb(paths[i])) for i in tqdm(sample, desc="thumbnails", unit="image")]
-    model.network.fit(torch.stack(thumbnails), seed)
+    encoders.fit_pixels(model, paths, seed)
 
 device = encoders.pick_device()
 dtype = encoders.pick_precision(device) if precision == "auto" else getattr(torch, precision)
@@ -106,7 +109,7 @@ shards = {folder / f"part-{number:05d}.parquet": rows for number, rows in enumer
 
 def fingerprint(rows):
     """SHA-256 of everything that decides the content of one shard."""
-    whole = content if library == "pixels" else None  # its components depend on all photographs
+    whole = content if library in ("pixels", "truth") else None  # they depend on all photographs
     made_from = json.dumps([settings, code, [content[i] for i in rows], whole], sort_keys=True)
     return hashlib.sha256(made_from.encode()).hexdigest()
 
@@ -141,7 +144,10 @@ def write_shard(path, rows, values):
 
 
 with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
-    embedded = encoders.embed(model, paths, list(pending.values()), device, dtype, batch_size, bar.update)
+    if library == "truth":
+        embedded = ({name: values[rows] for name, values in facts.items()} for rows in pending.values())
+    else:
+        embedded = encoders.embed(model, paths, list(pending.values()), device, dtype, batch_size, bar.update)
     for (path, rows), values in zip(pending.items(), embedded, strict=True):
         write_shard(path, rows, values)
 

@@ -25,8 +25,8 @@
 # **In:** embeddings of one encoder. **Out:** `maps/<encoder>/<setting>.parquet` with `hash_id, layer, x, y`.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
-encoder = "resnet50_double"
+dataset = "demo"
+encoder = "true_traits"
 setting = "default"  # names the output
 n_neighbors = 15
 min_dist = 0.1

@@ -24,8 +24,8 @@
 # family, genus and species cluster, each species within one genus and each genus within one family.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
-encoder = "resnet50_double"
+dataset = "demo"
+encoder = "true_traits"
 clusterer = "nested_ward"  # names the output; its card is given below: change that, and this with it
 method = "nested_ward"  # nested_ward, nested_kmeans or flat_kmeans
 max_genera = 10  # nested_kmeans: genera per family
@@ -228,7 +228,7 @@ ax.set(
     yscale="log",
     xlabel="cluster, from the largest",
     ylabel="photographs",
-    title=f"{encoder}, {clusterer}",
+    title=f"{utils.encoder_label(encoder)}, {clusterer}",
 )
 ax.legend(frameon=False)
 plt.show()

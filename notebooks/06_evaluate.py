@@ -24,7 +24,7 @@
 # encoder, clusterer, seed, rank and metric, with a 95 % interval; and `submission.csv` as the Kaggle challenge asks.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
+dataset = "demo"
 encoders = []  # these four empty: as in the last `make all`
 clusterers = []
 seeds = []

@@ -17,48 +17,56 @@
 #
 # **The question.** How much of a result is the data, and how much the settings?
 #
-# A sweep (`params/sweeps/<sweep>.yaml`) runs one chapter at every point of a grid. This chapter reads what each point left
-# behind, by the names in the sweep and not by what lies in the folder: a point that was taken out of the grid is gone.
+# A sweep (`params/sweeps/<sweep>.yaml`) runs one chapter at every point of a grid, or with one parameter at a time departing
+# from a baseline. This chapter reads what each point left behind, by the names in the sweep and not by what lies in the
+# folder: a point that was taken out of the sweep is gone.
 #
-# **In:** the maps or clusters of every point. **Out:** `sweeps/<sweep>/summary.csv`, tidy, and one small-multiples figure.
+# **In:** the maps, clusters or scores of every point. **Out:** `sweeps/<sweep>/summary.csv`, tidy, and one small-multiples
+# figure.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
-sweep = "umap"
-encoder = "resnet50_double"  # where the sweep names none
+dataset = "demo"
+sweep = "signal"
+encoders = ["true_traits"]  # where the sweep names none; a chapter that looks through one takes the first
 
 # %%
+import itertools
 import sys
 
 sys.path.insert(0, "..")
-import jupytext
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from scipy.stats import t as student_t
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import adjusted_mutual_info_score
 
 import utils
-from execute import declared_parameters
+from execute import sweep_points
 
 utils.set_style()
 folder = utils.dataset_dir(dataset)
-specimens = utils.load_metadata(dataset)
 card = utils.load_params("sweeps", sweep)
-declared = declared_parameters(jupytext.read(utils.ROOT / "notebooks" / f"{card['notebook']}.py"))
-points = utils.expand_sweep(sweep, declared | ({"encoder": encoder} if "encoder" in declared else {}))
-axes_names = list(card["grid"])
+points = sweep_points(sweep, encoders)
+grid, knobs = card.get("grid", {}), list(card.get("vary", {}))
+baseline = next(iter(points.values()))  # where `vary` departs from
+axes_names = [*knobs, *grid]
 
 # %% [markdown]
 # ## One row per point and measure
 #
 # A map is judged by its trustworthiness (no labels needed), a clustering by its AMI at each rank whose names are known and
-# by the number of clusters. Of any other chapter the duration is told.
+# by the number of clusters. What chapter 09 left are scores already. Of any other chapter the duration is told.
 
 
 # %%
+def tidy(parameters, values):
+    """{measure: value} of a point as a table."""
+    return pd.DataFrame(values.items(), columns=["measure", "value"]).assign(encoder=parameters.get("encoder", "none"))
+
+
 def load_map(point, parameters):
     """{layer: (n, 2) coordinates} in the order of the specimens."""
     table = pd.read_parquet(folder / "maps" / parameters["encoder"] / f"{point}.parquet")
@@ -74,10 +82,13 @@ def measure_map(point, parameters):
     maps = load_map(point, parameters)
     rows = np.sort(np.random.default_rng(0).permutation(len(specimens))[:2000])
     near = min(15, len(rows) // 2 - 1)
-    return {
-        f"trustworthiness of {name}": trustworthiness(values[rows], maps[name][rows], n_neighbors=near)
-        for name, values in layers.items()
-    }
+    return tidy(
+        parameters,
+        {
+            f"trustworthiness of {name}": trustworthiness(values[rows], maps[name][rows], n_neighbors=near)
+            for name, values in layers.items()
+        },
+    )
 
 
 # %%
@@ -93,28 +104,40 @@ def measure_clusters(point, parameters):
             values.append({f"{rank} clusters": found.nunique()})
             if known.any():
                 values.append({f"{rank} AMI": adjusted_mutual_info_score(true[known], found[known])})
-    return pd.DataFrame(values).mean().to_dict()
+    return tidy(parameters, pd.DataFrame(values).mean())
 
 
 def measure_duration(point, parameters):
     """Seconds that the executed notebook took, as papermill noted them."""
     notebook = nbformat.read(folder / "sweeps" / sweep / f"{point}.ipynb", as_version=4)
-    return {"seconds": notebook.metadata.papermill.duration}
+    return tidy(parameters, {"seconds": notebook.metadata.papermill.duration})
 
 
-kinds = {"04_umap_visualization": measure_map, "05_hierarchical_clustering": measure_clusters}
+def measure_recovery(point, parameters):
+    """The scores that chapter 09 gave to each encoder, and to "none", its floor."""
+    scores = pd.read_csv(folder / "recoverability" / f"{point}.csv")
+    names = scores["rank"].str.cat(scores["metric"].replace("ami", "AMI").str.replace("_", " "), " ")
+    return scores[["encoder", "value"]].assign(measure=names.str.removeprefix("tree "))
+
 
 # %%
+kinds = {
+    "04_umap_visualization": measure_map,
+    "05_hierarchical_clustering": measure_clusters,
+    "09_recoverability": measure_recovery,
+}
 measure = kinds.get(card["notebook"], measure_duration)
-table = pd.DataFrame(
-    [
-        {**{axis: parameters[axis] for axis in axes_names}, "measure": name, "value": value}
-        for point, parameters in points.items()
-        for name, value in measure(point, parameters).items()
-    ]
-)
+if measure in (measure_map, measure_clusters):
+    specimens = utils.load_metadata(dataset)
+parts = [
+    measure(point, parameters).assign(**{axis: parameters[axis] for axis in axes_names})
+    for point, parameters in points.items()
+]
+table = pd.concat(parts, ignore_index=True)
+table = table[list(dict.fromkeys([*axes_names, "encoder", "measure", "value"]))]
 utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
-table.groupby(["measure", *axes_names[:2]], sort=False)["value"].agg(["mean", "std", "count"]).round(4)
+shown = dict.fromkeys(["encoder", "measure", *(knobs or axes_names[:2])])
+table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).round(4)
 
 
 # %% [markdown]
@@ -123,18 +146,23 @@ table.groupby(["measure", *axes_names[:2]], sort=False)["value"].agg(["mean", "s
 # Maps stand in a grid, the first two parameters down and across and the others at their first value, with the mean and
 # standard deviation of their trustworthiness over those others. Clusterings are drawn as curves, with the standard
 # deviation over the parameters not shown.
+#
+# Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
+# (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value, so a curve as a whole is
+# steadier than its bars, which tell how much worlds differ. The grey line is chance: 0 for AMI, one in three for triplets.
+# The dashed one is the floor of chapter 09, species told without any history: what a genus AMI owes to species alone.
 
 
 # %%
 def draw_maps():
     """Small multiples of the deepest layer's map over the first two axes of the grid."""
     down, across = axes_names[:2] if len(axes_names) > 1 else (None, axes_names[0])
-    lines, columns = card["grid"].get(down, [None]), card["grid"][across]
+    lines, columns = grid.get(down, [None]), grid[across]
     colours = utils.family_colours(specimens["family"])
     size = (2.6 * len(columns), 2.7 * len(lines))
     figure, axes = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False)
     for point, parameters in points.items():
-        if any(parameters[axis] != card["grid"][axis][0] for axis in axes_names[2:]):
+        if any(parameters[axis] != grid[axis][0] for axis in axes_names[2:]):
             continue
         line, column = lines.index(parameters.get(down)), columns.index(parameters[across])
         layer, xy = list(load_map(point, parameters).items())[-1]
@@ -154,7 +182,7 @@ def draw_curves():
     """Every measure against the first axis of the grid, one curve per value of the second."""
     hue = axes_names[1] if len(axes_names) > 1 else None
     palette = sns.color_palette(utils.PALETTE, table[hue].nunique()) if hue else None
-    grid = sns.relplot(
+    curves = sns.relplot(
         table,
         x=axes_names[0],
         y="value",
@@ -169,10 +197,65 @@ def draw_curves():
         aspect=1.3,
         facet_kws={"sharey": False},
     )
-    return grid.set_titles("{col_name}").figure
+    return curves.set_titles("{col_name}").figure
 
 
-figure = draw_maps() if measure is measure_map else draw_curves()
+# %%
+CHANCE = {"genus AMI": 0, "species AMI": 0, "triplet accuracy": 1 / 3}
+LABELS = {
+    "pagel_lambda": "Pagel's lambda",
+    "within_species": "within-species variation",
+    "mimicry": "share of mimics",
+}
+
+
+def around_baseline(knob):
+    """The rows where every varied parameter but one has its baseline value."""
+    others = [name for name in knobs if name != knob]
+    return table[(table[others] == [baseline[name] for name in others]).all(axis=1)]
+
+
+# %%
+def curve_styles():
+    """{encoder: how its curve is drawn}; the floor of chapter 09 goes last, and without a colour."""
+    seen = sorted(table["encoder"].unique(), key="none".__eq__)
+    looks = zip(seen, itertools.cycle(utils.PALETTE), itertools.cycle("osD^vPX*"), strict=False)
+    styles = {name: {"color": c, "marker": m, "label": utils.encoder_label(name)} for name, c, m in looks}
+    if measure is measure_recovery:
+        styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "species told, no history"}
+    return styles
+
+
+def draw_panel(ax, rows, knob, styles):
+    """Curves of one measure over one parameter: mean and 95 % interval over the grid, by Student's t."""
+    for encoder, style in styles.items():
+        values = rows[rows["encoder"] == encoder].groupby(knob)["value"].agg(["mean", "sem", "count"])
+        half = student_t.ppf(0.975, values["count"] - 1) * values["sem"]
+        ax.errorbar(values.index, values["mean"], half, **{"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style)
+
+
+# %%
+def draw_knobs():
+    """Every measure (down) against every varied parameter (across), one curve per encoder."""
+    measures = [name for name in CHANCE if name in set(table["measure"])] or list(table["measure"].unique())
+    size = (2.2 * len(knobs) + 0.4, 1.8 * len(measures) + 0.4)
+    figure, axes = plt.subplots(len(measures), len(knobs), figsize=size, sharex="col", sharey="row", squeeze=False)
+    for (line, name), (column, knob) in itertools.product(enumerate(measures), enumerate(knobs)):
+        ax, rows = axes[line, column], around_baseline(knob)
+        ax.axvline(baseline[knob], color=utils.GREY, linestyle=":", label="baseline")
+        if name in CHANCE:
+            ax.axhline(CHANCE[name], color=utils.GREY, linewidth=3, label="chance")
+            ax.set_ylim(CHANCE[name] - 0.12, 1.04)
+        draw_panel(ax, rows[rows["measure"] == name], knob, curve_styles())
+        ax.set(ylabel=name if column == 0 else "", xlabel=LABELS.get(knob, knob) if ax in axes[-1] else "")
+    figure.tight_layout()
+    handles, labels = axes[0, -1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
+    return figure
+
+
+draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_curves
+figure = draw()
 utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 
 # %% tags=["summary"]

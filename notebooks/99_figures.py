@@ -20,7 +20,7 @@
 # **In:** scores and maps. **Out:** `figures/<dataset>/*.png` and a copy of the tidy `scores.csv` beside them.
 
 # %% tags=["parameters"]
-dataset = "eu_moths"
+dataset = "demo"
 encoders = []  # both empty: as in the last `make all`
 clusterers = []
 
@@ -190,20 +190,46 @@ utils.save_figure(figure, out / "n_clusters.png")
 
 # %%
 colours = utils.family_colours(specimens["family"])
-columns = min(3, len(encoders))
+
+
+def draw_encoder(ax, encoder):
+    """The map of an encoder's deepest layer."""
+    maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
+    layer = maps["layer"].iloc[-1]
+    xy = maps[maps["layer"] == layer].set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
+    utils.draw_map(ax, xy, specimens["family"], colours)
+    title = utils.encoder_label(encoder).replace(" (", "\n(")
+    ax.set(title=title if layer in title else f"{title}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
+
+
+# %%
+columns = 2 if len(encoders) in (2, 4) else min(3, len(encoders))
 n_lines = -(-len(encoders) // columns)
 figure, axes = plt.subplots(n_lines, columns, figsize=(3.4 * columns, 3.4 * n_lines), squeeze=False)
 for ax in axes.flat[len(encoders) :]:
     ax.remove()
 for ax, encoder in zip(axes.flat, encoders, strict=False):
-    maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
-    layer = maps["layer"].iloc[-1]
-    xy = maps[maps["layer"] == layer].set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
-    utils.draw_map(ax, xy, specimens["family"], colours)
-    ax.set(title=f"{utils.encoder_label(encoder)}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
+    draw_encoder(ax, encoder)
 figure.tight_layout()
 utils.family_legend(figure, specimens["family"], colours)
 utils.save_figure(figure, out / "maps.png")
+
+# %% [markdown]
+# Of a simulated world the photographs may be shown, too: some of every family, with the maps of the first two encoders.
+
+# %%
+if (folder / "truth.parquet").is_file():
+    drawn = specimens.sample(frac=1, random_state=0).groupby("family")["path"]
+    families = drawn.size().sort_values(ascending=False).index[:10]
+    lines = {name: [folder / "photos" / path for path in drawn.get_group(name)[:6]] for name in families}
+    figure = utils.contact_sheet(lines, columns=6)
+    (sheet,) = figure.axes
+    for text in sheet.get_yticklabels():
+        text.set(color=colours.get(text.get_text(), "0.5"), fontweight="bold", fontsize=12)
+    for i, encoder in enumerate(encoders[:2]):
+        draw_encoder(sheet.inset_axes([1.1, 0.53 - 0.53 * i, 0.72, 0.43]), encoder)
+    utils.save_figure(figure, out / "families.jpg")
+    utils.show_photos(figure)
 
 # %% [markdown]
 # ## The numbers behind them

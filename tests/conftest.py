@@ -1,4 +1,4 @@
-"""A tiny world for the tests: drawn specimens in nested folders, and a copy of the project to run them in."""
+"""A tiny simulated world for the tests, as a folder of photographs, and a copy of the project to run it in."""
 
 import csv
 import os
@@ -7,47 +7,36 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import utils
+from simulation.specimens import picture, simulate
 
 SHARED = ROOT.parent / "shared"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # nothing of the make that runs the tests
 
 
-def draw_specimen(family, genus, species, random, size=64):
-    """A figure whose colour tells the family, whose corners tell the genus and whose size tells the species."""
-    colours = ["firebrick", "seagreen", "royalblue", "goldenrod"]
-    image = Image.fromarray(random.integers(180, 256, (size, size, 3), np.uint8))
-    radius = size * (0.2 + 0.12 * species) + random.normal(0, 0.8)
-    x, y = size / 2 + random.normal(0, 1, 2)
-    ImageDraw.Draw(image).regular_polygon((x, y, max(radius, 4)), 3 + 4 * genus, fill=colours[family % 4])
-    return image
-
-
-def make_world(folder, families=3, genera=2, species=2, photos=6, seed=0):
-    """Write photographs into nested folders, and metadata.csv; return its rows."""
-    random = np.random.default_rng(seed)
+def make_world(folder, families=3, genera=6, species=12, photos=6):
+    """Write photographs of a simulated world into nested folders, and metadata.csv; return its rows."""
+    specimens = simulate(families, genera, species, photos, seed=4).specimens
     rows = []
-    for f in range(families):
-        for g in range(genera):
-            for s in range(species):
-                place = folder / f"site {f}" / f"trap-{g}"
-                place.mkdir(parents=True, exist_ok=True)
-                for _ in range(photos):
-                    name = f"{len(rows):04d}"
-                    draw_specimen(f, g, s, random).save(
-                        place / f"{name}.{'png' if len(rows) % 2 else 'JPG'}", quality=92
-                    )
-                    rows.append([name, f"Family{f}", f"Genus{f}{g}", f"Genus{f}{g} species{s}"])
+    for number, specimen in enumerate(specimens.to_dict("records")):
+        place = folder / f"site {number % 3}" / f"trap-{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        picture(specimen, 64).save(place / f"{number:04d}.{'png' if number % 2 else 'JPG'}")
+        rows.append([f"{number:04d}", *(specimen[rank] for rank in utils.RANKS)])
     write_csv(folder, rows)
     return rows
+
+
+def draw_specimens(count):
+    """Photographs (PIL) of a few specimens of a simulated world."""
+    specimens = simulate(3, 3, 3, -(-count // 3), seed=4).specimens
+    return [picture(specimen, 64) for specimen in specimens.to_dict("records")[:count]]
 
 
 def write_csv(folder, rows, header=("hash_id", "family", "genus", "species"), name="metadata.csv"):
@@ -57,7 +46,7 @@ def write_csv(folder, rows, header=("hash_id", "family", "genus", "species"), na
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """Folder with 72 photographs of 3 families, 6 genera and 12 species."""
+    """Folder with 72 photographs of 3 families, 6 genera and 12 species of a simulated world."""
     folder = tmp_path_factory.mktemp("world") / "my photos"
     make_world(folder)
     return folder
@@ -78,8 +67,8 @@ class Project:
             "requirements.txt",
         ):
             shutil.copy(ROOT / name, root / name)
-        for name in ("notebooks", "params"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints"))
+        for name in ("notebooks", "params", "simulation"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
 
     def make(self, *words, check=True):
         """Run make with this Python; return the finished process, its output as text."""

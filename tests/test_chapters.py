@@ -5,12 +5,11 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pandas as pd
 import psutil
 import pytest
 import torch
-from conftest import draw_specimen, make_world, write_csv
+from conftest import draw_specimens, make_world, write_csv
 from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet18
@@ -29,11 +28,10 @@ def metadata(project, dataset):
 def messy(project, tmp_path_factory):
     """A field folder with every kind of fault, run through chapter 01; returns (kept, rejected, reported)."""
     folder = tmp_path_factory.mktemp("field") / "trip é 2"
-    make_world(folder, families=2, genera=1, species=1, photos=3)  # 0000 ... 0005
-    random = np.random.default_rng(1)
+    make_world(folder, families=2, genera=2, species=3, photos=2)  # 0000 ... 0005
     deep = folder / "a" / "b" / "c"
     deep.mkdir(parents=True)
-    for name in (
+    names = (
         "deep.TIFF",
         "twin1.png",
         "amb.png",
@@ -43,17 +41,19 @@ def messy(project, tmp_path_factory):
         "dup.png",
         "conflict.png",
         "007.bmp",
-    ):
-        draw_specimen(0, 0, 0, random).save(deep / name)
+    )
+    *drawn, other, outside = draw_specimens(len(names) + 2)
+    for name, image in zip(names, drawn, strict=True):
+        image.save(deep / name)
     shutil.copy(deep / "twin1.png", folder / "twin2.png")
     shutil.copy(deep / "same.png", folder / "same.png")
-    draw_specimen(1, 1, 1, random).save(folder / "amb.jpg")
+    other.save(folder / "amb.jpg")
     (deep / "cut.png").write_bytes((deep / "cut.png").read_bytes()[:-400])
     (folder / "empty.jpg").touch()
     (folder / "text.jpg").write_text("no image")
     Image.new("1", (20000, 6000)).save(folder / "bomb.png")  # 120 megapixels in a few kilobytes
     (folder / "outside.jpg").symlink_to(tmp_path_factory.mktemp("elsewhere") / "secret.jpg")
-    draw_specimen(0, 0, 0, random).save((folder / "outside.jpg").readlink())
+    outside.save((folder / "outside.jpg").readlink())
     (folder / "notes.txt").write_text("ignored")
     names = ["deep", "twin1", "twin2", "amb", "same", "cut", "empty", "text", "bomb", "outside", "absent", "007"]
     rows = [[f"000{n}", " F0 ", "Morus ", "Morus alba"] for n in range(3)] + [
@@ -130,7 +130,7 @@ class TestMessyFolder:
 
 @pytest.mark.xdist_group("messy")
 def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp_path):
-    draw_specimen(0, 0, 0, np.random.default_rng(0)).save(tmp_path / "a.png")
+    draw_specimens(1)[0].save(tmp_path / "a.png")
     assert (
         "holds no single CSV: put one there"
         in project.run("01", "dataset=bad", f"source={tmp_path}", check=False).stderr
@@ -203,7 +203,8 @@ def cluster(project, dataset, method):
 def partly(project, tmp_path_factory):
     """One world with all names, with families only and with none, each with its pixels clustered in every way."""
     folder = tmp_path_factory.mktemp("partly")
-    rows = [*make_world(folder), ["absent", "Family0", "", ""]]
+    rows = make_world(folder)
+    rows.append(["absent", rows[0][1], "", ""])
     for dataset, known in (("families_only", 2), ("nameless", 1)):
         write_csv(folder, [row[:known] for row in rows], ("hash_id", "family")[:known], name=f"{dataset}.csv")
         project.run("01", f"dataset={dataset}", f"source={folder}", f"csv={dataset}.csv")

@@ -14,20 +14,22 @@ from torchvision.models import resnet18
 import utils
 
 pytestmark = pytest.mark.xdist_group("make")
-WORDS = ("DATASET=tiny", "ENCODERS=pixels resnet18_double", "CLUSTERERS=nested_ward nested_kmeans_10", "SEEDS=0 1")
+WORDS = ("DATASET=tiny", "ENCODERS=true_traits resnet18_double", "CLUSTERERS=nested_ward nested_kmeans_10", "SEEDS=0 1")
+WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "image_size": 64, "seed": 4}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, world):
-    """A project in which `make all` has run once on the tiny world."""
+def made(tmp_path_factory):
+    """A project in which `make all` has run once on a tiny simulated world."""
     project = Project(tmp_path_factory.mktemp("made"))
+    (project.root / "params" / "worlds" / "tiny.yaml").write_text(yaml.safe_dump(WORLD))
     torch.manual_seed(0)
     (project.root / "weights").mkdir()
     save_file(resnet18().state_dict(), project.root / "weights" / "resnet18.safetensors")
     # a dozen photographs a family are too few neighbours for nothing else: keep the settings, shrink the pictures
     card = project.root / "params" / "encoders" / "resnet18_double.yaml"
     card.write_text(card.read_text().replace("input_size: 224", "input_size: 64"))
-    project.first = project.make("-j2", "all", *WORDS, f"SOURCE={world}", "WEIGHTS=weights")
+    project.first = project.make("-j2", "all", *WORDS, "WEIGHTS=weights")
     return project
 
 
@@ -41,12 +43,21 @@ def made_again(project, before):
 
 def test_one_command_leaves_everything(made):
     steps = [line.split(":")[0] for line in made.first.stdout.splitlines() if line.endswith("s)")]
-    assert len(steps) == len(set(steps)) == 1 + 2 + 2 + 4 + 1 + 1
+    assert len(steps) == len(set(steps)) == 1 + 1 + 2 + 2 + 4 + 1 + 1
     assert set(runs(made)) == {f"{step}.ipynb" for step in steps}
-    for name in ("rejected.csv", "reported.csv", "previews/families.png", "maps/pixels/default.parquet"):
+    for name in (
+        "rejected.csv",
+        "reported.csv",
+        "previews/families.jpg",
+        "maps/true_traits/default.parquet",
+        "tree.nwk",
+    ):
         assert made.data("tiny", name).is_file()
-    for name in ("family_sizes", "umap_pixels", "umap_resnet18_double", "scores", "nmi_misleads", "n_clusters", "maps"):
-        assert (made.root / "figures" / "tiny" / f"{name}.png").is_file()
+    drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
+    assert drawn == {
+        "scores.csv", "scores.png", "nmi_misleads.png", "n_clusters.png", "maps.png", "families.jpg", "family_sizes.png",
+        "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
+    }  # fmt: skip
     for path in made.data("tiny", "runs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         assert not [o for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "error"]
@@ -55,32 +66,29 @@ def test_one_command_leaves_everything(made):
 def test_the_scores_hold_what_was_asked_for_and_what_is_known(made):
     scores = pd.read_csv(made.data("tiny", "scores.csv"))
     assert list(scores) == ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
-    pixels = scores[scores["encoder"] == "pixels"]
-    assert set(pixels["clusterer"]) == {"nested_ward", "nested_kmeans_10", "ceiling_ward_true_number"}
+    traits = scores[scores["encoder"] == "true_traits"]
+    assert set(traits["clusterer"]) == {"nested_ward", "nested_kmeans_10", "ceiling_ward_true_number"}
     floors = scores[(scores["encoder"] == "none") & (scores["rank"] == "species")].set_index(["clusterer", "metric"])[
         "value"
     ]
     assert floors["floor_singletons", "ami"] == pytest.approx(0, abs=1e-6)
     assert floors["floor_singletons", "nmi"] > 0.7 and floors["floor_singletons", "n_found"] == 72
     assert set(scores["seed"]) == {0, 1} and set(scores["rank"]) == set(utils.RANKS)
-    # a colour per family, a shape per genus, a size per species: in this world the ceiling is near the truth
-    ceiling = pixels[
-        (pixels["clusterer"] == "ceiling_ward_true_number")
-        & (pixels["rank"] == "species")
-        & (pixels["metric"] == "ami")
-    ]
-    assert ceiling["value"].item() > 0.5
+    # told the traits and the number of species, nothing is left but the variation within species, a quarter of that between
+    ceiling = traits[traits["clusterer"] == "ceiling_ward_true_number"].set_index(["rank", "metric"])["value"]
+    assert ceiling["species", "ami"] > 0.9 and ceiling["genus", "ami"] > 0.5
 
 
 def test_the_submission_has_every_id_once(made):
     submission = pd.read_csv(made.data("tiny", "submission.csv"), dtype="string")
     assert list(submission) == ["hash_id", "family_cluster", "genus_cluster", "species_cluster"]
-    assert submission["hash_id"].tolist() == [f"{n:04d}" for n in range(72)]
+    table = pd.read_csv(made.data("tiny", "photos", "metadata.csv"), dtype="string")
+    assert sorted(submission["hash_id"]) == sorted(table["hash_id"].unique()) and len(submission) == 72 + 5
 
 
 def test_a_second_make_does_nothing_and_says_so(made):
     before = runs(made)
-    again = made.make("all", *WORDS)  # the source and the weights are remembered
+    again = made.make("all", *WORDS)  # the weights are remembered
     assert "Nothing to be done for 'all'" in again.stdout
     assert runs(made) == before
 
@@ -90,7 +98,7 @@ def test_touching_one_card_reruns_its_own_branch(made):
     (made.root / "params" / "clusterers" / "nested_ward.yaml").touch()
     made.make("all", *WORDS)
     assert made_again(made, before) == {
-        "05_hierarchical_clustering-pixels-nested_ward.ipynb",
+        "05_hierarchical_clustering-true_traits-nested_ward.ipynb",
         "05_hierarchical_clustering-resnet18_double-nested_ward.ipynb",
         "06_evaluate.ipynb",
         "99_figures.ipynb",
@@ -100,9 +108,9 @@ def test_touching_one_card_reruns_its_own_branch(made):
 def test_a_narrower_run_takes_its_rows_out_of_the_table(made):
     before = runs(made)
     target = str(made.data("tiny", "scores.csv").relative_to(made.root))
-    made.make(target, WORDS[0], "ENCODERS=pixels", "CLUSTERERS=nested_kmeans_10", "SEEDS=0")
+    made.make(target, WORDS[0], "ENCODERS=true_traits", "CLUSTERERS=nested_kmeans_10", "SEEDS=0")
     scores = pd.read_csv(made.data("tiny", "scores.csv"))
-    assert set(scores["encoder"]) == {"pixels", "none"} and set(scores["seed"]) == {0}
+    assert set(scores["encoder"]) == {"true_traits", "none"} and set(scores["seed"]) == {0}
     methods = {name for name in scores["clusterer"] if not name.startswith(("floor", "ceiling"))}
     assert methods == {"nested_kmeans_10"}
     assert made_again(made, before) == {"06_evaluate.ipynb"}
@@ -126,9 +134,9 @@ def test_a_new_photograph_is_noticed(made, tmp_path, world):
 def test_an_unknown_parameter_stops_the_run_before_any_work(made):
     card = made.root / "params" / "clusterers" / "slip.yaml"
     card.write_text("method: nested_ward\nspecies_lair: last\n")
-    failed = made.make("all", WORDS[0], "ENCODERS=pixels", "CLUSTERERS=slip", "SEEDS=0", check=False)
+    failed = made.make("all", WORDS[0], "ENCODERS=true_traits", "CLUSTERERS=slip", "SEEDS=0", check=False)
     assert failed.returncode and "slip.yaml: unknown parameter 'species_lair'" in failed.stderr
-    assert not made.data("tiny", "clusters", "pixels", "slip").exists()
+    assert not made.data("tiny", "clusters", "true_traits", "slip").exists()
     unknown = made.make("all", WORDS[0], "ENCODERS=resnet_5000", check=False)
     assert unknown.returncode and "there is no params/encoders/resnet_5000.yaml; there are: bioclip" in unknown.stderr
 
@@ -137,14 +145,14 @@ def test_a_failed_notebook_leaves_no_target_behind(made):
     chapter = made.root / "notebooks" / "05_hierarchical_clustering.py"
     whole = chapter.read_text()
     fault = '# %% tags=["summary"]\nraise RuntimeError("on purpose")\n'
-    run = made.data("tiny", "runs", "05_hierarchical_clustering-pixels-nested_ward.ipynb")
-    words = (str(run.relative_to(made.root)), *WORDS[:1], "ENCODERS=pixels", "CLUSTERERS=nested_ward", "SEEDS=0")
+    run = made.data("tiny", "runs", "05_hierarchical_clustering-true_traits-nested_ward.ipynb")
+    words = (str(run.relative_to(made.root)), *WORDS[:1], "ENCODERS=true_traits", "CLUSTERERS=nested_ward", "SEEDS=0")
     try:
         chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
         for _ in range(2):  # a second attempt must not take what the first left behind for done
             failed = made.make(*words, check=False)
             assert failed.returncode and "RuntimeError: on purpose" in failed.stderr
-            assert not made.data("tiny", "clusters", "pixels", "nested_ward", "seed=0.parquet").exists()
+            assert not made.data("tiny", "clusters", "true_traits", "nested_ward", "seed=0.parquet").exists()
             assert run.with_suffix(".failed.ipynb").is_file()
     finally:
         chapter.write_text(whole)
@@ -155,13 +163,13 @@ def test_a_failed_notebook_leaves_no_target_behind(made):
 def write_sweep(project, name, **card):
     path = project.root / "params" / "sweeps" / f"{name}.yaml"
     path.write_text(yaml.safe_dump(card, sort_keys=False))
-    return "sweep", f"SWEEP={name}", WORDS[0], "ENCODERS=pixels"
+    return "sweep", f"SWEEP={name}", WORDS[0], "ENCODERS=true_traits"
 
 
 def test_a_sweep_of_maps_ends_in_one_figure(made):
     words = write_sweep(made, "maps", notebook="04_umap_visualization", names="setting", grid={"n_neighbors": [4]})
     made.make(*words)
-    assert made.data("tiny", "maps", "pixels", "maps__n_neighbors-4.parquet").is_file()
+    assert made.data("tiny", "maps", "true_traits", "maps__n_neighbors-4.parquet").is_file()
     assert (made.root / "figures" / "tiny" / "sweep_maps.png").is_file()
 
 
@@ -188,7 +196,7 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
 
 
 def test_a_handful_of_photographs_without_genera_is_enough(made, tmp_path):
-    rows = make_world(tmp_path, families=2, genera=1, species=2, photos=3)[:8]
+    rows = make_world(tmp_path, families=2, genera=3, species=4, photos=3)[:9]
     write_csv(tmp_path, [[i, family, species] for i, family, _, species in rows], ("hash_id", "family", "species"))
     made.make("all", "DATASET=few", f"SOURCE={tmp_path}", "ENCODERS=pixels", "CLUSTERERS=nested_ward", "SEEDS=0")
     scores = pd.read_csv(made.data("few", "scores.csv"))
@@ -203,9 +211,10 @@ def test_bad_words_are_answered(made):
         (("sweep", "SWEEP=nope", WORDS[0]), "SWEEP=nope should be one of"),
         (("all", "DATASET=nothing_here", "SOURCE=no/such/folder"), "is not a folder"),
         (("submission", *WORDS, "SUBMIT=pixels/nested"), "submit = 'pixels/nested' is none of the runs"),
+        (("all", *WORDS, "SOURCE=photos"), "DATASET=tiny is simulated (params/worlds/tiny.yaml)"),
     ):
         failed = made.make(*words, check=False)
         assert failed.returncode and answer in failed.stderr
     listed = made.make("help").stdout
     assert all(f"make {target} " in listed for target in ("all", "test", "sweep", "submission", "lab", "setup"))
-    assert not (made.root / "data" / "eu_moths").exists()  # help computes nothing
+    assert not (made.root / "data" / "demo").exists()  # help computes nothing

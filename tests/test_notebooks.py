@@ -11,12 +11,16 @@ from conftest import ROOT
 import execute
 
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
-CHAPTER_OF = {"encoders": "02_extract_embeddings", "clusterers": "05_hierarchical_clustering"}
+CHAPTER_OF = {
+    "worlds": "00_simulate_specimens",
+    "encoders": "02_extract_embeddings",
+    "clusterers": "05_hierarchical_clustering",
+}
 named_by_file = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
 
 def test_all_chapters_are_here():
-    assert [path.stem[:2] for path in SOURCES] == ["01", "02", "04", "05", "06", "98", "99"]
+    assert [path.stem[:2] for path in SOURCES] == ["00", "01", "02", "04", "05", "06", "09", "98", "99"]
 
 
 @named_by_file
@@ -28,7 +32,19 @@ def test_the_pair_is_in_step(source):
         return [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in n.cells]
 
     assert cells(script) == cells(notebook), f"run make pair: {source.stem}.ipynb differs from its .py"
-    assert not any(output for c in notebook.cells if c.cell_type == "code" for output in c.outputs)
+
+
+@named_by_file
+def test_the_notebook_shows_a_clean_run_on_the_demo(source):
+    path = source.with_suffix(".ipynb")
+    assert path.stat().st_size < 2_000_000
+    code = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1)), "run make publish"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs and {o.output_type for o in outputs} <= {"stream", "display_data", "execute_result"}
+    texts = [o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs]
+    assert not [t for t in texts if re.search(r"/(home|root|tmp|work|Users|private|opt)/", t)]
+    assert not [o for o in outputs if o.get("name") == "stderr"]
 
 
 @named_by_file
@@ -69,7 +85,7 @@ def test_every_sweep_varies_parameters_of_its_notebook(card):
     sweep = yaml.safe_load(card.read_text())
     known = declared(sweep["notebook"])
     assert sweep["names"] in known
-    for name, values in sweep["grid"].items():
+    for name, values in (sweep.get("grid", {}) | sweep.get("vary", {})).items():
         for value in values:
             execute.check_parameters({**sweep.get("fixed", {}), name: value}, known, card)
 
@@ -84,7 +100,7 @@ def test_the_cards_promised_are_shipped():
 
 
 def test_the_defaults_of_a_chapter_are_those_of_the_card_it_names():
-    for kind, name in (("encoders", "encoder"), ("clusterers", "clusterer")):
+    for kind, name in (("worlds", "dataset"), ("encoders", "encoder"), ("clusterers", "clusterer")):
         defaults = declared(CHAPTER_OF[kind])
         card = yaml.safe_load((ROOT / "params" / kind / f"{defaults[name]}.yaml").read_text())
         assert card.items() <= defaults.items()

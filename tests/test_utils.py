@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.cluster.hierarchy import cophenet
+from scipy.spatial.distance import squareform
 
 import utils
 
@@ -35,6 +37,27 @@ def test_a_sweep_is_the_product_of_its_grid(in_tmp):
     points = utils.expand_sweep("s", {"encoder": "pixels", "a": 9})
     assert list(points) == ["s__a-1__b-0.5", "s__a-1__b-u-v", "s__a-2__b-0.5", "s__a-2__b-u-v"]
     assert points["s__a-2__b-0.5"] == {"encoder": "pixels", "c": 7, "a": 2, "b": 0.5, "setting": "s__a-2__b-0.5"}
+
+
+def test_a_sweep_may_vary_one_parameter_at_a_time_around_a_baseline(in_tmp):
+    (in_tmp / "params" / "sweeps").mkdir(parents=True)
+    path = in_tmp / "params" / "sweeps" / "s.yaml"
+    card = "notebook: x\nnames: setting\nfixed: {a: 1.0}\nvary: {a: [0, 0.5], b: [3]}\n"
+    path.write_text(card + "grid: {seed: [0, 1]}\n")
+    points = utils.expand_sweep("s", {"a": 9, "b": 2})
+    names = [f"s__{departure}seed-{seed}" for departure in ("", "a-0__", "a-0.5__", "b-3__") for seed in (0, 1)]
+    assert list(points) == names
+    assert points["s__seed-1"] == {"a": 1.0, "b": 2, "seed": 1, "setting": "s__seed-1"}
+    assert points["s__a-0.5__seed-0"] == {"a": 0.5, "b": 2, "seed": 0, "setting": "s__a-0.5__seed-0"}
+    assert points["s__b-3__seed-1"] == {"a": 1.0, "b": 3, "seed": 1, "setting": "s__b-3__seed-1"}
+
+    path.write_text(card)
+    assert list(utils.expand_sweep("s", {})) == ["s", "s__a-0", "s__a-0.5", "s__b-3"]
+    with pytest.raises(ValueError, match="b = 3 in vary of sweep s is the baseline itself"):
+        utils.expand_sweep("s", {"b": 3})
+    path.write_text(card + "grid: {b: [1, 2]}\n")
+    with pytest.raises(ValueError, match="b stands in vary and in grid of sweep s"):
+        utils.expand_sweep("s", {})
 
 
 def test_homonyms_are_kept_apart_by_lineage():
@@ -184,6 +207,63 @@ def test_the_jackknife_leaves_out_whole_units():
     )
 
 
+# ((a, b), (c, (d, e))): a and b part at the height 1, d and e at 2, these and c at 3, and all at 4
+TRUE_TREE = np.array([[0, 1, 1, 2], [3, 4, 2, 2], [2, 6, 3, 3], [5, 7, 4, 5]], float)
+TRUE_DISTANCES = squareform(cophenet(TRUE_TREE))
+
+
+def test_triples_are_counted_as_by_hand():
+    assert utils.triplet_accuracy(TRUE_TREE, range(5), TRUE_DISTANCES) == 1
+    found = np.array([[0, 2, 1, 2], [1, 5, 2, 3], [3, 4, 3, 2], [6, 7, 4, 5]], float)  # (((a, c), b), (d, e))
+    # in both trees: ab|d, ab|e, de|a, de|b, de|c; in the true one only: ab|c, cd|a, ce|a, cd|b, ce|b
+    assert utils.triplet_accuracy(found, range(5), TRUE_DISTANCES) == pytest.approx(5 / 10)
+
+
+def test_triples_count_where_their_species_differ_and_the_true_tree_tells_them_apart():
+    tree = utils.ward_tree(np.array([[0.0], [9.0], [1.0], [1.1], [8.0]]))  # two of a, two of b, and c
+    distances = squareform([1, 2, 2])
+    assert utils.triplet_accuracy(tree, [0, 0, 1, 1, 2], distances) == 2 / 4  # the second of a is joined to c
+    star = np.ones((3, 3)) - np.eye(3)
+    assert np.isnan(utils.triplet_accuracy(tree, [0, 0, 1, 1, 2], star))  # no triple has a closest pair
+    assert np.isnan(utils.triplet_accuracy(tree, [0, 0, 1, 1, 1], distances))
+    assert np.isnan(utils.triplet_accuracy(utils.ward_tree(np.zeros((1, 2))), [0], distances))
+
+
+def test_three_that_are_joined_at_one_height_are_a_guess():
+    flat = utils.ward_tree(np.zeros((5, 2)))
+    assert utils.triplet_accuracy(flat, range(5), TRUE_DISTANCES) == pytest.approx(1 / 3)
+
+
+def test_random_trees_get_one_triple_in_three_right_and_the_order_of_rows_does_not_matter():
+    random = np.random.default_rng(0)
+    species = np.repeat(np.arange(12), 3)
+    truth = squareform(cophenet(utils.ward_tree(random.normal(size=(12, 3)))))
+    shares = []
+    for _ in range(100):
+        points = random.normal(size=(len(species), 4))
+        order = random.permutation(len(species))
+        shares.append(utils.triplet_accuracy(utils.ward_tree(points), species, truth))
+        again = utils.triplet_accuracy(utils.ward_tree(points[order]), species[order], truth)
+        assert again == pytest.approx(shares[-1])
+    # the triples of one tree hang together: the spread between trees, not their number, tells how near a third to expect
+    assert abs(np.mean(shares) - 1 / 3) < 4 * np.std(shares) / np.sqrt(len(shares)) < 0.03
+
+
+def test_a_sample_of_triples_is_near_the_whole():
+    random = np.random.default_rng(1)
+    points, species = random.normal(size=(60, 3)), np.repeat(np.arange(20), 3)
+    points += 2 * random.normal(size=(20, 3))[species]
+    truth = squareform(cophenet(utils.ward_tree(points[::3])))
+    whole, *drawn = (
+        utils.triplet_accuracy(utils.ward_tree(points), species, truth, sample, seed)
+        for sample, seed in ((40_000, 0), (5000, 0), (5000, 1), (5000, 0))
+    )
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert drawn[:2] == pytest.approx(
+        [whole] * 2, abs=4 * np.sqrt(0.25 / 4500)
+    )  # binomial; a tenth has a species twice
+
+
 def test_internal_indices_see_separation_and_refuse_the_undefined():
     random = np.random.default_rng(0)
     points = np.concatenate([random.normal(0, 1, (30, 4)), random.normal(20, 1, (30, 4))])
@@ -216,6 +296,8 @@ def test_the_largest_families_have_the_colours():
     assert list(colours) == ["b", "a"]
 
 
-def test_an_encoder_that_has_seen_taxonomy_says_so():
-    assert "upper bound" in utils.encoder_label("bioclip") and "upper bound" in utils.encoder_label("bioclip2")
+def test_an_encoder_that_knows_more_than_the_photographs_says_so():
+    for encoder in ("bioclip", "bioclip2"):
+        assert utils.encoder_label(encoder) == f"{encoder} (upper bound: trained on species names)"
+    assert utils.encoder_label("true_traits") == "true_traits (reference: told the traits)"
     assert utils.encoder_label("pixels") == "pixels"

@@ -1,0 +1,104 @@
+"""The experiment on recoverability, end to end at tiny scale: one point, the sweep around it, and its figure."""
+
+import jupytext
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, Project
+from sklearn.metrics import adjusted_mutual_info_score
+
+import execute
+
+pytestmark = pytest.mark.xdist_group("signal")
+TINY = {"n_families": 2, "n_genera": 4, "n_species": 9, "n_specimens": 6, "image_size": 64}
+ALIKE = {"within_species": 0.0, "dimorphic": 0.0}  # no two specimens of a species differ
+WORDS = ("sweep", "SWEEP=few", "DATASET=none_such", "ENCODERS=true_traits scene pixels")
+
+
+def write_sweep(project, lambdas):
+    card = {
+        "notebook": "09_recoverability",
+        "names": "setting",
+        "fixed": TINY | ALIKE,
+        "vary": {"pagel_lambda": lambdas},
+        "grid": {"seed": [3]},
+    }
+    (project.root / "params" / "sweeps" / "few.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A project in which a small sweep has run, where there is no dataset at all."""
+    project = Project(tmp_path_factory.mktemp("swept"))
+    write_sweep(project, [0.0])
+    (project.root / "tmp").mkdir()
+    project.make(*WORDS, f"TMPDIR={project.root / 'tmp'}")
+    return project
+
+
+def summary(project):
+    return pd.read_csv(project.data("none_such", "sweeps", "few", "summary.csv"))
+
+
+def test_specimens_all_alike_are_told_apart_by_their_traits_and_never_by_the_scene(swept):
+    scores = pd.read_csv(swept.data("none_such", "recoverability", "few__seed-3.csv"))
+    assert list(scores) == ["encoder", "rank", "metric", "value"]
+    assert scores["encoder"].unique().tolist() == ["none", "true_traits", "scene", "pixels"]
+    values = scores.set_index(["encoder", "rank", "metric"])["value"]
+    assert values["true_traits", "species", "ami"] == values["none", "species", "ami"] == pytest.approx(1)
+    assert values["true_traits", "genus", "ami"] > values["none", "genus", "ami"] > 0
+    assert values["true_traits", "tree", "triplet_accuracy"] > 0.5
+    random = np.random.default_rng(0)
+    truth = np.repeat(np.arange(9), 6)
+    chance = [adjusted_mutual_info_score(truth, random.integers(9, size=54)) for _ in range(200)]
+    assert abs(values["scene", "species", "ami"]) < 4 * np.std(chance)
+
+
+def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
+    assert not swept.data("none_such", "metadata.parquet").exists()
+    assert (swept.root / "figures" / "none_such" / "sweep_few.png").is_file()
+    table = summary(swept)
+    assert list(table) == ["pagel_lambda", "seed", "encoder", "measure", "value"]
+    assert set(table["measure"]) == {"family AMI", "genus AMI", "species AMI", "triplet accuracy"}
+    assert len(table) == 2 * 4 * 4 and set(table["pagel_lambda"]) == {0.0, 1.0}
+
+
+def test_the_photographs_are_gone_when_they_are_scored(swept):
+    assert not [path for path in swept.root.rglob("*.jpg") if path.is_file()]
+
+
+def test_what_was_taken_out_of_a_sweep_leaves_no_row_and_what_stays_is_not_run_again(swept):
+    assert "Nothing to be done for 'sweep'" in swept.make(*WORDS).stdout
+    write_sweep(swept, [])
+    done = swept.make(*WORDS).stdout
+    assert done.count("\n") == 1 and done.startswith("98_sweep-few: 1 points")
+    assert set(summary(swept)["pagel_lambda"]) == {1.0}
+
+
+@pytest.mark.parametrize(
+    "word", ["ENCODERS=scene", "WEIGHTS=elsewhere", "utils.py", "simulation/organisms.py", "params/encoders/scene.yaml"]
+)
+def test_points_follow_encoders_weights_and_code_and_need_no_photographs(swept, word):
+    write_sweep(swept, [0.0])
+    swept.make("-n", *WORDS, "WEIGHTS=")  # even a dry run writes the list of points
+    for path in swept.data("none_such", "sweeps", "few").glob("few__*.ipynb"):
+        path.touch()
+    (swept.root / "figures" / "none_such" / "sweep_few.png").touch()
+    swept.data("none_such", "sweeps", "few", "summary.csv").touch()
+    swept.data("none_such", "runs", "98_sweep-few.ipynb").touch()
+    assert "Nothing to be done" in swept.make("-n", *WORDS).stdout
+    if "=" in word:
+        words = [*(w for w in WORDS if w.partition("=")[0] != word.partition("=")[0]), word]
+    else:
+        words = WORDS
+        (swept.root / word).touch()
+    dry = swept.make("-n", *words).stdout
+    assert all(f"{point}.ipynb" in dry for point in ("few__seed-3", "few__pagel_lambda-0.0__seed-3"))
+    assert "02_extract_embeddings.py" not in dry and "01_preprocess.py" not in dry
+
+
+def test_every_point_of_the_shipped_sweep_fits_its_chapter():
+    declared = execute.declared_parameters(jupytext.read(ROOT / "notebooks" / "09_recoverability.py"))
+    for point, parameters in execute.sweep_points("signal", ["pixels"]).items():
+        execute.check_parameters(parameters, declared, point)
