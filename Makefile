@@ -17,6 +17,7 @@ DATASET ?= demo
 EQ := =
 D := data/$(DATASET)
 WORLD := $(wildcard params/worlds/$(DATASET).yaml)
+SHARED := utils.py images.py
 R := $(D)/runs
 F := figures/$(DATASET)
 ifneq ($(or $(filter-out 1,$(words $(DATASET))),$(findstring /,$(DATASET)),$(filter .% -%,$(DATASET))),)
@@ -39,8 +40,9 @@ $(error DATASET=$(DATASET) is simulated ($(WORLD)): give your own photographs an
 endif
 
 # ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30.
-# Without them the dataset's card decides, and without a card the short list here.
-card = $(shell sed -n 's/^$(1): *//p' params/datasets/$(DATASET).yaml 2>/dev/null)
+# Without them the dataset's card decides (the demo's for every other world), and without a card the short list here.
+CARD := $(firstword $(wildcard params/datasets/$(DATASET).yaml $(and $(WORLD),params/datasets/demo.yaml)))
+card = $(if $(CARD),$(shell sed -n 's/^$(1): *//p' $(CARD)))
 ENCODERS ?= $(or $(call card,encoders),resnet50_double resnet50_single pixels)
 CLUSTERERS ?= $(or $(call card,clusterers),nested_ward nested_kmeans flat_kmeans)
 SEEDS ?= 0 1 2
@@ -102,17 +104,20 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
+FIGURES := $(addprefix $(F)/,scores.csv scores.png n_clusters.png maps.png $(if $(WORLD),families.jpg))
+WORLD_FIGURES := $(if $(WORLD),$(addprefix $(F)/,tree.png barcode_gap.png))
+
 .PHONY: all submission
-all: $(F)/scores.csv $(D)/submission.csv $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
+all: $(D)/submission.csv $(FIGURES) $(WORLD_FIGURES) $(F)/family_sizes.png $(ENCODERS:%=$(F)/umap_%.png) ## photos to scored hierarchy: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
 submission: $(D)/submission.csv ## the Kaggle CSV; SUBMIT=encoder/clusterer chooses the run
 
 # A dataset with a card in params/worlds/ is simulated, and its photographs are made here.
 ifneq ($(WORLD),)
-$(D)/truth.parquet $(D)/tree.nwk $(D)/photos/metadata.csv $(F)/tree.png $(F)/barcode_gap.png $(R)/00_simulate_specimens.ipynb &: \
-		notebooks/00_simulate_specimens.py $(WORLD) $(wildcard simulation/*.py) utils.py | $(READY)
+$(D)/truth.parquet $(D)/tree.nwk $(D)/photos/metadata.csv $(WORLD_FIGURES) $(R)/00_simulate_specimens.ipynb &: \
+		notebooks/00_simulate_specimens.py $(WORLD) $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) notebooks/00_simulate_specimens.py $(R)/00_simulate_specimens.ipynb dataset=$(DATASET) -f $(WORLD)
 
-$(D)/metadata.parquet: $(D)/truth.parquet
+$(D)/metadata.parquet: $(D)/truth.parquet $(D)/photos/metadata.csv
 endif
 
 # Photographs are new if anything in their folder, which chapter 01 links to, is newer than the table made from them
@@ -126,26 +131,26 @@ endif
 FORCE:
 
 $(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png $(R)/01_preprocess.ipynb &: \
-		notebooks/01_preprocess.py images.py utils.py $(D)/source.txt $(D)/csv.txt | $(READY)
+		notebooks/01_preprocess.py $(SHARED) $(D)/source.txt $(D)/csv.txt | $(READY)
 	@mkdir -p $(R)
 	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) \
 	  source="$$CHAPTER_SOURCE" csv="$$CHAPTER_CSV"
 
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py images.py utils.py $(D)/weights.txt | $(READY)
+		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
 	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f params/encoders/$(1).yaml
 
 $(D)/maps/$(1)/default.parquet $(F)/umap_$(1).png $(R)/04_umap_visualization-$(1).ipynb &: \
-		notebooks/04_umap_visualization.py $(D)/embeddings/$(1)/_SUCCESS utils.py | $(READY)
+		notebooks/04_umap_visualization.py $(D)/embeddings/$(1)/_SUCCESS $(SHARED) | $(READY)
 	@$(RUN) notebooks/04_umap_visualization.py $(R)/04_umap_visualization-$(1).ipynb dataset=$(DATASET) encoder=$(1)
 endef
 
 clusters = $(foreach s,$(SEEDS),$(D)/clusters/$(1)/$(2)/seed$(EQ)$(s).parquet)
 define clusterer_rules
 $$(call clusters,$(1),$(2)) $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb &: notebooks/05_hierarchical_clustering.py \
-		params/clusterers/$(2).yaml $(D)/embeddings/$(1)/_SUCCESS utils.py | $(READY)
+		params/clusterers/$(2).yaml $(D)/embeddings/$(1)/_SUCCESS $(SHARED) | $(READY)
 	@$(RUN) notebooks/05_hierarchical_clustering.py $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb \
 	  dataset=$(DATASET) encoder=$(1) clusterer=$(2) seeds="$(SEEDS)" -f params/clusterers/$(2).yaml
 endef
@@ -155,13 +160,12 @@ $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,
 
 PARTITIONS := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(call clusters,$(e),$(c))))
 $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evaluate.py $(PARTITIONS) \
-		$(D)/metadata.parquet $(D)/plan.yaml utils.py | $(READY)
+		$(D)/metadata.parquet $(D)/plan.yaml $(SHARED) | $(READY)
 	@$(RUN) notebooks/06_evaluate.py $(R)/06_evaluate.ipynb dataset=$(DATASET) \
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
-FIGURES := $(addprefix $(F)/,scores.csv scores.png n_clusters.png maps.png)
 $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
-		$(ENCODERS:%=$(D)/maps/%/default.parquet) utils.py | $(READY)
+		$(ENCODERS:%=$(D)/maps/%/default.parquet) $(SHARED) | $(READY)
 	@$(RUN) notebooks/99_figures.py $(R)/99_figures.ipynb dataset=$(DATASET) encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)"
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------
@@ -176,7 +180,7 @@ S := $(D)/sweeps/$(SWEEP)
 $(eval $(call remember,ENCODERS,$(S)/encoders.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
 # of what the notebook imports, the modules and packages that lie here; and the weights, if it takes any
-SWEEP_CODE := $(SWEEP_NOTEBOOK) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
+SWEEP_CODE := $(SWEEP_NOTEBOOK) $(SHARED) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
 SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
 include $(S)/points.mk
 
@@ -186,8 +190,8 @@ $(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoders.txt $(SWEEP_NOTEBOOK) 
 $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) $(if $(SWEEP_WEIGHTS),$(D)/weights.txt) | $(READY)
 	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") -f $<
 
-$(S)/summary.csv $(F)/sweep_$(SWEEP).png $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
-		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py utils.py | $(READY)
+$(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
+		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/98_sweep.py $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
@@ -209,17 +213,20 @@ lint: $(READY) ## style of the code
 pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not change keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
 
-# one run of each chapter; a sweep with other encoders that is there already is taken as it is
-SHOWN := $(foreach run,00_simulate_specimens 01_preprocess 02_extract_embeddings-resnet18_untrained \
-  04_umap_visualization-true_traits 05_hierarchical_clustering-true_traits-nested_ward 06_evaluate 98_sweep-signal \
-  99_figures,notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb) \
-  notebooks/09_recoverability.py=$(D)/sweeps/signal/signal__seed-0.ipynb
+# One run of each chapter, with the parameters that its notebook shows. The sweep is brought up to date with the encoders
+# that it was last made with.
+SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-resnet18_untrained 04_umap_visualization-true_traits \
+  05_hierarchical_clustering-true_traits-nested_ward 06_evaluate 09_recoverability 98_sweep-signal 99_figures
+SWEPT := $(D)/sweeps/signal/encoders.txt
+$(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
+	@$(RUN) $< $@
+
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
-publish: all ## keep what the demo and its signal sweep give in the notebooks that are committed
-	@[ -f $(R)/98_sweep-signal.ipynb ] || $(MAKE) sweep SWEEP=signal
-	$(PYTHON) execute.py publish $(SHOWN)
+publish: all $(R)/09_recoverability.ipynb ## keep what the demo and its signal sweep give in the notebooks that are committed
+	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
+	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
 
 bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one run, on the photographs of DATASET=
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

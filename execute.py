@@ -112,8 +112,8 @@ def summary(output):
     return " ".join(text for cell in cells for o in cell.outputs for text in o.get("text", "").split()) or "done"
 
 
-def publish(run, script):
-    """Write the .ipynb of a chapter with the outputs of one of its runs, so that it reads well where it is only browsed.
+def with_outputs(script, run):
+    """A chapter as a notebook with the outputs of one of its runs, so that it reads well where it is only browsed.
 
     Progress bars and warnings stay behind. ValueError if the chapter has changed since the run.
     """
@@ -130,7 +130,14 @@ def publish(run, script):
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = cell.execution_count
-    jupytext.write(chapter, script.with_suffix(".ipynb"))
+    return chapter
+
+
+def publish(pairs):
+    """Write the .ipynb beside every script of "script=run" pairs, with the outputs of that run: all of them or none."""
+    pairs = [tuple(map(Path, pair.split("=", 1))) for pair in pairs]
+    for script, chapter in [(script, with_outputs(script, run)) for script, run in pairs]:
+        jupytext.write(chapter, script.with_suffix(".ipynb"))
 
 
 def sweep_points(sweep, encoders):
@@ -190,8 +197,7 @@ def main():
         if arguments.command == "run":
             run(arguments.source, arguments.output, arguments.files, arguments.assignments)
         elif arguments.command == "publish":
-            for script, _, executed in (pair.partition("=") for pair in arguments.pairs):
-                publish(Path(executed), Path(script))
+            publish(arguments.pairs)
         else:
             write_sweep(arguments.sweep, arguments.folder, arguments.encoders, arguments.data)
     except (ValueError, FileNotFoundError) as error:

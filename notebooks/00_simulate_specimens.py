@@ -37,7 +37,7 @@ dimorphic = 0.3  # share of species with two morphs, such as sexes
 mimicry = 0.1  # share of species that have the colours of a distant one
 clutter = 1.0  # disorder around the specimens: 0 is a grey board, 1 natural ground
 image_size = 256  # pixels
-seed = 1
+seed = 25
 
 # %%
 import shutil
@@ -56,6 +56,9 @@ from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 
 utils.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
+photos, unfinished, replaced = (folder / name for name in ("photos", "photos.unfinished", "photos.replaced"))
+if photos.is_symlink() or (photos.is_dir() and not (photos / ".simulated").is_file()):
+    raise FileExistsError(f"data/{dataset}/photos are not simulated ones: call the simulated world otherwise")
 world = specimens.simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
 )
@@ -82,7 +85,7 @@ def draw_tree(ax, colours):
     ]
     ax.add_collection(LineCollection(lines, colors=colours[:-1], linewidths=1.2, capstyle="round"))
     ax.set(xlim=(-1.02, 0.01), ylim=(n_species, -1), xlabel="time before today (age of the root)", yticks=[])
-    ax.xaxis.set_major_formatter(lambda x, _: f"{-x:.1f}")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.1f}")
     ax.grid(visible=False)
 
 
@@ -98,13 +101,13 @@ for left, right in world.nodes[:, :2].astype(int):  # an ancestor belongs to a f
     family_of.append(family_of[left] if family_of[left] == family_of[right] else None)
 colours = utils.family_colours(world.taxa["family"])
 figure, ax = plt.subplots(figsize=(8, 8))
-draw_tree(ax, [colours.get(family, utils.GREY) for family in family_of])
+draw_tree(ax, [colours.get(family, utils.GREY) if family else "0.3" for family in family_of])
 for text, n in (("families", n_families), ("genera", n_genera)):
     ax.axvline(-cut_age(n), color="0.3", linestyle="--", linewidth=1)
     ax.annotate(f"{n} {text}", (-cut_age(n), -1), rotation=90, va="top", ha="right", fontsize=9, color="0.3")
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
-    plan = world.species["body_plan"][rows].mode()[0]
-    ax.text(0.015, rows.mean(), f"{family} ({plan})", va="center", fontsize=9)
+    plans = ", ".join(world.species["body_plan"][rows].unique())
+    ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
 ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {dataset}")
 utils.save_figure(figure, figures / "tree.png")
 
@@ -113,8 +116,9 @@ utils.save_figure(figure, figures / "tree.png")
 #
 # Measurable traits (proportions, curvature, veins, hue) wander as in Brownian motion: every branch adds a random step with
 # a variance as large as the branch is long. Characters (body plan, pattern, margin, appendages) jump between states at
-# constant rates, an Mk model; a body plan only until its family is founded. Pagel's lambda says how much of the common
-# history is kept: at 0, relatives are as unlike as strangers.
+# constant rates, an Mk model. Body plans are settled early, at the age at which the tree is cut into families: families
+# are easy on purpose. Pagel's lambda says how much of the common history is kept: at 0, relatives are as unlike as
+# strangers, and families mix body plans.
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 6.5))
@@ -166,9 +170,6 @@ rng = np.random.default_rng([seed, 2])
 rows = world.specimens
 sites = rng.choice(SITES, len(rows)) + "/" + rng.choice(["spring", "summer", "autumn"], len(rows))
 names = (pd.Series(sites, dtype="string") + "/" + rows["hash_id"] + ".jpg").tolist()
-photos, unfinished = folder / "photos", folder / "photos.unfinished"
-if photos.is_symlink():
-    raise FileExistsError(f"data/{dataset}/photos links to photographs of your own: call the simulated world otherwise")
 shutil.rmtree(unfinished, ignore_errors=True)
 specimens.photograph_all(rows, [unfinished / name for name in names], image_size)
 
@@ -176,6 +177,9 @@ specimens.photograph_all(rows, [unfinished / name for name in names], image_size
 # %%
 def show(taxa, columns=10):
     """Photographs of some species, one line each."""
+    if not len(taxa):
+        print("There is none in this world.")
+        return
     place = pd.Series(names, rows.index)
     lines = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
     utils.show_photos(utils.contact_sheet(lines, columns))
@@ -185,21 +189,20 @@ morphs = rows.groupby("species", sort=False)["morph"].nunique()
 show(morphs.index[morphs == 2][:2])
 
 # %% [markdown]
-# Above: two species with two morphs each, among all the light and ground. Below: the species of one genus, which a person
-# would have to look at closely.
+# Above: species with two morphs, among all the light and ground. Below: the species of one genus.
 
 # %%
 members = world.taxa.groupby("genus", sort=False)["species"]
 show(members.get_group(members.size().idxmax())[:6])
 
 # %% [markdown]
-# One species from each family, which a person tells apart at a glance:
+# One species from each family:
 
 # %%
 show(world.taxa.groupby("family", sort=False)["species"].first())
 
 # %% [markdown]
-# Mimics, each below its model of another family:
+# Mimics, each below its model, a species of another family with the same body plan:
 
 # %%
 mimics = world.species["mimics"].dropna()
@@ -266,8 +269,12 @@ def spoil(table):
 
 columns = ["hash_id", *utils.RANKS, "barcode"]
 utils.write_table(spoil(rows[columns].sort_values("hash_id")), unfinished / "metadata.csv")
-shutil.rmtree(photos, ignore_errors=True)
+(unfinished / ".simulated").touch()  # so that the next run may replace them
+shutil.rmtree(replaced, ignore_errors=True)
+if photos.is_dir():
+    photos.rename(replaced)
 unfinished.rename(photos)
+shutil.rmtree(replaced, ignore_errors=True)
 with utils.whole_or_absent(folder / "tree.nwk") as temporary:
     world.tree.write(path=str(temporary), schema="newick", suppress_rooting=True)
 utils.write_table(rows.drop(columns="barcode"), folder / "truth.parquet")

@@ -33,7 +33,7 @@ weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the h
 n_families = 6
 n_genera = 16
 n_species = 48
-n_specimens = 8  # photographs per species
+n_specimens = 6  # photographs per species
 pagel_lambda = 1.0  # how much of their common history the traits remember, 0 to 1
 within_species = 0.25  # standard deviation of individuals, in units of that between unrelated species
 dimorphic = 0.3  # share of species with two morphs, such as sexes
@@ -88,8 +88,8 @@ utils.show_photos(utils.contact_sheet(place[shown].to_dict(), min(n_specimens, 8
 #
 # As in chapters 02 and 05, the deepest layer is taken and every vector is scaled to length 1. An encoder of the library
 # `truth` looks at no photograph. *true_traits* is told the traits of every specimen, and no photograph tells more. Still it
-# need not win everywhere: it weighs all traits alike, and an encoder that happens to weigh most what changes least,
-# such as a body plan, may come nearer to the old splits of the tree.
+# need not win everywhere: it weighs all traits alike, and an encoder that weighs the body plan more may come nearer to
+# the families, which the simulation gives one body plan each (at a lambda of 1).
 
 
 # %%
@@ -145,7 +145,7 @@ def score(embedding):
 
 
 # %% [markdown]
-# ## The floor: species without history
+# ## A mark to compare with: perfect species, no history
 #
 # A cluster of whole species says something of genera, however the species came together. So the genus AMI stays above 0
 # where species are easy to tell apart but their traits remember nothing. What that alone gives is scored beside the

@@ -22,12 +22,12 @@
 # folder: a point that was taken out of the sweep is gone.
 #
 # **In:** the maps, clusters or scores of every point. **Out:** `sweeps/<sweep>/summary.csv`, tidy, and one small-multiples
-# figure.
+# figure with a copy of the table beside it.
 
 # %% tags=["parameters"]
 dataset = "demo"
 sweep = "signal"
-encoders = ["true_traits"]  # where the sweep names none; a chapter that looks through one takes the first
+encoders = []  # empty: as in the last `make sweep` of this name
 
 # %%
 import itertools
@@ -49,6 +49,8 @@ from execute import sweep_points
 utils.set_style()
 folder = utils.dataset_dir(dataset)
 card = utils.load_params("sweeps", sweep)
+if not encoders:
+    encoders = (folder / "sweeps" / sweep / "encoders.txt").read_text().split()
 points = sweep_points(sweep, encoders)
 grid, knobs = card.get("grid", {}), list(card.get("vary", {}))
 baseline = next(iter(points.values()))  # where `vary` departs from
@@ -148,9 +150,10 @@ table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).ro
 # deviation over the parameters not shown.
 #
 # Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
-# (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value, so a curve as a whole is
-# steadier than its bars, which tell how much worlds differ. The grey line is chance: 0 for AMI, one in three for triplets.
-# The dashed one is the floor of chapter 09, species told without any history: what a genus AMI owes to species alone.
+# (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied, so
+# a curve as a whole is steadier than its bars, which tell how much worlds differ. The grey line is chance: 0 for AMI, one in
+# three for triplets. The dashed one stands for perfect species without any history: what a genus AMI owes to species alone.
+# Who finds the species may be compared with it; below it stands also whoever does not find them.
 
 
 # %%
@@ -204,7 +207,7 @@ def draw_curves():
 CHANCE = {"genus AMI": 0, "species AMI": 0, "triplet accuracy": 1 / 3}
 LABELS = {
     "pagel_lambda": "Pagel's lambda",
-    "within_species": "within-species variation",
+    "within_species": "individual variation (SD)",
     "mimicry": "share of mimics",
 }
 
@@ -222,16 +225,18 @@ def curve_styles():
     looks = zip(seen, itertools.cycle(utils.PALETTE), itertools.cycle("osD^vPX*"), strict=False)
     styles = {name: {"color": c, "marker": m, "label": utils.encoder_label(name)} for name, c, m in looks}
     if measure is measure_recovery:
-        styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "species told, no history"}
+        styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "perfect species, no history"}
     return styles
 
 
 def draw_panel(ax, rows, knob, styles):
     """Curves of one measure over one parameter: mean and 95 % interval over the grid, by Student's t."""
-    for encoder, style in styles.items():
+    beside = 0.015 * (rows[knob].max() - rows[knob].min())  # so that bars do not cover each other
+    for place, (encoder, style) in enumerate(styles.items(), -(len(styles) // 2)):
         values = rows[rows["encoder"] == encoder].groupby(knob)["value"].agg(["mean", "sem", "count"])
         half = student_t.ppf(0.975, values["count"] - 1) * values["sem"]
-        ax.errorbar(values.index, values["mean"], half, **{"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style)
+        looks = {"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style
+        ax.errorbar(values.index + place * beside, values["mean"], half, **looks)
 
 
 # %%
@@ -257,6 +262,7 @@ def draw_knobs():
 draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_curves
 figure = draw()
 utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
+utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 
 # %% tags=["summary"]
 print(f"{len(points)} points of {card['notebook']}, drawn in sweep_{sweep}.png")

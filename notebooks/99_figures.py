@@ -218,14 +218,15 @@ utils.save_figure(figure, out / "maps.png")
 # Of a simulated world the photographs may be shown, too: some of every family, with the maps of the first two encoders.
 
 # %%
-if (folder / "truth.parquet").is_file():
+if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
     drawn = specimens.sample(frac=1, random_state=0).groupby("family")["path"]
     families = drawn.size().sort_values(ascending=False).index[:10]
     lines = {name: [folder / "photos" / path for path in drawn.get_group(name)[:6]] for name in families}
     figure = utils.contact_sheet(lines, columns=6)
     (sheet,) = figure.axes
-    for text in sheet.get_yticklabels():
-        text.set(color=colours.get(text.get_text(), "0.5"), fontweight="bold", fontsize=12)
+    for row, family in enumerate(families):
+        sheet.add_patch(plt.Rectangle((-0.14, row), 0.1, 1, color=colours.get(family, utils.GREY), clip_on=False))
+    sheet.tick_params(axis="y", pad=12)
     for i, encoder in enumerate(encoders[:2]):
         draw_encoder(sheet.inset_axes([1.1, 0.53 - 0.53 * i, 0.72, 0.43]), encoder)
     utils.save_figure(figure, out / "families.jpg")

@@ -66,7 +66,7 @@ def classify(tree, n_families, n_genera, seed):
     """Name families, genera and species: a table of the tips in the order of the tree; its tips get the species' names.
 
     Families and genera are the clades that are left where the tree is cut at two depths, so that every taxon is
-    monophyletic and species nest in genera in families. The names are made up, unique, and mean no real taxon. A family
+    monophyletic and species nest in genera in families. The names are made up, unique, and no real taxon is meant. A family
     is named after the first of its genera. ValueError unless families <= genera <= species.
     """
     nodes = node_linkage(tree)
@@ -193,7 +193,7 @@ BASE_FREQUENCIES = {"T": 0.40, "C": 0.16, "A": 0.30, "G": 0.14}  # insects are r
 KAPPA = 4.0  # a transition is that many times as likely as a transversion
 OMEGA = 0.04  # and a change of the amino acid as a silent one: selection keeps the enzyme as it is
 SHAPE = 2.0  # of the gamma distribution of rates over codons (Yang 1994, J. Mol. Evol. 39:306-314)
-RATE = 0.2  # substitutions per base and root age: two species of minimal age (0.06) are 2.4 % apart and more
+RATE = 0.2  # substitutions per base and root age: species of minimal age (0.06) are 2.4 % apart on average
 COALESCENCE = 0.015  # mean age of the last common mother of two members of a species, in root ages: 0.6 % apart
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
+from scipy.stats import poisson
 
 from simulation.organisms import css, curve, draw, group, line, shape
 
@@ -66,7 +67,7 @@ def draw_scene(random, clutter=1.0):
     return Scene(
         ground=str(random.choice(list(GROUNDS))),
         relief=min(clutter, 1.0),
-        things=int(random.poisson(7 * clutter)),
+        things=int(poisson.ppf(random.random(), 7 * clutter)) if clutter else 0,  # more clutter, more in every picture
         x=random.normal(0, 0.045),
         y=random.normal(0, 0.045),
         scale=random.uniform(0.72, 0.98),

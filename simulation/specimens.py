@@ -13,7 +13,9 @@ from simulation import evolution, photographs
 from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 
 TRAITS = (*SHAPE_TRAITS, *COLOUR_TRAITS, *CHARACTERS)
-CHANGES = {"body_plan": 4.0, "pattern": 1.2, "margin": 0.8, "appendage": 0.8}  # of a character, per root age
+# How often a character changes, per root age. Body plans do so fast while families part, and then no more.
+CHANGES = {"body_plan": 8.0, "pattern": 1.2, "margin": 0.8, "appendage": 0.8}
+STAGES = ("tree", "names", "measured", "characters", "barcodes", "mimics", "morphs", "individuals", "scenes")
 MORPH_TRAITS = ("hue", "saturation", "lightness", "pattern_strength", "pattern_scale")
 MORPH_DISTANCE = 0.8  # standard deviation of the difference between two morphs, in each of those traits
 
@@ -26,8 +28,8 @@ class World:
     nodes: np.ndarray  # the tree as a SciPy linkage (n - 1, 4)
     taxa: pd.DataFrame  # family, genus and species (n rows)
     history: pd.DataFrame  # traits of all nodes (2n - 1): the species as they evolved, then their ancestors
-    species: pd.DataFrame  # traits of the species (n) after mimicry, the name of what each mimics, and how many morphs
-    specimens: pd.DataFrame  # one row per photograph: hash_id, taxa, barcode, morph, trait_<name>, scene_<name>
+    species: pd.DataFrame  # traits of the species (n) after mimicry, what each mimics, and what a second morph adds
+    specimens: pd.DataFrame  # one row per photograph: hash_id, taxa, barcode, morph, mimics, trait_<name>, scene_<name>
 
 
 def simulate(
@@ -46,50 +48,65 @@ def simulate(
 
     `pagel_lambda` is the share of common history that the traits remember (0 to 1), `within_species` the standard
     deviation of individuals in units of that between unrelated species, `dimorphic` the share of species with two morphs,
-    `mimicry` the share whose colours copy another family's, `clutter` the disorder around the specimens (see
-    photographs.draw_scene), and `n_specimens` the number per species. ValueError where a value makes no world.
+    `mimicry` the share that copy the colours of another family (of the species that have one with their own body plan),
+    `clutter` the disorder around the specimens (see photographs.draw_scene), and `n_specimens` the number per species.
+    Every stage has random numbers of its own: worlds of one seed differ by what was changed and by nothing else.
+    ValueError where a value makes no world.
     """
-    for name, share in (("dimorphic", dimorphic), ("mimicry", mimicry)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is {share}, not between 0 and 1")
-    tree = evolution.birth_death_tree(n_species, seed)
-    taxa = evolution.classify(tree, n_families, n_genera, seed)
+    for name, value, most in (
+        ("dimorphic", dimorphic, 1),
+        ("mimicry", mimicry, 1),
+        ("within_species", within_species, np.inf),
+        ("clutter", clutter, np.inf),
+    ):
+        if not 0 <= value <= most:
+            raise ValueError(f"{name} is {value}, not between 0 and {most}")
+    if n_specimens < 1:
+        raise ValueError(f"n_specimens is {n_specimens}: at least 1")
+    seeds = (int(part.generate_state(1)[0]) for part in np.random.SeedSequence(seed).spawn(len(STAGES)))
+    seed_of = dict(zip(STAGES, seeds, strict=True))
+    rng = {stage: np.random.default_rng(number) for stage, number in seed_of.items()}
+    tree = evolution.birth_death_tree(n_species, seed_of["tree"])
+    taxa = evolution.classify(tree, n_families, n_genera, seed_of["names"])
     nodes = evolution.node_linkage(tree)
-    history = _history(nodes, n_families, pagel_lambda, seed)
-    rng = np.random.default_rng([seed, 1])
-    species = _morphs(_mimics(history[:n_species], taxa, mimicry, rng), dimorphic, rng)
-    specimens = _individuals(species, taxa, n_specimens, within_species, rng)
-    specimens.insert(4, "barcode", evolution.barcodes(tree, [n_specimens] * n_species, seed)["nucleotides"])
-    scenes = pd.DataFrame([asdict(photographs.draw_scene(rng, clutter)) for _ in range(len(specimens))])
+    history = _history(nodes, n_families, pagel_lambda, seed_of)
+    species = _morphs(_mimics(history[:n_species], taxa, mimicry, rng["mimics"]), dimorphic, rng["morphs"])
+    specimens = _individuals(species, taxa, n_specimens, within_species, rng["individuals"])
+    sequences = evolution.barcodes(tree, [n_specimens] * n_species, seed_of["barcodes"])
+    specimens.insert(4, "barcode", sequences["nucleotides"])
+    scenes = pd.DataFrame([asdict(photographs.draw_scene(rng["scenes"], clutter)) for _ in range(len(specimens))])
     named = [hashlib.sha256(f"{seed} {i}".encode()).hexdigest()[:12] for i in range(len(specimens))]
     specimens.insert(0, "hash_id", named)
     return World(tree, nodes, taxa, history, species, pd.concat([specimens, scenes.add_prefix("scene_")], axis=1))
 
 
-def _history(nodes, n_families, lam, seed):
+def _history(nodes, n_families, lam, seed_of):
     """Traits of all nodes: continuous ones by Brownian motion, characters by an Mk model."""
     ages = np.sort(evolution.node_heights(nodes))[::-1]
-    # a body plan is as old as its family: nothing younger than the cut that makes families changes it
+    # A body plan is settled at the age at which the tree is cut into families. So the cut is no mere convention: it
+    # follows a change in tempo, as bodies of one family have one plan and only proportions and patterns still evolve.
     frozen = {"body_plan": ages[n_families - 1]}
     characters = {name: (states, CHANGES[name], frozen.get(name, 0)) for name, states in CHARACTERS.items()}
-    measured = evolution.brownian_traits(nodes, (*SHAPE_TRAITS, *COLOUR_TRAITS), lam, seed)
-    return pd.concat([measured, evolution.markov_traits(nodes, characters, lam, seed)], axis=1)
+    measured = evolution.brownian_traits(nodes, (*SHAPE_TRAITS, *COLOUR_TRAITS), lam, seed_of["measured"])
+    return pd.concat([measured, evolution.markov_traits(nodes, characters, lam, seed_of["characters"])], axis=1)
 
 
 def _mimics(species, taxa, share, rng):
-    """Let a share of the species look like a model of another family, of their own body plan if there is one."""
-    species = species.assign(mimics=pd.Series(pd.NA, species.index, dtype="string"))
-    original = species.copy()
+    """Let a share of the species have the colours of a model: a species of another family with their own body plan.
+
+    The same colour traits look different on another body plan, so species without such a model are left as they are.
+    """
+    family, plan = taxa["family"].to_numpy(), species["body_plan"].to_numpy()
+    models = [np.flatnonzero((family != family[i]) & (plan == plan[i])) for i in range(len(species))]
+    able = np.array([i for i in rng.permutation(len(species)) if len(models[i])], int)
+    luck = rng.random(len(species))  # of each species, whether it is a mimic or not: more mimics, the same ones among them
+    mimics = able[: round(share * len(able))]
+    chosen = np.array([models[i][int(luck[i] * len(models[i]))] for i in mimics], int)
     coloured = [*COLOUR_TRAITS, "pattern"]
-    for mimic in np.sort(rng.choice(len(species), round(share * len(species)), replace=False)):
-        foreign = taxa["family"] != taxa["family"][mimic]
-        alike = foreign & (original["body_plan"] == original["body_plan"][mimic])
-        candidates = np.flatnonzero(alike if alike.any() else foreign)
-        if len(candidates):
-            model = rng.choice(candidates)
-            species.loc[mimic, coloured] = original.loc[model, coloured]
-            species.loc[mimic, "mimics"] = taxa["species"][model]
-    return species
+    copied = species.assign(mimics=pd.Series(pd.NA, species.index, dtype="string"))
+    copied.loc[mimics, coloured] = species.loc[chosen, coloured].to_numpy()
+    copied.loc[mimics, "mimics"] = taxa.loc[chosen, "species"].to_numpy()
+    return copied
 
 
 def _morphs(species, share, rng):

@@ -1,9 +1,13 @@
 """The dependency graph: everything from one command, nothing twice, and no failure that looks like success."""
 
 import shutil
+import subprocess
+import sys
+import time
 
 import nbformat
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
@@ -84,6 +88,58 @@ def test_the_submission_has_every_id_once(made):
     assert list(submission) == ["hash_id", "family_cluster", "genus_cluster", "species_cluster"]
     table = pd.read_csv(made.data("tiny", "photos", "metadata.csv"), dtype="string")
     assert sorted(submission["hash_id"]) == sorted(table["hash_id"].unique()) and len(submission) == 72 + 5
+
+
+def test_the_mishaps_of_the_simulated_world_are_all_found(made):
+    rejected = pd.read_csv(made.data("tiny", "rejected.csv"))
+    reasons = rejected.groupby("hash_id")["reason"].agg(" ".join)
+    for name, reason in (
+        ("broken-off", "truncated"),
+        ("empty", "empty file"),
+        ("text", "unreadable"),
+        ("lost", "no image file"),
+        ("nobody", "no row"),
+        ("twofold", "contradicts another row"),
+    ):
+        assert reason in reasons[name]
+    assert rejected["reason"].str.contains("repeats an earlier row").sum() == 1 and len(rejected) == 8
+
+
+def test_a_world_that_was_killed_half_way_is_made_again_to_the_same_bytes(made):
+    words = [f"{name}={value}" for name, value in WORLD.items()]
+    command = [
+        sys.executable,
+        "execute.py",
+        "run",
+        "notebooks/00_simulate_specimens.py",
+        "out/00.ipynb",
+        "dataset=again",
+    ]
+    process = psutil.Process(subprocess.Popen([*command, *words], cwd=made.root, stdout=subprocess.DEVNULL).pid)
+    unfinished, photos = made.data("again", "photos.unfinished"), made.data("again", "photos")
+    while len(list(unfinished.rglob("*.jpg"))) < 5:
+        assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        time.sleep(0.02)
+    for one in [*process.children(recursive=True), process]:
+        one.kill()
+    process.wait()
+    assert not photos.exists() and not made.data("again", "truth.parquet").exists()
+
+    made.run("00", "dataset=again", *words)
+    assert not unfinished.exists()
+    files = sorted(path for path in made.data("tiny", "photos").rglob("*") if path.is_file())
+    for path in [*files, made.data("tiny", "tree.nwk"), made.data("tiny", "truth.parquet")]:
+        assert path.read_bytes() == made.data("again", path.relative_to(made.data("tiny"))).read_bytes()
+    assert len(files) == len([path for path in photos.rglob("*") if path.is_file()]) == 72 + 5 + 2
+
+
+def test_a_world_never_replaces_photographs_of_ones_own(made):
+    mine = made.data("mine", "photos", "trip", "one.jpg")
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    failed = made.run("00", "dataset=mine", "n_species=4", "n_genera=3", "n_families=2", check=False)
+    assert failed.returncode and "data/mine/photos are not simulated ones" in failed.stderr
+    assert mine.read_bytes() == b"mine"
 
 
 def test_a_second_make_does_nothing_and_says_so(made):
@@ -185,8 +241,10 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
     points = ["few__max_species-1", "few__max_species-2"]
     assert sorted(path.stem for path in folder.glob("*.ipynb")) == points
     table = pd.read_csv(folder / "summary.csv").pivot(index="max_species", columns="measure", values="value")
-    assert table.loc[1, "species clusters"] == table.loc[1, "genus clusters"] == 30  # three families of ten genera
-    assert table.loc[2, "species clusters"] > 30 and table["species AMI"].between(0, 1).all()
+    sizes = pd.read_parquet(made.data("tiny", "metadata.parquet"))["family"].value_counts()
+    genera = sizes.clip(upper=10).sum()  # at most ten a family, and never more than there are photographs
+    assert table.loc[1, "species clusters"] == table.loc[1, "genus clusters"] == genera
+    assert table.loc[2, "species clusters"] > genera and table["species AMI"].between(0, 1).all()
     assert "Nothing to be done for 'sweep'" in made.make(*words).stdout
 
     date = (folder / f"{points[1]}.ipynb").stat().st_mtime_ns

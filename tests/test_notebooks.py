@@ -42,7 +42,10 @@ def test_the_notebook_shows_a_clean_run_on_the_demo(source):
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1)), "run make publish"
     outputs = [output for cell in code for output in cell.outputs]
     assert outputs and {o.output_type for o in outputs} <= {"stream", "display_data", "execute_result"}
-    texts = [o.get("text", "") + o.get("data", {}).get("text/html", "") for o in outputs]
+    texts = [
+        o.get("text", "") + "".join(o.get("data", {}).get(f"text/{kind}", "") for kind in ("html", "plain"))
+        for o in outputs
+    ]
     assert not [t for t in texts if re.search(r"/(home|root|tmp|work|Users|private|opt)/", t)]
     assert not [o for o in outputs if o.get("name") == "stderr"]
 
@@ -104,6 +107,28 @@ def test_the_defaults_of_a_chapter_are_those_of_the_card_it_names():
         defaults = declared(CHAPTER_OF[kind])
         card = yaml.safe_load((ROOT / "params" / kind / f"{defaults[name]}.yaml").read_text())
         assert card.items() <= defaults.items()
+
+
+def test_publishing_keeps_the_outputs_of_a_run_or_changes_nothing(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            '# %% tags=["parameters"]\na = 1\n\n# %%\nimport sys\n\nprint(a, file=sys.stderr)\na\n'
+        )
+        execute.run(tmp_path / f"{name}.py", tmp_path / "runs" / f"{name}.ipynb", [], ["a=2"])
+    pairs = [f"{tmp_path / name}.py={tmp_path / 'runs' / name}.ipynb" for name in ("one", "two")]
+    execute.publish(pairs)
+    cells = nbformat.read(tmp_path / "one.ipynb", as_version=4).cells
+    assert [c.execution_count for c in cells] == [1, 2] and cells[0].source == "a = 1"
+    assert [o.output_type for o in cells[1].outputs] == ["execute_result"]  # not what went to stderr
+    assert cells[1].outputs[0].data["text/plain"] == "2"
+
+    before = (tmp_path / "one.ipynb").read_bytes()
+    (tmp_path / "one.py").write_text((tmp_path / "one.py").read_text() + "\n# %%\nb = 3\n")
+    execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [], [])
+    (tmp_path / "two.py").write_text((tmp_path / "two.py").read_text().replace("a = 1", "a = 9"))
+    with pytest.raises(ValueError, match=r"made by another version of .*two\.py: run it again"):
+        execute.publish(pairs)
+    assert (tmp_path / "one.ipynb").read_bytes() == before
 
 
 # --------------------------------------------------------------------------------------------- strict parameters

@@ -26,7 +26,7 @@ def pixels(traits, scene=None, size=48):
 
 @pytest.fixture(scope="module")
 def world():
-    return specimens.simulate(seed=1)
+    return specimens.simulate(seed=25)
 
 
 # ------------------------------------------------------------------------------------------------------- pictures
@@ -46,7 +46,9 @@ def test_an_organism_fills_its_box_and_does_not_leave_it(plan):
 @pytest.mark.parametrize("value", [-4.0, 4.0])
 def test_the_strangest_traits_can_be_drawn(plan, value):
     for pattern in CHARACTERS["pattern"]:
-        assert pixels(PLAIN | dict.fromkeys(MEASURED, value) | {"body_plan": plan, "pattern": pattern}).std() > 5
+        traits = PLAIN | dict.fromkeys(MEASURED, value) | {"body_plan": plan, "pattern": pattern}
+        image = photographs.rasterise(organisms.draw(traits, np.random.default_rng(0)), 48)
+        assert 0.03 < (np.asarray(image.getchannel("A")) > 128).mean() < 0.9
 
 
 def test_every_trait_can_be_seen():
@@ -102,7 +104,7 @@ def test_the_default_world_is_as_large_as_promised_and_every_family_has_one_body
     assert world.taxa.nunique().to_dict() == {"family": 10, "genus": 40, "species": 120}
     assert (world.species["body_plan"].groupby(world.taxa["family"]).nunique() == 1).all()
     assert set(world.species["body_plan"]) == set(CHARACTERS["body_plan"])
-    assert world.taxa["family"].value_counts().agg(["min", "max"]).tolist() == [1, 30]
+    assert world.taxa["family"].value_counts().agg(["min", "max"]).tolist() == [2, 29]
 
 
 def clustered(values, truth):
@@ -115,7 +117,8 @@ def clustered(values, truth):
 
 def test_the_true_traits_hold_the_hierarchy(world):
     found = clustered(tabulate(world.specimens, "trait_"), world.specimens)
-    # individuals vary by a quarter of what sets species apart, so species are clear; above them, traits converge by chance
+    # individuals vary by a quarter of what sets species apart, so species are clear; above them, traits converge by chance.
+    # Species put into genera at random would have an AMI of about 0.6 with the genera.
     assert found["species"] > 0.9 and found["genus"] > 0.75 and found["family"] > 0.5
 
 
@@ -127,11 +130,11 @@ def test_the_conditions_of_the_photographs_hold_nothing_of_it(world):
 
 
 def test_without_a_memory_of_history_traits_tell_species_but_no_genera():
-    forgetful = specimens.simulate(pagel_lambda=0.0, mimicry=0.0, dimorphic=0.0, clutter=0.0, seed=1)
+    forgetful = specimens.simulate(pagel_lambda=0.0, mimicry=0.0, seed=25)
     values = tabulate(forgetful.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
     tree = utils.ward_tree(values)
     genera = adjusted_mutual_info_score(forgetful.taxa["genus"], utils.cut(tree, 40))
-    remembering = specimens.simulate(mimicry=0.0, dimorphic=0.0, clutter=0.0, seed=1)
+    remembering = specimens.simulate(mimicry=0.0, seed=25)
     values = tabulate(remembering.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
     assert (
         abs(genera)
@@ -159,24 +162,43 @@ def test_two_morphs_differ_in_colour_and_in_nothing_else():
     assert steps[[*specimens.MORPH_TRAITS]].to_numpy().mean() > 0.3
 
 
-def test_mimics_have_the_colours_of_a_distant_model_and_the_shape_of_their_kin():
-    plain, mimicking = (specimens.simulate(seed=1, mimicry=share) for share in (0.0, 0.25))
-    assert plain.species["mimics"].isna().all()
-    mimics = mimicking.species["mimics"].dropna()
-    assert len(mimics) == 30
-    row_of = pd.Series(plain.taxa.index, plain.taxa["species"])
-    coloured = [*COLOUR_TRAITS, "pattern"]
+def test_mimics_look_like_a_model_of_another_family_and_have_the_shape_of_their_kin():
+    plain, few, many = (specimens.simulate(seed=25, mimicry=share) for share in (0.0, 0.4, 1.0))
+    assert plain.species["mimics"].isna().all() and few.history.equals(plain.history)
+    mimics, row_of = few.species["mimics"].dropna(), pd.Series(plain.taxa.index, plain.taxa["species"])
+    families_of_plan = plain.taxa["family"].groupby(plain.species["body_plan"]).nunique()
+    able = plain.species["body_plan"].map(families_of_plan) > 1
+    assert many.species["mimics"].notna().equals(able) and len(mimics) == round(0.4 * able.sum())
+    assert many.species["mimics"][mimics.index].equals(mimics)  # more mimicry adds mimics and changes none
     for mimic, model in mimics.items():
+        one, other = few.species.loc[mimic].to_dict(), plain.species.loc[row_of[model]].to_dict()
         assert plain.taxa["family"][mimic] != plain.taxa["family"][row_of[model]]
-        assert mimicking.species.loc[mimic, coloured].equals(plain.species.loc[row_of[model], coloured])
-        assert mimicking.species.loc[mimic, list(SHAPE_TRAITS)].equals(plain.species.loc[mimic, list(SHAPE_TRAITS)])
-    assert mimicking.history.equals(plain.history)
+        inks = [vars(organisms.Individual(traits, None).ink) for traits in (one, other)]
+        assert inks[0] == inks[1] and one["pattern"] == other["pattern"]
+        assert few.species.loc[mimic, list(SHAPE_TRAITS)].equals(plain.species.loc[mimic, list(SHAPE_TRAITS)])
+
+
+@pytest.mark.parametrize(
+    ("knob", "same"),
+    [({"mimicry": 1.0}, "scene_"), ({"within_species": 2.0}, "scene_"), ({"pagel_lambda": 0.2}, "scene_"),
+     ({"clutter": 3.0}, "trait_"), ({"dimorphic": 1.0}, "scene_")],
+)  # fmt: skip
+def test_one_knob_changes_nothing_but_its_own_matter(knob, same):
+    one, other = (specimens.simulate(3, 5, 8, 3, seed=4, **change).specimens for change in ({}, knob))
+    columns = ["hash_id", *utils.RANKS, "barcode", *[name for name in one if name.startswith(same)]]
+    pd.testing.assert_frame_equal(one[columns], other[columns])
+    assert not one.equals(other)
+    if "clutter" in knob:
+        kept = [name for name in one if name.startswith("scene_") and name != "scene_things"]
+        pd.testing.assert_frame_equal(one[kept], other[kept])
+        assert (other["scene_things"] >= one["scene_things"]).all()
 
 
 @pytest.mark.parametrize(
     ("wrong", "answer"),
     [({"mimicry": 1.5}, "mimicry is 1.5"), ({"dimorphic": -1}, "dimorphic is -1"), ({"pagel_lambda": 2}, "lambda is 2"),
-     ({"n_genera": 5}, "must not decrease"), ({"n_species": 2}, "at least 3")],
+     ({"n_genera": 5}, "must not decrease"), ({"n_species": 2}, "at least 3"), ({"clutter": -1}, "clutter is -1"),
+     ({"within_species": -0.1}, "within_species is -0.1"), ({"n_specimens": 0}, "n_specimens is 0")],
 )  # fmt: skip
 def test_what_makes_no_world_is_refused(wrong, answer):
     with pytest.raises(ValueError, match=answer):
