@@ -45,6 +45,7 @@ from images import load_rgb
 
 utils.set_style()
 folder = utils.dataset_dir(dataset)
+COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
 
 # %% [markdown]
 # ## The folder
@@ -78,9 +79,6 @@ elif not photos.is_dir():
 
 
 # %%
-COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
-
-
 def find_csv(photos, csv):
     """The CSV that describes the photographs; FileNotFoundError tells what was found instead."""
     found = sorted(path.name for path in photos.iterdir() if path.suffix.lower() == ".csv")

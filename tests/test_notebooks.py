@@ -110,9 +110,10 @@ def test_the_defaults_of_a_chapter_are_those_of_the_card_it_names():
 
 
 def test_publishing_keeps_the_outputs_of_a_run_or_changes_nothing(tmp_path):
+    header = SOURCES[0].read_text().partition("# %% [markdown]")[0]
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(
-            '# %% tags=["parameters"]\na = 1\n\n# %%\nimport sys\n\nprint(a, file=sys.stderr)\na\n'
+            header + '# %% tags=["parameters"]\na = 1\n\n# %%\nimport sys\n\nprint(a, file=sys.stderr)\na\n'
         )
         execute.run(tmp_path / f"{name}.py", tmp_path / "runs" / f"{name}.ipynb", [], ["a=2"])
     pairs = [f"{tmp_path / name}.py={tmp_path / 'runs' / name}.ipynb" for name in ("one", "two")]

@@ -3,6 +3,7 @@
 import re
 
 import pandas as pd
+import pytest
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -14,8 +15,8 @@ def mean_scores(dataset):
     return scores.groupby(["encoder", "clusterer", "rank", "metric"])[["value", "ci_low", "ci_high"]].mean()
 
 
-def score_table(dataset):
-    """README's table, of one trained encoder, the pixels and what needs no encoder, by species AMI."""
+def score_table(dataset, encoders, clusterers=None):
+    """README's table of some encoders and of what needs none ("none"), by species AMI."""
     mean = mean_scores(dataset)
     lines = [
         "| encoder | clusterer | genus AMI | above family | species AMI | above family | species NMI | species clusters |",
@@ -24,7 +25,7 @@ def score_table(dataset):
     runs = (
         mean.xs(("species", "ami"), level=("rank", "metric"))["value"].sort_values(ascending=False, kind="stable").index
     )
-    for run in [run for run in runs if run[0] in ("none", "resnet50_double", "pixels")]:
+    for run in [run for run in runs if run[0] in encoders and (clusterers is None or run[1] in clusterers)]:
         cells = []
         for rank in ("genus", "species"):
             above, low, high = mean.loc[(*run, rank, "ami_above_family")]
@@ -36,8 +37,16 @@ def score_table(dataset):
     return "\n".join(lines)
 
 
-def test_the_table_is_that_of_the_scores():
-    table = score_table("eu_moths")
+DEMO_ROWS = ("ceiling_ward_true_number", "nested_ward", "floor_family", "floor_singletons")
+TABLES = {
+    "eu_moths": (("none", "resnet50_double", "pixels"),),
+    "demo": (("none", "true_traits", "resnet18_untrained", "pixels", "scene"), DEMO_ROWS),
+}
+
+
+@pytest.mark.parametrize("dataset", TABLES)
+def test_the_table_is_that_of_the_scores(dataset):
+    table = score_table(dataset, *TABLES[dataset])
     assert table in README, f"the table in README should be\n\n{table}"
 
 
@@ -65,6 +74,71 @@ def test_the_findings_hold_in_the_scores():
     assert ward["ci_low"]["resnet50_double"] < ward["value"]["resnet18_double"] < ward["ci_high"]["resnet50_double"]
     assert ward["ci_low"]["resnet50_untrained"] < ward["value"]["pixels"] < ward["ci_high"]["pixels"]
     assert (score("nested_ward", "species", "ami_above_family")[controls] < 0).all()
+
+
+def test_what_readme_says_of_the_demo_holds_in_the_scores():
+    mean = mean_scores("demo")
+    told = mean.loc["true_traits"]
+    for rank in ("genus", "species"):
+        assert told.loc[("nested_ward", rank, "ami_above_family"), "ci_low"] > 0
+    best, ward = (told.loc[(name, "species", "ami"), "value"] for name in ("ceiling_ward_true_number", "nested_ward"))
+    assert 0 < best - ward < 0.03 and ward > 0.95
+    for control in ("resnet18_untrained", "pixels", "scene"):
+        for rank in ("genus", "species"):
+            scores = mean.loc[control].xs(rank, level="rank")["value"].unstack("metric")
+            assert (
+                len(scores) == 4 and (scores["ami_above_family"] < 0.005).all() and (scores["ami_within"] < 0.05).all()
+            )
+    singletons = mean.loc[("none", "floor_singletons", "species", "nmi"), "value"]
+    assert all(
+        mean.loc[(control, "nested_ward", "species", "nmi"), "value"] < singletons for control in ("pixels", "scene")
+    )
+
+
+def recovered(measure, encoder, **departure):
+    """Values of the five worlds at one point of the signal sweep, in the order of their seeds."""
+    table = pd.read_csv(ROOT / "figures" / "demo" / "sweep_signal.csv").sort_values("seed")
+    point = {"pagel_lambda": 1.0, "within_species": 0.25, "clutter": 0.0, "mimicry": 0.0} | departure
+    here = (
+        (table[list(point)] == pd.Series(point)).all(axis=1)
+        & (table["measure"] == measure)
+        & (table["encoder"] == encoder)
+    )
+    values = table.loc[here, "value"].to_numpy()
+    assert len(values) == 5
+    return values
+
+
+def test_what_readme_says_of_the_signal_holds_in_the_sweep():
+    traits, network, pixels, marked = "true_traits", "resnet18_double", "pixels", "none"
+    for encoder in (traits, network):
+        assert abs(recovered("triplet accuracy", encoder, pagel_lambda=0).mean() - 1 / 3) < 0.02
+        beyond = recovered("genus AMI", encoder, pagel_lambda=0) - recovered("genus AMI", marked, pagel_lambda=0)
+        assert beyond.mean() < 0.01
+        assert (recovered("triplet accuracy", encoder) > 0.5).all()
+    by_lambda = [recovered("species AMI", network, pagel_lambda=lam).mean() for lam in (0, 0.4, 0.7, 1.0)]
+    assert by_lambda == sorted(by_lambda, reverse=True) and by_lambda[0] > by_lambda[-1] + 0.2
+    assert recovered("species AMI", traits, within_species=1.0).mean() < 0.5 < recovered("species AMI", traits).mean()
+    natural, board = recovered("species AMI", network, clutter=1.0), recovered("species AMI", network)
+    assert (natural < board).all() and 0.28 < 1 - natural.mean() / board.mean() < 0.4
+    assert (recovered("species AMI", traits, clutter=2.0) == recovered("species AMI", traits)).all()
+    for share in (0.3, 0.6, 1.0):
+        assert recovered("species AMI", network, mimicry=share).mean() > recovered("species AMI", network).mean() - 0.01
+        lost = recovered("genus AMI", network).mean() - recovered("genus AMI", network, mimicry=share).mean()
+        assert (
+            0 < lost < 0.11
+            and 0 < recovered("genus AMI", traits).mean() - recovered("genus AMI", traits, mimicry=share).mean() < 0.11
+        )
+    knobs = {
+        "pagel_lambda": (0, 0.4, 0.7),
+        "within_species": (0.5, 1, 2),
+        "clutter": (0.5, 1, 2),
+        "mimicry": (0.3, 0.6, 1),
+    }
+    for knob, values in knobs.items():
+        for value in values:
+            assert recovered("species AMI", pixels, **{knob: value}).mean() < 0.13
+            assert abs(recovered("triplet accuracy", pixels, **{knob: value}).mean() - 1 / 3) < 0.04
 
 
 def test_every_figure_is_there_and_has_a_text_for_those_who_cannot_see_it():
