@@ -99,7 +99,7 @@ def _mimics(species, taxa, share, rng):
     family, plan = taxa["family"].to_numpy(), species["body_plan"].to_numpy()
     models = [np.flatnonzero((family != family[i]) & (plan == plan[i])) for i in range(len(species))]
     able = np.array([i for i in rng.permutation(len(species)) if len(models[i])], int)
-    luck = rng.random(len(species))  # of each species, whether it is a mimic or not: more mimics, the same ones among them
+    luck = rng.random(len(species))  # drawn for all: where more species mimic, those that did before are among them
     mimics = able[: round(share * len(able))]
     chosen = np.array([models[i][int(luck[i] * len(models[i]))] for i in mimics], int)
     coloured = [*COLOUR_TRAITS, "pattern"]

@@ -8,12 +8,13 @@ import threading
 
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import timm
 import torch
 import torchvision
 import yaml
-from conftest import draw_specimen
+from conftest import draw_specimens
 from safetensors.torch import save_file
 
 import encoders
@@ -237,10 +238,9 @@ def test_clip_weights_are_looked_for_under_both_names(hugging_face):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
     paths = [folder / f"{n}.png" for n in range(10)]
-    for n, path in enumerate(paths):
-        draw_specimen(n, n % 3, n % 2, random, size=96).save(path)
+    for path, image in zip(paths, draw_specimens(len(paths)), strict=True):
+        image.save(path)
     return paths
 
 
@@ -298,7 +298,7 @@ def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
         np.testing.assert_allclose(found["embedding"], model.encode_image(images).numpy(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name in CARDS if name != "pixels"])
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth")])
 def test_every_card_fits_its_architecture(name, monkeypatch):
     """Layers and input size of every card, on torch's meta device: shapes without numbers."""
     on_meta = functools.partial(open_clip.create_model_and_transforms, device="meta")
@@ -371,3 +371,14 @@ def test_a_photo_that_vanished_is_named(random_weights, photos, tmp_path):
     encoder = build(str(random_weights), **RESNET18)
     with pytest.raises(RuntimeError, match=r"gone\.jpg was readable in chapter 01 but is not now"):
         embed(encoder, [*photos, tmp_path / "gone.jpg"])
+
+
+# --------------------------------------------------------------------------------------------------------- truth
+
+
+def test_facts_become_numbers_of_one_scale():
+    table = pd.DataFrame(
+        {"trait_size": [1.0, 3.0], "trait_still": [5, 5], "trait_plan": ["moth", "fish"], "scene_blur": [0.1, 0.9]}
+    )
+    assert encoders.tabulate(table, "trait_").tolist() == [[-1, 0, 0, 1], [1, 0, 1, 0]]  # fish before moth
+    assert encoders.tabulate(table, "scene_").tolist() == [[-1], [1]]
