@@ -150,10 +150,10 @@ table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).ro
 # deviation over the parameters not shown.
 #
 # Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
-# (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied, so
-# a curve as a whole is steadier than its bars, which tell how much worlds differ. The grey line is chance: 0 for AMI, one in
-# three for triplets. The dashed one stands for perfect species without any history: what a genus AMI owes to species alone.
-# Who finds the species may be compared with it; below it stands also whoever does not find them.
+# (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied and
+# the texture of the ground, so a curve as a whole is steadier than its bars, which tell how much worlds differ. The grey line
+# is chance: 0 for AMI, one in three for triplets. The dashed one stands for perfect species without any history: what a genus
+# AMI owes to species alone. Who finds the species may be compared with it; below it stands also whoever does not find them.
 
 
 # %%

@@ -27,14 +27,8 @@ GROUNDS = {
     "soil": (("#1f1712", "#43352a", "#75624e"), 14, 1),
 }
 PLAIN = 150.0  # grey level of the board on which things lie where there is no clutter
-RELIEF = {
-    "moth": 0.4,
-    "beetle": 1.0,
-    "fish": 0.8,
-    "leaf": 0.4,
-    "flower": 0.5,
-    "snail": 0.9,
-}  # how far a body stands out
+# how far a body stands out, and how much it shines
+RELIEF = {"moth": 0.4, "beetle": 1.0, "fish": 0.8, "leaf": 0.4, "flower": 0.5, "snail": 0.9}
 GLOSS = {"moth": 0.0, "beetle": 0.8, "fish": 0.4, "leaf": 0.1, "flower": 0.0, "snail": 0.5}
 
 

@@ -50,7 +50,8 @@ def simulate(
     deviation of individuals in units of that between unrelated species, `dimorphic` the share of species with two morphs,
     `mimicry` the share that copy the colours of another family (of the species that have one with their own body plan),
     `clutter` the disorder around the specimens (see photographs.draw_scene), and `n_specimens` the number per species.
-    Every stage has random numbers of its own: worlds of one seed differ by what was changed and by nothing else.
+    Every stage has random numbers of its own: worlds of one seed differ by what was changed and by nothing else. (Their
+    photographs also differ in the texture of ground and grain, which is drawn after the organism.)
     ValueError where a value makes no world.
     """
     for name, value, most in (
