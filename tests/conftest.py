@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,13 +79,28 @@ class Project:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def run(self, chapter, *words, check=True):
-        """Run one chapter, as the Makefile would; its output goes to a file named after the words."""
+    def command(self, chapter, *words):
+        """The command that runs one chapter, as the Makefile would."""
         (source,) = (self.root / "notebooks").glob(f"{chapter}_*.py")
-        command = [sys.executable, "execute.py", "run", str(source), f"out/{chapter}.ipynb", *words]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True)
+        return [sys.executable, "execute.py", "run", str(source), f"out/{chapter}.ipynb", *words]
+
+    def run(self, chapter, *words, check=True):
+        """Run one chapter; its output goes to a file named after it."""
+        done = subprocess.run(self.command(chapter, *words), cwd=self.root, capture_output=True, text=True)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def run_and_kill(self, chapter, *words, when):
+        """Run one chapter and kill it, with all its processes, as soon as `when()` is true."""
+        started = subprocess.Popen(self.command(chapter, *words), cwd=self.root, stdout=subprocess.DEVNULL)
+        process = psutil.Process(started.pid)
+        while not when():
+            assert started.poll() is None, "the chapter ended before it could be killed"
+            time.sleep(0.02)
+        for one in [*process.children(recursive=True), process]:
+            one.kill()
+        started.wait()
+        time.sleep(0.2)  # for the kernel's own processes to be gone
 
     def data(self, dataset, *parts):
         return self.root.joinpath("data", dataset, *parts)

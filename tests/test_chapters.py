@@ -1,12 +1,8 @@
 """Chapters run on their own, on data that is messy, partly labelled or interrupted."""
 
 import shutil
-import subprocess
-import sys
-import time
 
 import pandas as pd
-import psutil
 import pytest
 import torch
 from conftest import draw_specimens, make_world, write_csv
@@ -159,19 +155,15 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     card += [str(project.root / "params/encoders/resnet18_double.yaml")]
     folder = project.data("killed", "embeddings", "broken_off")
 
-    (source,) = (project.root / "notebooks").glob("02_*.py")
-    command = [sys.executable, "execute.py", "run", str(source), "out/broken_off.ipynb", "encoder=broken_off", *card]
-    process = psutil.Process(subprocess.Popen(command, cwd=project.root).pid)
-    while len(list(folder.glob("part-*.parquet"))) < 3:
-        assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        time.sleep(0.02)
-    for one in [*process.children(recursive=True), process]:
-        one.kill()
-    process.wait()
-    time.sleep(0.2)
+    def three_shards():
+        return len(list(folder.glob("part-*.parquet"))) >= 3
+
+    executed = project.root / "out" / "02.ipynb"
+    executed.unlink(missing_ok=True)  # of another test
+    project.run_and_kill("02", "encoder=broken_off", *card, when=three_shards)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert 3 <= len(done) < 30 and not (folder / "_SUCCESS").exists()
-    assert not (project.root / "out" / "broken_off.ipynb").exists()
+    assert not executed.exists()
 
     resumed = project.run("02", "encoder=broken_off", *card)
     assert f"{30 - len(done)} shards made" in resumed.stdout

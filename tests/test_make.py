@@ -1,13 +1,9 @@
 """The dependency graph: everything from one command, nothing twice, and no failure that looks like success."""
 
 import shutil
-import subprocess
-import sys
-import time
 
 import nbformat
 import pandas as pd
-import psutil
 import pytest
 import torch
 import yaml
@@ -107,22 +103,8 @@ def test_the_mishaps_of_the_simulated_world_are_all_found(made):
 
 def test_a_world_that_was_killed_half_way_is_made_again_to_the_same_bytes(made):
     words = [f"{name}={value}" for name, value in WORLD.items()]
-    command = [
-        sys.executable,
-        "execute.py",
-        "run",
-        "notebooks/00_simulate_specimens.py",
-        "out/00.ipynb",
-        "dataset=again",
-    ]
-    process = psutil.Process(subprocess.Popen([*command, *words], cwd=made.root, stdout=subprocess.DEVNULL).pid)
     unfinished, photos = made.data("again", "photos.unfinished"), made.data("again", "photos")
-    while len(list(unfinished.rglob("*.jpg"))) < 5:
-        assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        time.sleep(0.02)
-    for one in [*process.children(recursive=True), process]:
-        one.kill()
-    process.wait()
+    made.run_and_kill("00", "dataset=again", *words, when=lambda: len(list(unfinished.rglob("*.jpg"))) >= 5)
     assert not photos.exists() and not made.data("again", "truth.parquet").exists()
 
     made.run("00", "dataset=again", *words)
