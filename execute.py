@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's others
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to those that load photographs
 os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # bars are drawn as text here, and meant to be
 
 import jupytext
@@ -26,7 +27,7 @@ from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent
-GIVEN_BY_MAKE = ("dataset", "weights_dir")  # on the command line of every point of a sweep
+GIVEN_BY_MAKE = ("dataset", "weights_dir", "start")  # on the command line of every point of a sweep
 
 
 def declared_parameters(notebook):
@@ -171,6 +172,8 @@ def write_sweep(sweep, folder, encoders, data):
 def upstream(point, parameters, data):
     """Files beside its own code and parameters that a point needs. A chapter of several encoders makes its own world."""
     cards = [f"params/encoders/{encoder}.yaml" for encoder in parameters.get("encoders", [])]
+    if "trainer" in parameters:
+        return [f"{data}/metadata.parquet", f"params/trainers/{parameters['trainer']}.yaml"]
     if "encoder" not in parameters:
         return cards
     encoder = parameters["encoder"]  # a point that is an encoder itself makes embeddings, others need them

@@ -3,10 +3,12 @@
 Paths and tables, embeddings, clusters, scores, plots. What only one chapter needs lives in that chapter.
 """
 
+import functools
 import hashlib
 import io
 import itertools
 import math
+import operator
 import os
 import re
 from contextlib import contextmanager
@@ -20,7 +22,7 @@ import yaml
 from IPython.display import Image, display
 from PIL import ImageOps
 from scipy.cluster.hierarchy import cophenet, fcluster, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import t as student_t
 from sklearn import metrics
 
@@ -72,13 +74,14 @@ def expand_sweep(sweep, defaults):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
     The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
-    from it, one parameter at a time, beside the baseline itself; these are crossed with `grid`, the Cartesian product of
-    its lists. A point's name is written to the parameter called `names`, and so names its output. ValueError if two points
+    from it, one parameter at a time, beside the baseline itself; those of `steps` add up, each to all before. They are
+    crossed with `grid`, the Cartesian product of its lists. A parameter named in `cards` is the name of a card, and brings
+    all of it. A point's name is written to the parameter called `names`, and so names its output. ValueError if two points
     would have one name, or if a value of `vary` is no departure.
     """
     card = load_params("sweeps", sweep)
     grid, baseline = card.get("grid", {}), {**defaults, **card.get("fixed", {})}
-    departures = [{}, *({name: value} for name, values in card.get("vary", {}).items() for value in values)]
+    departures = [{name: value} for name, values in card.get("vary", {}).items() for value in values]
     for name, value in itertools.chain.from_iterable(departure.items() for departure in departures):
         if name in grid:
             raise ValueError(f"{name} stands in vary and in grid of sweep {sweep}: it can be in one of them")
@@ -86,14 +89,18 @@ def expand_sweep(sweep, defaults):
             raise ValueError(
                 f"{name} = {value} in vary of sweep {sweep} is the baseline itself, which is a point anyway"
             )
+    steps = itertools.accumulate(({name: value} for name, value in card.get("steps", {}).items()), operator.or_)
     points = {}
-    for departure, values in itertools.product(departures, itertools.product(*grid.values())):
-        varied = departure | dict(zip(grid, values, strict=True))
-        parts = [f"{key}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(value))}" for key, value in varied.items()]
+    for changed, values in itertools.product([{}, *departures, *steps], itertools.product(*grid.values())):
+        crossed = dict(zip(grid, values, strict=True))
+        latest = dict(list(changed.items())[-1:])
+        parts = [f"{k}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(v))}" for k, v in (latest | crossed).items()]
         label = _simple_name("__".join([sweep, *parts]))
         if label in points:
             raise ValueError(f"two points of sweep {sweep} are called {label}")
-        points[label] = {**baseline, **varied, card["names"]: label}
+        chosen = {**card.get("fixed", {}), **changed, **crossed}
+        brought = [load_params(f"{kind}s", chosen[kind]) for kind in card.get("cards", [])]
+        points[label] = functools.reduce(operator.or_, [defaults, *brought, chosen, {card["names"]: label}])
     return points
 
 
@@ -201,6 +208,44 @@ def ward_tree(embedding):
 def cut(tree, n_clusters):
     """Labels (n,) of a linkage cut into at most `n_clusters`; cuts of one tree are nested in each other."""
     return fcluster(tree, n_clusters, "maxclust") if len(tree) else np.ones(1, int)
+
+
+def candidates(largest, n=80):
+    """About `n` cluster numbers from 2 to `largest`, evenly spaced in ratio; all of them if there are fewer."""
+    if largest <= n:
+        return np.arange(2, largest + 1)
+    return np.unique(np.geomspace(2, largest, n).astype(int))
+
+
+def best_partition(partitions, points, sample=5000):
+    """The labels (n,) with the best mean silhouette over points (n, d); one single cluster if none qualifies.
+
+    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. It is taken on a fixed sample where there are more than
+    `sample` points.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
+    distances = squareform(pdist(points[rows]))
+    best, best_score = np.ones(len(points), int), -np.inf
+    for labels in partitions:
+        if 2 <= len(np.unique(labels[rows])) < len(rows):
+            score = metrics.silhouette_score(distances, labels[rows], metric="precomputed")
+            if score > best_score:
+                best, best_score = labels, score
+    return best
+
+
+def cut_twice(points):
+    """Genus and species labels (n,) of points (n, d), from one Ward tree; species are nested in genera.
+
+    Species are the cut with the best silhouette of the points, genera that with the best silhouette of the species'
+    centroids.
+    """
+    tree = ward_tree(points)
+    species = best_partition((cut(tree, k) for k in candidates(len(points) - 1)), points)
+    found, first, member = np.unique(species, return_index=True, return_inverse=True)
+    centroids = np.stack([points[member == s].mean(0) for s in range(len(found))])
+    coarser = (cut(tree, k)[first] for k in candidates(len(found) - 1))
+    return best_partition(coarser, centroids)[member], species
 
 
 def name_clusters(ids, family, genus, species):
@@ -385,7 +430,8 @@ def show_photos(figure):
 
 def encoder_label(encoder):
     """Name of an encoder for people, with its role where it knows anything but the photographs."""
-    role = encoder != "none" and load_params("encoders", encoder).get("role")
+    pretrained = (ROOT / "params" / "encoders" / f"{encoder}.yaml").is_file()
+    role = encoder != "none" and load_params("encoders" if pretrained else "trainers", encoder).get("role")
     return f"{encoder} ({role})" if role else encoder
 
 
