@@ -30,6 +30,8 @@ override SOURCE := $(call recall,SOURCE,source.txt)
 override CSV := $(call recall,CSV,csv.txt)
 override WEIGHTS := $(call recall,WEIGHTS,weights.txt)
 override SUBMIT := $(call recall,SUBMIT,submit.txt)
+override START := $(call recall,START,start.txt)
+override TRAINING := $(call recall,TRAINING,training.txt)
 # Recipes read paths from the environment, where blanks and quotation marks do no harm.
 export CHAPTER_SOURCE := $(SOURCE)
 export CHAPTER_CSV := $(CSV)
@@ -39,7 +41,8 @@ ifneq ($(and $(WORLD),$(SOURCE)),)
 $(error DATASET=$(DATASET) is simulated ($(WORLD)): give your own photographs another name, DATASET=mine SOURCE=...)
 endif
 
-# ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30.
+# ENCODERS, CLUSTERERS: names of cards in params/, or the start of several: nested_kmeans is nested_kmeans_10, _20 and _30. An
+# encoder may be a trainer's name, too: what that recipe makes of the encoder START, with the words TRAINING for chapter 03.
 # Without them the dataset's card decides (the demo's for every other world), and without a card the short list here.
 CARD := $(firstword $(wildcard params/datasets/$(DATASET).yaml $(and $(WORLD),params/datasets/demo.yaml)))
 card = $(if $(CARD),$(shell sed -n 's/^$(1): *//p' $(CARD)))
@@ -47,10 +50,13 @@ ENCODERS ?= $(or $(call card,encoders),resnet50_double resnet50_single pixels)
 CLUSTERERS ?= $(or $(call card,clusterers),nested_ward nested_kmeans flat_kmeans)
 SEEDS ?= 0 1 2
 
-stems = $(patsubst params/$(1)/%.yaml,%,$(wildcard $(foreach n,$(2),params/$(1)/$(n).yaml)))
-named = $(or $(call stems,$(1),$(2) $(2)_*),$(error there is no params/$(1)/$(2).yaml; there are: $(call stems,$(1),*)))
+override START := $(or $(START),$(call card,start),resnet18_double)
+override TRAINING := $(or $(TRAINING),$(call card,training))
+
+stems = $(strip $(foreach k,$(1),$(patsubst params/$(k)/%.yaml,%,$(wildcard $(foreach n,$(2),params/$(k)/$(n).yaml)))))
+named = $(or $(call stems,$(1),$(2) $(2)_*),$(error there is no params/$(firstword $(1))/$(2).yaml; there are: $(call stems,$(1),*)))
 distinct = $(if $(1),$(firstword $(1)) $(call distinct,$(filter-out $(firstword $(1)),$(1))))
-override ENCODERS := $(call distinct,$(foreach n,$(ENCODERS),$(call named,encoders,$(n))))
+override ENCODERS := $(call distinct,$(foreach n,$(ENCODERS),$(call named,encoders trainers,$(n))))
 override CLUSTERERS := $(call distinct,$(foreach n,$(CLUSTERERS),$(call named,clusterers,$(n))))
 
 empty :=
@@ -73,6 +79,8 @@ ifneq ($(filter all publish submission sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)
 $(eval $(call remember,SOURCE,$(D)/source.txt))
 $(eval $(call remember,CSV,$(D)/csv.txt))
 $(eval $(call remember,WEIGHTS,$(D)/weights.txt))
+$(eval $(call remember,START,$(D)/start.txt))
+$(eval $(call remember,TRAINING,$(D)/training.txt))
 endif
 ifneq ($(filter all publish submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
 $(eval $(call remember,SUBMIT,$(D)/submit.txt))
@@ -136,11 +144,20 @@ $(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png 
 	@$(RUN) notebooks/01_preprocess.py $(R)/01_preprocess.ipynb dataset=$(DATASET) \
 	  source="$$CHAPTER_SOURCE" csv="$$CHAPTER_CSV"
 
+define trainer_rules
+$(addprefix $(D)/models/$(1),.safetensors .yaml .csv) $(R)/03_supcon_finetune-$(1).ipynb &: notebooks/03_supcon_finetune.py \
+		params/trainers/$(1).yaml $(D)/embeddings/$(START)/_SUCCESS training.py encoders.py $(SHARED) \
+		$(D)/weights.txt $(D)/start.txt $(D)/training.txt | $(READY)
+	@$(RUN) notebooks/03_supcon_finetune.py $(R)/03_supcon_finetune-$(1).ipynb dataset=$(DATASET) trainer=$(1) \
+	  start=$(START) weights_dir="$$$$CHAPTER_WEIGHTS" $(TRAINING) -f params/trainers/$(1).yaml
+endef
+
+# An encoder (1) and its card (2), which lies in params/ or was left by chapter 03.
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		params/encoders/$(1).yaml $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
+		$(2) $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
-	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f params/encoders/$(1).yaml
+	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f $(2)
 
 $(D)/maps/$(1)/default.parquet $(F)/umap_$(1).png $(R)/04_umap_visualization-$(1).ipynb &: \
 		notebooks/04_umap_visualization.py $(D)/embeddings/$(1)/_SUCCESS $(SHARED) | $(READY)
@@ -155,7 +172,8 @@ $$(call clusters,$(1),$(2)) $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb &: n
 	  dataset=$(DATASET) encoder=$(1) clusterer=$(2) seeds="$(SEEDS)" -f params/clusterers/$(2).yaml
 endef
 
-$(foreach e,$(call stems,encoders,*),$(eval $(call encoder_rules,$(e))))
+$(foreach e,$(call stems,encoders,*),$(eval $(call encoder_rules,$(e),params/encoders/$(e).yaml)))
+$(foreach t,$(call stems,trainers,*),$(eval $(call trainer_rules,$(t)))$(eval $(call encoder_rules,$(t),$(D)/models/$(t).yaml)))
 $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,$(e),$(c)))))
 
 PARTITIONS := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(call clusters,$(e),$(c))))
@@ -179,20 +197,24 @@ endif
 S := $(D)/sweeps/$(SWEEP)
 $(eval $(call remember,ENCODERS,$(S)/encoders.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
-# of what the notebook imports, the modules and packages that lie here; and the weights, if it takes any
+# of what the notebook imports, the modules and packages that lie here; and what else it is given: weights, a start
 SWEEP_CODE := $(SWEEP_NOTEBOOK) $(SHARED) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
 SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
+SWEEP_START := $(shell grep '^start =' $(SWEEP_NOTEBOOK))
 include $(S)/points.mk
 
 $(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoders.txt $(SWEEP_NOTEBOOK) | $(READY)
 	@$(PYTHON) execute.py sweep $(SWEEP) $(S) --encoders $(ENCODERS) --data $(D)
 
-$(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) $(if $(SWEEP_WEIGHTS),$(D)/weights.txt) | $(READY)
-	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") -f $<
+$(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
+		$(if $(SWEEP_WEIGHTS),$(D)/weights.txt) \
+		$(if $(SWEEP_START),$(D)/embeddings/$(START)/_SUCCESS $(D)/start.txt $(D)/training.txt) | $(READY)
+	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") \
+	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
 
 $(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
 		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py $(SHARED) | $(READY)
-	@$(RUN) notebooks/98_sweep.py $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
+	@$(RUN) $< $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
 .PHONY: sweep
@@ -200,7 +222,7 @@ sweep: $(S)/summary.csv ## a grid of settings, one notebook per point: SWEEP= DA
 
 # ---- work on the project -----------------------------------------------------------------------------------------
 
-.PHONY: lab test lint pair publish bench lock clean help
+.PHONY: lab test lint pair publish pretrain bench lock clean help
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
@@ -215,8 +237,9 @@ pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not
 
 # One run of each chapter, with the parameters that its notebook shows. The sweep is brought up to date with the encoders
 # that it was last made with.
-SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-resnet18_untrained 04_umap_visualization-true_traits \
-  05_hierarchical_clustering-true_traits-nested_ward 06_evaluate 09_recoverability 98_sweep-signal 99_figures
+SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
+  04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
+  09_recoverability 98_sweep-signal 99_figures
 SWEPT := $(D)/sweeps/signal/encoders.txt
 $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) $< $@
@@ -227,6 +250,11 @@ endif
 publish: all $(R)/09_recoverability.ipynb ## keep what the demo and its signal sweep give in the notebooks that are committed
 	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
+
+pretrain: ## train models/specimen_resnet18 again, from random weights on another world (about an hour on 2 cores)
+	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
+	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
+	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 
 bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one run, on the photographs of DATASET=
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
@@ -239,4 +267,4 @@ clean: ## remove what was computed for DATASET (not its photographs and not its 
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
-	@echo; echo "DATASET=$(DATASET)  ENCODERS=\"$(ENCODERS)\"  CLUSTERERS=\"$(CLUSTERERS)\"  SEEDS=\"$(SEEDS)\""
+	@echo; echo "DATASET=$(DATASET)  START=$(START)  ENCODERS=\"$(ENCODERS)\"  CLUSTERERS=\"$(CLUSTERERS)\"  SEEDS=\"$(SEEDS)\""

@@ -1,10 +1,12 @@
-"""From photographs to embeddings: fetch weights, build a pretrained encoder, run it in batches.
+"""From photographs to embeddings: fetch weights, build an encoder, run it in batches, keep a tuned one.
 
 An encoder is described by a card in params/encoders/: library, architecture, weights, layers, input size. Architecture,
-transforms and normalisation come from the library it names; here stands only what joins the libraries. timm and open_clip
-take seconds to load and are imported where they are used.
+transforms and normalisation come from the library it names; here stands only what joins the libraries. A network that was
+tuned by chapter 03 carries such a card in its own file. timm and open_clip take seconds to load and are imported where
+they are used.
 """
 
+import json
 import os
 import pickle
 import re
@@ -17,8 +19,8 @@ import pandas as pd
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -27,8 +29,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+import utils
 from images import load_rgb
-from utils import file_digest
 
 # ------------------------------------------------------------------------------------------------------- weights
 
@@ -36,8 +38,11 @@ from utils import file_digest
 def weights_file(library, architecture, weights, folder=""):
     """Path of the pretrained weights: <folder>/<architecture>.safetensors or .pth, or the hub's verified download.
 
-    FileNotFoundError says which file to put where, if there is no such file in the folder or the hub is out of reach.
+    The weights of a tuned encoder are a file of this project. FileNotFoundError says which file to put where, if there is
+    no such file in the folder or the hub is out of reach.
     """
+    if library == "tuned":
+        return _tuned_file(weights)
     candidates = [Path(folder).expanduser() / f"{architecture}{suffix}" for suffix in (".safetensors", ".pth")]
     if folder:
         for path in candidates:
@@ -53,6 +58,15 @@ def weights_file(library, architecture, weights, folder=""):
         f"No weights for {library}'s {architecture} ({weights}): {reason}. Put the state dict, with {library}'s key "
         f"names, as {architecture}.safetensors or {architecture}.pth into a folder and name that folder: WEIGHTS=<folder>"
     )
+
+
+def _tuned_file(weights):
+    path = (utils.ROOT / weights).resolve()
+    if not path.is_relative_to(utils.ROOT.resolve()):
+        raise ValueError(f"weights {weights!r} lie outside the project")
+    if not path.is_file():
+        raise FileNotFoundError(f"{weights} is missing: chapter 03 writes it (make {weights})")
+    return path
 
 
 def _download(library, architecture, weights, attempts=3):
@@ -71,7 +85,7 @@ def _from_torchvision(architecture, weights):
     url = get_model_weights(architecture)[weights].url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     prefix = re.search(r"-([a-f0-9]{8,})\.", path.name)[1]  # torchvision's file names end in the start of their SHA-256
-    if not (path.is_file() and file_digest(path).startswith(prefix)):
+    if not (path.is_file() and utils.file_digest(path).startswith(prefix)):
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
     return path
@@ -105,7 +119,7 @@ def _from_hugging_face(repo, *names):
         except EntryNotFoundError:
             continue
         blob = path.resolve()
-        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_digest(blob) != blob.name:
+        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and utils.file_digest(blob) != blob.name:
             blob.unlink()
             raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
         return path
@@ -128,10 +142,11 @@ def build_encoder(library, architecture, weights, layers, input_size, weights_di
     """Build the encoder that a card in params/encoders/ describes, in evaluation mode.
 
     `layers` maps the name of each embedding to where the library finds it: a graph node for torchvision; "head" or the
-    index of an intermediate block for timm; "image" for open_clip; "thumbnail" for pixels. Without `weights` the network
-    keeps its random initial weights, drawn from `seed`. ValueError if a setting or the weights file does not fit.
+    index of an intermediate block for timm; "image" for open_clip; "thumbnail" for pixels; a layer or "head_<layer>" for
+    tuned, whose `weights` are the path of a file that save_tuned wrote. Without `weights` the network keeps its random
+    initial weights, drawn from `seed`. ValueError if a setting or the weights file does not fit.
     """
-    builders = {"torchvision": _torchvision, "timm": _timm, "open_clip": _open_clip, "pixels": _pixels}
+    builders = BUILDERS | {"tuned": _tuned}
     if library not in builders:
         raise ValueError(f"library {library!r} is not one of {', '.join(builders)}")
     file = weights_file(library, architecture, weights, weights_dir) if weights else None
@@ -140,7 +155,7 @@ def build_encoder(library, architecture, weights, layers, input_size, weights_di
         network, transform = builders[library](architecture, weights, layers, input_size, file)
     except (RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ValueError(f"{file or 'this card'} does not fit {library}'s {architecture}: {error}") from error
-    return Encoder(network.eval(), transform, file_digest(file) if file else f"untrained, seed {seed}")
+    return Encoder(network.eval(), transform, utils.file_digest(file) if file else f"untrained, seed {seed}")
 
 
 def _torchvision(architecture, weights, layers, input_size, file):
@@ -177,8 +192,8 @@ def _timm(architecture, weights, layers, input_size, file):
     import timm
 
     name = f"{architecture}.{weights}" if weights else architecture
-    native = timm.get_pretrained_cfg(name).input_size[-1]
-    resized = {} if input_size == native else {"img_size": input_size}
+    native = timm.get_pretrained_cfg(name)
+    resized = {"img_size": input_size} if native.fixed_input_size and native.input_size[-1] != input_size else {}
     overlay = {"pretrained_cfg_overlay": {"file": str(file)}} if file else {}
     model = timm.create_model(name, pretrained=file is not None, **overlay, **resized)
     config = timm.data.resolve_data_config({"input_size": (3, input_size, input_size)}, model=model)
@@ -227,6 +242,81 @@ class PixelPCA(nn.Module):
 def _pixels(architecture, weights, layers, input_size, file):
     squash = v2.Compose([v2.Resize((input_size, input_size)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
     return PixelPCA(layers), squash
+
+
+BUILDERS = {"torchvision": _torchvision, "timm": _timm, "open_clip": _open_clip, "pixels": _pixels}
+
+
+class TunedNetwork(nn.Module):
+    """A backbone and a projection head on each layer in `sizes`, {layer: d}: {layer: (b, d), "head_<layer>": (b, head_size)}.
+
+    Spatial maps are averaged over their positions first, in float32.
+    """
+
+    def __init__(self, backbone, sizes, head_size):
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(
+            {name: nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Linear(d, head_size)) for name, d in sizes.items()}
+        )
+
+    def forward(self, images):
+        layers = {name: _average(values) for name, values in self.backbone(images).items()}
+        return layers | {f"head_{name}": head(layers[name]) for name, head in self.heads.items()}
+
+
+class _Chosen(nn.Module):
+    """Some outputs of a network, under other names."""
+
+    def __init__(self, network, layers):
+        super().__init__()
+        self.network, self.layers = network, layers
+
+    def forward(self, images):
+        found = self.network(images)
+        return {name: found[where] for name, where in self.layers.items()}
+
+
+def save_tuned(network, card, path):
+    """Write a TunedNetwork in half precision as safetensors; `card` (a dict) says how to build its backbone."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in network.state_dict().items()
+    }
+    with utils.whole_or_absent(path) as temporary:
+        save_file(tensors, temporary, {"backbone": json.dumps(card)})  # one key: several come in any order
+
+
+def _tuned(architecture, weights, layers, input_size, file):
+    """A network that chapter 03 tuned: strictly what its file holds. Architecture and transform as its backbone's card says."""
+    with safe_open(file, "pt") as content:
+        card = json.loads((content.metadata() or {}).get("backbone", "null"))
+    if not card or card["architecture"] != architecture:
+        raise ValueError(
+            f"{weights} holds {card and card['architecture']}, tuned by chapter 03, and not {architecture}"
+        )
+    backbone, transform = BUILDERS[card["library"]](architecture, card["weights"], card["layers"], input_size, None)
+    state = load_file(file)
+    ends = {name: state.get(f"heads.{name}.2.weight") for name in card["layers"]}  # (head_size, d); none without a head
+    sizes = {name: weight.shape[1] for name, weight in ends.items() if weight is not None}
+    head_size = next((len(weight) for weight in ends.values() if weight is not None), 0)
+    network = TunedNetwork(backbone, sizes, head_size)
+    network.load_state_dict(state, strict=True)
+    known = [*card["layers"], *(f"head_{name}" for name in sizes)]
+    if unknown := set(layers.values()) - set(known):
+        raise ValueError(f"{weights} has no layer {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    return _Chosen(network, layers), transform
+
+
+def start_tuning(card, weights_dir="", seed=0):
+    """What an encoder's card gives to begin with: its backbone, its transform, and a card to rebuild the backbone by."""
+    about = {name: card[name] for name in ("library", "architecture", "weights", "layers", "input_size")}
+    encoder = build_encoder(**about, weights_dir=weights_dir, seed=seed)
+    if about["library"] != "tuned":
+        return encoder.network, encoder.transform, about
+    with safe_open(_tuned_file(card["weights"]), "pt") as content:
+        before = json.loads(content.metadata()["backbone"])
+    return encoder.network.network.backbone, encoder.transform, before | {"input_size": card["input_size"]}
 
 
 def fit_pixels(encoder, paths, seed=0, sample=5000):
@@ -302,12 +392,13 @@ def embed(encoder, paths, shards, device, precision, batch_size=32, progress=Non
             images = next(loader).to(device, memory_format=torch.channels_last, non_blocking=True)
             with torch.inference_mode(), mixed:
                 layers = network(images)
-            parts.append({name: _pool(values) for name, values in layers.items()})
+            parts.append({name: _average(values).cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _pool(values):
+def _average(values):
+    """Spatial maps (b, d, h, w) averaged over their positions, in float32; vectors (b, d) as they are."""
     values = values.float()
-    return (values.mean((2, 3)) if values.ndim == 4 else values).cpu().numpy()
+    return values.mean((2, 3)) if values.ndim == 4 else values

@@ -25,7 +25,7 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-encoder = "true_traits"
+encoder = "specimen_resnet18_double"
 clusterer = "nested_ward"  # names the output; its card is given below: change that, and this with it
 method = "nested_ward"  # nested_ward, nested_kmeans or flat_kmeans
 max_genera = 10  # nested_kmeans: genera per family
@@ -44,10 +44,9 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
+from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
@@ -69,29 +68,6 @@ for_species = normalize(utils.pick_layer(layers, species_layer))
 
 
 # %%
-def candidates(largest, n=80):
-    """About `n` cluster numbers from 2 to `largest`, evenly spaced in ratio; all of them if there are fewer."""
-    if largest <= n:
-        return np.arange(2, largest + 1)
-    return np.unique(np.geomspace(2, largest, n).astype(int))
-
-
-def best_partition(partitions, points, sample=5000):
-    """The labels (n,) with the best mean silhouette over points (n, d); one single cluster if none qualifies.
-
-    The silhouette is taken on a fixed sample where there are more than `sample` points.
-    """
-    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
-    distances = squareform(pdist(points[rows]))
-    best, best_score = np.ones(len(points), int), -np.inf
-    for labels in partitions:
-        if 2 <= len(np.unique(labels[rows])) < len(rows):
-            score = silhouette_score(distances, labels[rows], metric="precomputed")
-            if score > best_score:
-                best, best_score = labels, score
-    return best
-
-
 def kmeans(points, k, seed):
     """k-means labels of (n, d) points; never more clusters than points."""
     k = min(k, len(points))
@@ -111,7 +87,7 @@ def families(seed):
     if use_family and specimens["family"].notna().any():
         return specimens["family"].fillna("(unknown)").to_numpy()
     ks = range(2, min(max_families, len(for_species) - 1) + 1)
-    labels = best_partition((kmeans(for_species, k, seed) for k in ks), for_species)
+    labels = utils.best_partition((kmeans(for_species, k, seed) for k in ks), for_species)
     return np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
 
 
@@ -124,22 +100,12 @@ def families(seed):
 
 
 # %%
-def cut_twice(points):
-    """Genus and species labels of the photographs of one family, from one Ward tree."""
-    tree = utils.ward_tree(points)
-    species = best_partition((utils.cut(tree, k) for k in candidates(len(points) - 1)), points)
-    found, first, member = np.unique(species, return_index=True, return_inverse=True)
-    centroids = np.stack([points[member == s].mean(0) for s in range(len(found))])
-    coarser = (utils.cut(tree, k)[first] for k in candidates(len(found) - 1))
-    return best_partition(coarser, centroids)[member], species
-
-
 def nested_ward(family, seed):
     """Genus and species labels (n,), by one tree per family; the seed plays no part."""
     genus, species = np.empty((2, len(family)), int)
     groups = pd.Series(family).groupby(family).indices
     for rows in tqdm(groups.values(), desc="families", unit="family"):
-        genus[rows], species[rows] = cut_twice(for_species[rows])
+        genus[rows], species[rows] = utils.cut_twice(for_species[rows])
     return family, genus, species
 
 
@@ -169,8 +135,8 @@ def flat_kmeans(family, seed):
 
     def best(points, desc):
         points = PCA(min(50, *points.shape), random_state=seed).fit_transform(points)
-        ks = tqdm(candidates(min(max_clusters, len(points) - 1), 20), desc=desc, unit="k")
-        return pd.factorize(best_partition((kmeans(points, k, seed) for k in ks), points))[0]
+        ks = tqdm(utils.candidates(min(max_clusters, len(points) - 1), 20), desc=desc, unit="k")
+        return pd.factorize(utils.best_partition((kmeans(points, k, seed) for k in ks), points))[0]
 
     species = best(for_species, "species")
     centroids = np.stack([for_genus[species == s].mean(0) for s in range(species.max() + 1)])

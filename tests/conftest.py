@@ -63,6 +63,7 @@ class Project:
             "utils.py",
             "images.py",
             "encoders.py",
+            "training.py",
             "execute.py",
             "Makefile",
             "jupytext.toml",

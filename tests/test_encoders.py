@@ -14,7 +14,8 @@ import timm
 import torch
 import torchvision
 import yaml
-from conftest import draw_specimens
+from conftest import ROOT, draw_specimens
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 import encoders
@@ -170,7 +171,7 @@ def test_torchvision_weights_with_a_wrong_checksum_are_refused(torchvision_hub, 
 CARDS = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted((utils.ROOT / "params" / "encoders").glob("*.yaml"))
 }
-PRETRAINED = [name for name, card in CARDS.items() if card["weights"]]
+PRETRAINED = [name for name, card in CARDS.items() if card["weights"] and card["library"] != "tuned"]
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
@@ -298,7 +299,9 @@ def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
         np.testing.assert_allclose(found["embedding"], model.encode_image(images).numpy(), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth")])
+@pytest.mark.parametrize(
+    "name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth", "tuned")]
+)
 def test_every_card_fits_its_architecture(name, monkeypatch):
     """Layers and input size of every card, on torch's meta device: shapes without numbers."""
     on_meta = functools.partial(open_clip.create_model_and_transforms, device="meta")
@@ -382,3 +385,16 @@ def test_facts_become_numbers_of_one_scale():
     )
     assert encoders.tabulate(table, "trait_").tolist() == [[-1, 0, 0, 1], [1, 0, 1, 0]]  # fish before moth
     assert encoders.tabulate(table, "scene_").tolist() == [[-1], [1]]
+
+
+def test_the_encoder_that_ships_is_small_and_loads_strictly():
+    file = ROOT / "models" / "specimen_resnet18.safetensors"
+    assert file.stat().st_size <= 25_000_000
+    encoder = encoders.build_encoder(**CARDS["specimen_resnet18_double"])
+    images = torch.stack([encoder.transform(image) for image in draw_specimens(3)])
+    with torch.inference_mode():
+        layers = encoder.network(images)
+    assert list(layers) == ["layer3", "avgpool"] and layers["avgpool"].shape == (3, 512)
+    assert images.shape[-1] == 128 and all(torch.isfinite(values).all() for values in layers.values())
+    with safe_open(file, "pt") as content:
+        assert {content.get_tensor(name).dtype for name in content.keys()} == {torch.float16, torch.int64}  # noqa: SIM118

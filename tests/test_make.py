@@ -143,6 +143,22 @@ def test_touching_one_card_reruns_its_own_branch(made):
     }
 
 
+def test_a_recipe_is_an_encoder_like_any_other(made):
+    before = runs(made)
+    words = [WORDS[0], "ENCODERS=simclr", "CLUSTERERS=nested_ward", "SEEDS=0", "START=resnet18_double"]
+    words += ["TRAINING=epochs=1 image_size=32 batch_size=24 precision=float32"]
+    clusters = "data/tiny/runs/05_hierarchical_clustering-simclr-nested_ward.ipynb"
+    made.make(clusters, *words)
+    chapters = ["03_supcon_finetune", "02_extract_embeddings", "05_hierarchical_clustering"]
+    ends = ["simclr", "simclr", "simclr-nested_ward"]
+    assert made_again(made, before) == {f"{c}-{end}.ipynb" for c, end in zip(chapters, ends, strict=True)}
+    layers = list(pd.read_parquet(made.data("tiny", "embeddings", "simclr", "part-00000.parquet")))
+    assert layers == ["hash_id", "layer3", "avgpool"]
+    assert "is up to date" in made.make(clusters, *words[:4]).stdout  # where it starts and how it trains is remembered
+    asked = made.make("-n", clusters, *words[:4], "START=resnet18_untrained").stdout
+    assert "03_supcon_finetune" in asked and "start=resnet18_untrained" in asked
+
+
 def test_a_narrower_run_takes_its_rows_out_of_the_table(made):
     before = runs(made)
     target = str(made.data("tiny", "scores.csv").relative_to(made.root))

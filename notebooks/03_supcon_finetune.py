@@ -1,0 +1,284 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3 · Tuning an encoder on the photographs at hand
+#
+# **The question.** Can a network learn from these very photographs, and from no more than their family names, to tell genera
+# and species apart?
+#
+# A frozen encoder describes organisms in the words of another task. Here it goes on learning: from pairs of views of one
+# photograph (no labels), from the family names (given), from both, or by drawing the photograph again. A recipe is a card in
+# `params/trainers/`; where it starts from is an encoder of `params/encoders/`, pretrained or random.
+#
+# **In:** `metadata.parquet`, the photographs, and the encoder to start from: its weights, and its embeddings for comparison.
+#
+# **Out:** `models/<setting>.safetensors` (weights, half precision), `.yaml` (its card: from here on it is an encoder like
+# any other), `.csv` (the log, one row per epoch), and where taxa are known `_scores.csv`. Genus and species names are read
+# for these scores alone, when training is over.
+
+# %% tags=["parameters"]
+dataset = "demo"
+trainer = "simclr"  # card in params/trainers/, given below: change that, and this with it
+setting = ""  # names the output; empty: as the trainer
+start = "specimen_resnet18_double"  # card in params/encoders/ of the encoder to start from
+weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
+label_rank = "family"  # whose names are the labels, where the recipe asks for any
+half = None  # 0 or 1: train on this half of the families, score on the other
+layers = {"layer3": "layer3", "avgpool": "avgpool"}  # what the tuned encoder hands on; head_<layer> are its heads
+input_size = None  # pixels that the tuned encoder takes; none: as the one it started from
+weight_labels = 0.0  # supervised contrast: photographs of one label attract each other
+weight_views = 1.0  # self-supervised contrast: two views of one photograph attract each other
+weight_pixels = 0.0  # autoencoder: the picture is drawn again from the deepest layer
+temperature_labels = 0.1
+temperature_views = 0.2
+views = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
+positive_of_itself = False  # the supervised contrast counts every sample among its own positives
+per_label = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+batch_size = 128
+accumulate = 1  # batches per step; contrasts stay within a batch
+epochs = 10
+warmup = 1.0  # epochs of linear warm-up, before the cosine
+learning_rate = 3e-4
+weight_decay = 1e-4
+freeze = ""  # the backbone stays as it is up to this layer, and with it
+freeze_batchnorm = True
+head_size = 128
+image_size = 128  # pixels of a view
+crop = 0.3  # smallest share of the photograph that a view shows
+colour = 0.2  # how far brightness, contrast and saturation may change
+turn = 15.0  # degrees that a view may be turned
+patience = 5  # epochs without a better quality before training stops
+precision = "auto"  # auto, float32, bfloat16 or float16
+seed = 0
+
+# %%
+import hashlib
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from IPython.display import display
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.model_selection import cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import normalize
+
+import encoders
+import images
+import training
+import utils
+
+utils.set_style()
+setting = setting or trainer
+models = utils.dataset_dir(dataset) / "models"
+metadata = utils.load_metadata(dataset)
+recipe = training.Recipe(**{name: globals()[name] for name in training.Recipe.__dataclass_fields__})
+
+# %% [markdown]
+# ## Who learns
+#
+# All photographs, or those of half of the families: then the other half, which the network has never seen, is what it is
+# scored on. Families are dealt out by falling size, so the halves are alike.
+
+# %%
+sizes = metadata["family"].value_counts().sort_index().sort_values(kind="stable", ascending=False)
+dealt = dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True))
+side = metadata["family"].map(dealt)
+learning = metadata if half is None else metadata[side == half]
+scored_on = metadata if half is None else metadata[side == 1 - half]
+names = learning[label_rank].dropna().sort_values().unique()
+labels = pd.Index(names).get_indexer(learning[label_rank])  # -1: no name
+if recipe.weight_labels and len(names) < 2:
+    raise ValueError(f"{trainer} learns from {label_rank} names, and {dataset} has {len(names)}: at least 2 are needed")
+paths = [utils.dataset_dir(dataset) / "photos" / path for path in learning["path"]]
+told = f"told {len(names)} {label_rank} names" if recipe.weight_labels else "told no name"
+print(f"{len(learning):,} photographs learn, {told}; scored on {len(scored_on):,}")
+
+# %% [markdown]
+# ## Where it starts
+#
+# The backbone is that of another encoder. On every layer it gives, a small projection head is set; the contrast is asked of
+# the heads, and thrown away with them what it makes them forget. The embeddings are taken from the backbone.
+
+# %%
+start_card = utils.load_params("encoders", start)
+weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+device = encoders.pick_device()
+dtype = encoders.pick_precision(device) if precision == "auto" else getattr(torch, precision)
+backbone, transform, backbone_card = encoders.start_tuning(start_card, weights_dir, seed)
+model = training.Trainer(backbone, transform, paths, labels, recipe, device, dtype, seed)
+counts = {
+    part: f"{sum(p.numel() for p in module.parameters() if p.requires_grad):,}"
+    for part, module in (
+        ("backbone", model.network.backbone),
+        ("heads", model.network.heads),
+        ("decoder", model.decoder),
+    )
+}
+pd.DataFrame({"parameters that learn": counts})
+
+# %% [markdown]
+# ## What it sees
+#
+# Each column is one photograph, as the network sees it. With two random views it has to find what they share, and with
+# labels also what one family shares; a label it is told stands above.
+
+# %%
+shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
+((seen, _),) = model.load([shown], model.views, 0)
+figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3))
+for ax, pictures, row in zip(axes, seen, shown, strict=True):
+    ax.imshow(torch.cat(list(pictures), 1).permute(1, 2, 0))
+    ax.set(title=names[labels[row]] if recipe.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
+utils.show_photos(figure)
+
+# %% [markdown]
+# ## Training
+#
+# Three curves are drawn as it goes: the loss, the learning rate, and three marks of quality that need no label. *Alignment*
+# is how far apart two views of one photograph lie and *uniformity* how much photographs crowd (both: lower is better);
+# *silhouette* tells how well their Ward tree falls into clusters.
+# After every epoch all is written down; a run that was killed goes on from there, to the same result.
+
+
+# %%
+def draw_log(log):
+    """Loss, learning rate and quality by epoch."""
+    log = pd.DataFrame(log).set_index("epoch")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 2.6))
+    for ax, columns in zip(axes, (["loss"], ["learning_rate"], training.QUALITIES), strict=True):
+        for name in columns:
+            ax.plot(log[name], marker="o", label=name.replace("_", " "))
+        ax.set(xlabel="epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend(frameon=False)
+    figure.tight_layout()
+    plt.close(figure)
+    return figure
+
+
+# %%
+versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-metric-learning", "pillow")]
+code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
+start_state = {name: value.double().sum().item() for name, value in backbone.state_dict().items()}
+learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
+made_from = [vars(recipe), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
+fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+curves = display(
+    draw_log([{"epoch": 0} | dict.fromkeys(["loss", "learning_rate", *training.QUALITIES])]), display_id=True
+)
+checkpoint = models / f"{setting}.checkpoint"
+training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
+print(f"kept: epoch {model.best_epoch()} of {len(model.log)}")
+
+# %% [markdown]
+# ## What the decoder draws
+#
+# Only for an autoencoder: photographs above, and below what is drawn from their embedding alone.
+
+# %%
+if recipe.weight_pixels:
+    ((seen, _),) = model.load(
+        [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.plain_view(recipe)], 0
+    )
+    above, below = (torch.cat(list(p), 2).permute(1, 2, 0) for p in model.redrawn(seen))
+    figure, axes = plt.subplots(2, 1, figsize=(10, 2.7))
+    for ax, pictures in zip(axes, (above, below), strict=True):
+        ax.imshow(pictures)
+        ax.set_axis_off()
+    figure.tight_layout()
+    utils.show_photos(figure)
+
+# %% [markdown]
+# ## An encoder like any other
+#
+# The weights, and a card that says how to read them. With its name among `ENCODERS`, chapters 02 to 06 follow.
+
+# %%
+weights_file = models / f"{setting}.safetensors"
+encoders.save_tuned(model.network, backbone_card, weights_file)
+card = {"library": "tuned", "architecture": backbone_card["architecture"], "layers": layers}
+card |= {"weights": str(weights_file.relative_to(utils.ROOT)), "input_size": input_size or start_card["input_size"]}
+with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
+    temporary.write_text(yaml.safe_dump(card, sort_keys=False))
+utils.write_table(pd.DataFrame(model.log), models / f"{setting}.csv")
+checkpoint.unlink()
+
+# %% [markdown]
+# ## Did it help?
+#
+# The encoder it started from and the tuned one, read back from its file, with one and the same clusterer: a Ward tree per
+# family, cut where the silhouette is best (*nested Ward*, as in chapter 05). Beside it stand measures that are told
+# names: the same trees cut at the true numbers (a ceiling), and two classifiers that learn from species names, by
+# cross-validation: the five nearest neighbours, and a linear probe (ridge regression).
+
+
+# %%
+def clustering_scores(points, taxa, family):
+    """{measure: AMI} of nested Ward on (n, d) points at genus and species, free of labels and told the true numbers."""
+    found = {rank: np.empty((2, len(points)), int) for rank in ("genus", "species")}
+    for rows in pd.Series(family).groupby(family).indices.values():
+        tree, free = utils.ward_tree(points[rows]), utils.cut_twice(points[rows])
+        for (rank, partition), labels in zip(found.items(), free, strict=True):
+            partition[:, rows] = labels, utils.cut(tree, taxa[rank].iloc[rows].nunique())
+    scores = {}
+    for rank, partition in found.items():
+        for name, labels in zip(("AMI", "AMI, told the number"), partition, strict=True):
+            clusters = pd.Series(family).str.cat(labels.astype(str), " ")
+            known = taxa[rank].notna().to_numpy()
+            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], clusters[known])
+    return scores
+
+
+def probes(points, species):
+    """{measure: accuracy} of two classifiers that are told species names, by cross-validation; species of 5 and more."""
+    enough = (species.groupby(species).transform("size") >= 5).to_numpy()
+    if species[enough].nunique() < 2:
+        return {}
+    classifiers = {"kNN": KNeighborsClassifier(5), "linear probe": RidgeClassifier()}
+    told = points[enough], species[enough]
+    return {f"species {name}, told names": cross_val_score(c, *told, cv=5).mean() for name, c in classifiers.items()}
+
+
+# %%
+taxa = pd.DataFrame({rank: utils.lineage(scored_on, rank).reset_index(drop=True) for rank in ("genus", "species")})
+table = None
+if taxa.notna().any().all():
+    there = [*backbone_card["layers"], *(f"head_{name}" for name in model.network.heads)]
+    tuned = encoders.build_encoder(**card | {"layers": {name: name for name in there}})
+    scored_paths = [utils.dataset_dir(dataset) / "photos" / path for path in scored_on["path"]]
+    (embedded,) = encoders.embed(tuned, scored_paths, [list(range(len(scored_paths)))], device, dtype)
+    family, rows = scored_on["family"].fillna("").to_numpy(object), []
+    both = {"frozen": utils.load_embeddings(dataset, start, scored_on["hash_id"]), "tuned": embedded}
+    for name, layer, points in [(name, *item) for name, found in both.items() for item in found.items()]:
+        points = normalize(points)
+        values = clustering_scores(points, taxa, family) | probes(points, taxa["species"])
+        rows += [(name, layer, *item) for item in values.items()]
+    scores = pd.DataFrame(rows, columns=["encoder", "layer", "measure", "value"])
+    utils.write_table(scores.round(6), models / f"{setting}_scores.csv")
+    table = scores.pivot_table(index=["encoder", "layer"], columns="measure", values="value", sort=False).round(3)
+table
+
+# %% tags=["summary"]
+print(f"{setting}: {len(model.log)} epochs on {len(learning):,} photographs, loss {model.log[-1]['loss']:.3f}")

@@ -1,0 +1,451 @@
+"""Losses by hand, batches and views that can be repeated, and a training that survives being killed."""
+
+import json
+from dataclasses import replace
+
+import jupytext
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT, draw_specimens, make_world
+from pytorch_metric_learning.losses import NTXentLoss
+from safetensors.torch import load_file, save_file
+
+import encoders
+import execute
+import training
+from training import Recipe
+
+CPU = torch.device("cpu")
+UNTRAINED = {
+    "library": "torchvision",
+    "architecture": "resnet18",
+    "weights": None,
+    "layers": {"layer3": "layer3", "avgpool": "avgpool"},
+    "input_size": 32,
+}
+SHORT = Recipe(weight_views=1.0, batch_size=6, epochs=3, image_size=32, warmup=0.5, head_size=16)
+
+
+# -------------------------------------------------------------------------------------------------------- losses
+
+
+def by_hand(points, labels, temperature, with_itself=False):
+    """The supervised contrastive loss as Khosla et al. (2020) write it (their L_out), mean over anchors with a positive."""
+    unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+    likeness = np.exp(unit @ unit.T / temperature)
+    n, losses = len(labels), []
+    for i in range(n):
+        others = [j for j in range(n) if with_itself or j != i]
+        positives = [j for j in others if labels[j] == labels[i]]
+        if positives:
+            rest = sum(likeness[i, j] for j in others)
+            losses.append(-np.mean([np.log(likeness[i, j] / rest) for j in positives]))
+    return np.mean(losses)
+
+
+def test_the_contrast_is_the_published_one():
+    points = np.random.default_rng(0).normal(size=(7, 4))
+    labels = [0, 0, 0, 1, 1, 2, 3]
+    for temperature in (0.1, 1.0):
+        found = training.contrast(torch.tensor(points), torch.tensor(labels), temperature)
+        assert found.item() == pytest.approx(by_hand(points, labels, temperature), rel=1e-5)
+
+
+def test_a_case_that_can_be_reckoned_on_paper():
+    # two alike of one label, one at a right angle of another: each of the first two has exp(1) against exp(1) + exp(0)
+    points = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    labels = torch.tensor([0, 0, 1])
+    assert training.contrast(points, labels, 1.0).item() == pytest.approx(np.log(1 + np.exp(-1)))
+    # its own positive, each has twice exp(1) to compete with, and the third is an anchor too: exp(1) against exp(1) + 2 exp(0)
+    with_itself = training.contrast(points, labels, 1.0, positive_of_itself=True)
+    assert with_itself.item() == pytest.approx((2 * np.log(2 + np.exp(-1)) + np.log(1 + 2 * np.exp(-1))) / 3)
+
+
+def test_a_sample_is_its_own_positive_only_where_the_published_recipe_has_it_so():
+    points, labels = np.random.default_rng(1).normal(size=(6, 3)), [0, 0, 1, 1, 2, 2]
+    found = training.contrast(torch.tensor(points), torch.tensor(labels), 0.5, positive_of_itself=True)
+    assert found.item() == pytest.approx(by_hand(points, labels, 0.5, with_itself=True), rel=1e-5)
+    assert abs(found.item() - by_hand(points, labels, 0.5)) > 0.1
+
+
+def test_without_any_positive_nothing_is_asked_and_nothing_breaks():
+    points = torch.randn(4, 3, requires_grad=True)
+    for labels in ([0, 1, 2, 3], [5, 5, 5, 5]):  # nobody to attract; nobody to tell apart
+        loss = training.contrast(points, torch.tensor(labels), 0.1)
+        loss.backward()
+        assert loss.item() == 0 and not points.grad.any()
+
+
+def test_two_views_of_every_photograph_make_it_simclr():
+    points, rows = torch.randn(8, 5), torch.tensor([0, 1, 2, 3] * 2)
+    assert training.contrast(points, rows, 0.2).item() == pytest.approx(NTXentLoss(0.2)(points, rows).item(), rel=1e-5)
+
+
+def heads(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(n, 5, generator=generator) for name in ("layer3", "head_layer3", "head_avgpool")}
+
+
+def test_the_objective_is_the_mean_over_heads_and_the_sum_over_weights():
+    layers, labels, rows = heads(8), torch.tensor([0, 0, 1, 1]), torch.arange(4)
+    recipe = Recipe(weight_labels=0.35, weight_views=0.65, temperature_labels=0.1, temperature_views=0.3)
+    parts = [
+        0.35 * training.contrast(layers[name], labels.repeat(2), 0.1)
+        + 0.65 * training.contrast(layers[name], rows.repeat(2), 0.3)
+        for name in ("head_layer3", "head_avgpool")
+    ]
+    assert training.objective(layers, labels, rows, recipe).item() == pytest.approx(sum(parts).item() / 2)
+
+
+def test_a_photograph_without_a_name_takes_no_part_in_the_supervised_contrast():
+    layers, rows = heads(8), torch.arange(4)
+    recipe = Recipe(weight_labels=1.0)
+    found = training.objective(layers, torch.tensor([0, -1, 0, -1]), rows, recipe)
+    named = {name: values[[0, 2, 4, 6]] for name, values in layers.items()}
+    assert found.item() == pytest.approx(training.objective(named, torch.tensor([0, 0]), rows[:2], recipe).item())
+    assert training.objective(layers, torch.full((4,), -1), rows, recipe).item() == 0
+
+
+def test_two_layers_may_stand_for_two_views():
+    layers, labels = heads(4), torch.tensor([0, 0, 1, 1])
+    both = torch.cat([layers["head_layer3"], layers["head_avgpool"]])
+    found = training.objective(layers, labels, torch.arange(4), Recipe(weight_labels=1.0, views="layers"))
+    assert found.item() == pytest.approx(training.contrast(both, labels.repeat(2), 0.1).item())
+
+
+# ----------------------------------------------------------------------------------------------- batches and views
+
+
+def test_every_photograph_is_drawn_once_an_epoch():
+    recipe = Recipe(weight_views=1.0, batch_size=8)
+    plan = training.batches(np.zeros(40, int), recipe, 0, 1)
+    assert [len(batch) for batch in plan] == [8] * 5 and sorted(row for batch in plan for row in batch) == list(
+        range(40)
+    )
+    assert plan == training.batches(np.zeros(40, int), recipe, 0, 1)
+    assert (
+        plan != training.batches(np.zeros(40, int), recipe, 0, 2) != training.batches(np.zeros(40, int), recipe, 1, 2)
+    )
+    assert sorted(*training.batches(np.zeros(5, int), recipe, 0, 1)) == list(range(5))  # fewer than a batch
+
+
+def test_balanced_batches_hold_as_many_of_every_label_and_none_without():
+    labels = np.repeat([0, 1, 2, 3, -1], [40, 4, 10, 20, 30])
+    balanced = Recipe(weight_labels=1.0, batch_size=12, per_label=4)
+    plan = training.batches(labels, balanced, 0, 1)
+    assert len(plan) == 74 // 12
+    for batch in plan:
+        counts = np.unique(labels[batch], return_counts=True)
+        assert len(counts[0]) == 3 and (counts[1] == 4).all() and -1 not in counts[0]
+    assert plan == training.batches(labels, balanced, 0, 1)
+    few = training.batches(labels[:44], balanced, 0, 1)  # two labels make batches of eight
+    assert {len(batch) for batch in few} == {8}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Paths of 12 photographs of a simulated world, and a label for each."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, image in enumerate(draw_specimens(12)):
+        image.save(folder / f"{i:02d}.png")
+    return sorted(folder.iterdir()), np.repeat([0, 1, 2], 4)
+
+
+def test_seed_epoch_and_photograph_decide_a_view(photos):
+    paths, _ = photos
+    random = training.augmentation(SHORT)
+
+    def views(seed=0, epoch=1):
+        return training.Views(paths, [random, random], seed, epoch)[3][0]
+
+    before = torch.get_rng_state()
+    assert torch.equal(views(), views()) and views().shape == (2, 3, 32, 32) and views().dtype == torch.uint8
+    assert not torch.equal(views()[0], views()[1])
+    assert not torch.equal(views(), views(seed=1)) and not torch.equal(views(), views(epoch=2))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+# ------------------------------------------------------------------------------------------------------- training
+
+
+def trainer(photos, recipe=SHORT, card=UNTRAINED, seed=0):
+    backbone, transform, _ = encoders.start_tuning(card)
+    return training.Trainer(backbone, transform, *photos, recipe, CPU, torch.float32, seed)
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+RECIPES = sorted((ROOT / "params" / "trainers").glob("*.yaml"), key=lambda path: path.stem)
+
+
+@pytest.mark.parametrize("card", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_trains_for_an_epoch(photos, card, tmp_path):
+    asked = yaml.safe_load(card.read_text())
+    known = {name: value for name, value in asked.items() if name in Recipe.__dataclass_fields__}
+    recipe = Recipe(
+        **known | {"batch_size": 8, "epochs": 1, "image_size": 32, "per_label": min(asked.get("per_label", 0), 4)}
+    )
+    model = trainer(photos, recipe)
+    before = weights(model)
+    training.tune(model, tmp_path / "checkpoint", "")
+    (row,) = model.log
+    assert np.isfinite(list(row.values())).all() and row["loss"] > 0 and row["learning_rate"] > 0
+    learnt = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
+    assert "backbone.layer4.1.conv2.weight" in learnt
+    assert any(name.startswith("heads.") for name in learnt) == (recipe.weight_pixels == 0)
+    moved = any("running_mean" in name for name in learnt)
+    assert moved == (not recipe.freeze_batchnorm)
+
+
+def test_a_recipe_that_asks_for_nothing_or_the_impossible_is_refused():
+    for asked, answer in (
+        ({}, "weight_labels = 0.0 should be positive, or another weight"),
+        ({"weight_views": 1.0, "views": "one"}, "weight_views = 1.0 should be 0 unless there are two views"),
+        ({"weight_labels": 1.0, "views": "three"}, "views = 'three' should be one of one, two, layers"),
+        ({"weight_labels": 1.0, "crop": 0.0}, "crop = 0.0 should be above 0"),
+        ({"weight_labels": 1.0, "epochs": 0}, "epochs = 0 should be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=answer):
+            Recipe(**asked)
+    with pytest.raises(ValueError, match="batches of 8 with 5 of each label do not hold two of them"):
+        training.batches(np.repeat([0, 1], 8), Recipe(weight_labels=1.0, batch_size=8, per_label=5), 0, 1)
+
+
+def test_what_is_frozen_stays_and_what_follows_learns(photos, tmp_path):
+    model = trainer(photos, replace(SHORT, freeze="layer2", freeze_batchnorm=False, epochs=1))
+    before = weights(model)
+    training.tune(model, tmp_path / "checkpoint", "")
+    after = weights(model)
+    changed = {
+        name.split(".")[1]
+        for name in after
+        if name.startswith("backbone") and not torch.equal(after[name], before[name])
+    }
+    assert changed == {"layer3", "layer4"}  # neither weights nor statistics of what comes before
+    with pytest.raises(ValueError, match="freeze 'layer9' is no layer of this backbone"):
+        trainer(photos, replace(SHORT, freeze="layer9"))
+
+
+def test_a_loss_falls_where_there_is_something_to_learn(photos, tmp_path):
+    model = trainer(
+        photos, replace(SHORT, weight_views=0, weight_pixels=1.0, views="one", epochs=6, learning_rate=3e-3)
+    )
+    training.tune(model, tmp_path / "checkpoint", "")
+    losses = [row["loss"] for row in model.log]
+    assert losses[-1] < 0.9 * losses[0]
+    seen, drawn = model.redrawn(next(iter(model.load([[0, 5]], model.views, 0)))[0])
+    assert seen.shape == drawn.shape == (2, 3, 64, 64) and drawn.min() >= 0 and drawn.max() <= 1
+
+
+def test_batches_may_add_up_to_a_step(photos):
+    model = trainer(photos, replace(SHORT, batch_size=3, accumulate=2, epochs=1))
+    assert model.steps == 2
+    model.train_epoch()
+    assert {int(state["step"]) for state in model.optimizer.state.values()} == {2}
+
+
+def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path):
+    whole = trainer(photos)
+    training.tune(whole, tmp_path / "whole", "made of this")
+    broken_off = trainer(photos)
+    with pytest.raises(KeyboardInterrupt):
+        training.tune(broken_off, tmp_path / "part", "made of this", interrupt)
+    again = trainer(photos, seed=0)
+    training.tune(again, tmp_path / "part", "made of this")
+    assert len(again.log) == 3 and again.log == whole.log and same(weights(again), weights(whole))
+    other = trainer(photos, seed=1)
+    training.tune(other, tmp_path / "other", "made of this")
+    assert not same(weights(other), weights(whole))
+
+
+def interrupt(log):
+    raise KeyboardInterrupt
+
+
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(photos, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        training.tune(trainer(photos), tmp_path / "checkpoint", "made of this", interrupt)
+    reports = []
+    training.tune(trainer(photos), tmp_path / "checkpoint", "made of that", lambda log: reports.append(len(log)))
+    assert reports == [1, 2, 3]
+
+
+def test_training_stops_when_it_no_longer_gets_better_and_keeps_the_best(photos, tmp_path, monkeypatch):
+    model = trainer(photos, replace(SHORT, epochs=9, patience=2))
+    alignments = iter([0.5, 0.2, 0.4, 0.3, 0.1])
+    monkeypatch.setattr(model, "quality", lambda: {"alignment": next(alignments), "uniformity": 0.0, "silhouette": 0.0})
+    kept = []
+    training.tune(model, tmp_path / "checkpoint", "", lambda log: kept.append(weights(model)))
+    assert len(model.log) == 4 and model.best_epoch() == 2  # two epochs in vain, and the good fifth is never seen
+    assert same(weights(model), kept[1])
+
+
+def test_a_loss_that_is_no_number_stops_it_and_the_last_good_weights_stay(photos, tmp_path, monkeypatch):
+    model, checkpoint = trainer(photos), tmp_path / "checkpoint"
+    honest = model.loss
+    monkeypatch.setattr(model, "loss", lambda *batch: honest(*batch) * (np.nan if len(model.log) == 1 else 1))
+    with pytest.raises(
+        FloatingPointError, match=r"loss is nan in epoch 2, batch 1; .*checkpoint keeps epoch 1.*learning_rate"
+    ):
+        training.tune(model, checkpoint, "")
+    kept = torch.load(checkpoint, weights_only=True)
+    assert len(kept["log"]) == 1 and all(torch.isfinite(value).all() for value in kept["network"].values())
+    training.tune(again := trainer(photos), checkpoint, "")
+    training.tune(whole := trainer(photos), tmp_path / "whole", "")
+    assert same(weights(again), weights(whole))
+
+
+# ------------------------------------------------------------------------------------------------ tuned encoders
+
+
+@pytest.fixture
+def tuned(photos, in_tmp):
+    """The card of a tuned encoder in a project of its own, and its file."""
+    backbone, transform, card = encoders.start_tuning(UNTRAINED)
+    model = training.Trainer(backbone, transform, *photos, SHORT, CPU, torch.float32)
+    encoders.save_tuned(model.network, card, in_tmp / "tuned.safetensors")
+    layers = {"avgpool": "avgpool", "head": "head_layer3"}
+    about = {
+        "library": "tuned",
+        "architecture": "resnet18",
+        "weights": "tuned.safetensors",
+        "layers": layers,
+        "input_size": 32,
+    }
+    return about, in_tmp / "tuned.safetensors", model
+
+
+def test_a_tuned_encoder_is_read_back_as_it_was(tuned):
+    card, file, model = tuned
+    assert {value.dtype for value in load_file(file).values()} == {torch.float16, torch.int64}
+    encoder = encoders.build_encoder(**card)
+    images = torch.stack([encoder.transform(image) for image in draw_specimens(2)])
+    with torch.inference_mode():
+        found, wanted = encoder.network(images), model.network.eval()(images)
+    # weights are rounded to half precision: eleven bits
+    torch.testing.assert_close(found["avgpool"], wanted["avgpool"], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(found["head"], wanted["head_layer3"], rtol=0.02, atol=0.02)
+    assert list(found) == ["avgpool", "head"] and found["head"].shape == (2, 16)
+
+
+def test_tuning_may_go_on_from_a_tuned_encoder(tuned):
+    card, file, _ = tuned
+    backbone, _, about = encoders.start_tuning(card)
+    stored = load_file(file)
+    assert about == UNTRAINED | {"input_size": 32}
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, stored[f"backbone.{name}"].to(value.dtype))
+
+
+def test_weights_are_loaded_strictly(tuned):
+    card, file, _ = tuned
+    stored = load_file(file)
+    metadata = {"backbone": json.dumps(UNTRAINED)}
+    short = {name: value for name, value in stored.items() if name != "backbone.conv1.weight"}
+    for state, slip in (
+        (short, "backbone.conv1.weight"),
+        (stored | {"backbone.extra": torch.zeros(1)}, "backbone.extra"),
+    ):
+        save_file(state, file, metadata)
+        with pytest.raises(ValueError, match=rf"(?s)tuned\.safetensors does not fit tuned's resnet18.*{slip}"):
+            encoders.build_encoder(**card)
+
+
+def test_a_file_that_is_no_tuned_encoder_is_refused(tuned):
+    card, file, _ = tuned
+    with pytest.raises(ValueError, match="has no layer layer9: there are layer3, avgpool, head_layer3, head_avgpool"):
+        encoders.build_encoder(**card | {"layers": {"a": "layer9"}})
+    with pytest.raises(ValueError, match="holds resnet18, tuned by chapter 03, and not resnet50"):
+        encoders.build_encoder(**card | {"architecture": "resnet50"})
+    with pytest.raises(ValueError, match="lie outside the project"):
+        encoders.build_encoder(**card | {"weights": "../tuned.safetensors"})
+    with pytest.raises(FileNotFoundError, match=r"data/x/models/simclr\.safetensors is missing: chapter 03 writes it"):
+        encoders.build_encoder(**card | {"weights": "data/x/models/simclr.safetensors"})
+    save_file(load_file(file), file)
+    with pytest.raises(ValueError, match="holds None"):
+        encoders.build_encoder(**card)
+
+
+def test_networks_of_timm_can_be_tuned_too(photos, tmp_path):
+    card = {"library": "timm", "architecture": "resnet10t", "weights": None, "layers": {"layer3": 3, "avgpool": "head"}}
+    model = trainer(photos, replace(SHORT, epochs=1, freeze="layer1"), card | {"input_size": 32})
+    before = weights(model)
+    training.tune(model, tmp_path / "checkpoint", "")
+    changed = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
+    assert any("layer2" in name for name in changed) and not any("layer1" in name for name in changed)
+    assert model.network.heads.keys() == {"layer3", "avgpool"}
+
+
+# ---------------------------------------------------------------------------------------------------- the chapter
+
+WORDS = ("trainer=gcd", "start=resnet18_untrained", "epochs=2", "image_size=32", "input_size=32", "batch_size=16")
+
+
+@pytest.fixture(scope="module")
+def learnt(project, tmp_path_factory):
+    """A project in which chapter 03 has run on a small world, with and without being killed."""
+    make_world(folder := tmp_path_factory.mktemp("learning") / "photos")
+    project.run("01", "dataset=toy", f"source={folder}")
+    project.run("02", "dataset=toy", "encoder=resnet18_untrained", "-f", "params/encoders/resnet18_untrained.yaml")
+    card = ("-f", "params/trainers/gcd.yaml")
+    project.run("03", "dataset=toy", "setting=whole", *WORDS, *card)
+    checkpoint = project.data("toy", "models", "killed.checkpoint")
+    project.run_and_kill("03", "dataset=toy", "setting=killed", *WORDS, *card, when=checkpoint.exists)
+    assert not project.data("toy", "models", "killed.safetensors").exists()
+    project.run("03", "dataset=toy", "setting=killed", *WORDS, *card)
+    return project
+
+
+def test_the_chapter_leaves_an_encoder_its_log_and_its_scores(learnt):
+    left = {path.name for path in learnt.data("toy", "models").iterdir()}
+    assert left == {
+        f"{name}{end}" for name in ("whole", "killed") for end in (".safetensors", ".yaml", ".csv", "_scores.csv")
+    }
+    log = pd.read_csv(learnt.data("toy", "models", "whole.csv"))
+    assert list(log) == ["epoch", "loss", "learning_rate", *training.QUALITIES] and list(log["epoch"]) == [1, 2]
+    scores = pd.read_csv(learnt.data("toy", "models", "whole_scores.csv"))
+    assert set(scores["encoder"]) == {"frozen", "tuned"}
+    assert set(scores["layer"]) == {"layer3", "avgpool", "head_layer3", "head_avgpool"}
+    assert {"species AMI", "genus AMI", "species kNN, told names"} <= set(scores["measure"])
+    card = yaml.safe_load(learnt.data("toy", "models", "whole.yaml").read_text())
+    assert card["library"] == "tuned" and card["weights"] == "data/toy/models/whole.safetensors"
+
+
+def test_killed_and_run_again_it_writes_the_same_bytes(learnt):
+    for end in (".safetensors", ".csv", "_scores.csv"):
+        whole, killed = (learnt.data("toy", "models", f"{name}{end}") for name in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes()
+
+
+def test_half_of_the_families_learn_and_the_other_half_is_scored(learnt):
+    about = learnt.run("03", "dataset=toy", "setting=half", "half=1", *WORDS[:-1], "batch_size=8").stdout
+    family = pd.read_parquet(learnt.data("toy", "metadata.parquet"))["family"]
+    sizes = family.value_counts().sort_index().sort_values(kind="stable", ascending=False)
+    assert f"on {sizes.iloc[1:3].sum()} photographs" in about
+
+
+def test_a_recipe_that_needs_names_says_so_where_there_are_none(learnt, tmp_path):
+    rows = make_world(tmp_path / "photos", 3, 3, 3, 2)
+    (tmp_path / "photos" / "metadata.csv").write_text("hash_id\n" + "".join(f"{row[0]}\n" for row in rows))
+    learnt.run("01", "dataset=nameless", f"source={tmp_path / 'photos'}")
+    failed = learnt.run("03", "dataset=nameless", *WORDS, "-f", "params/trainers/gcd.yaml", check=False)
+    assert (
+        failed.returncode and "gcd learns from family names, and nameless has 0: at least 2 are needed" in failed.stderr
+    )
+
+
+def test_the_parameters_of_the_chapter_are_those_of_a_recipe():
+    declared = execute.declared_parameters(jupytext.read(ROOT / "notebooks" / "03_supcon_finetune.py"))
+    fields = Recipe.__dataclass_fields__
+    assert {name: declared[name] for name in fields} == {n: f.default for n, f in fields.items()} | {
+        "weight_views": 1.0
+    }

@@ -1,0 +1,409 @@
+"""Tuning an encoder on the photographs at hand: views, losses, and a loop that can be killed at any time.
+
+A recipe in params/trainers/ says what is asked of the network. The losses and the balanced batches are
+pytorch-metric-learning's, the augmentations torchvision's.
+"""
+
+import itertools
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pytorch_metric_learning.losses import SupConLoss
+from pytorch_metric_learning.samplers import MPerClassSampler
+from pytorch_metric_learning.utils import common_functions as metric_learning
+from scipy.spatial.distance import pdist
+from sklearn.preprocessing import normalize
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+from tqdm import tqdm
+
+import encoders
+import utils
+from images import load_rgb
+
+VIEWS = ("one", "two", "layers")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is asked of the network, and how. Weights of zero leave a loss out."""
+
+    weight_labels: float = 0.0  # supervised contrast: photographs of one label attract each other
+    weight_views: float = 0.0  # self-supervised contrast: two views of one photograph attract each other
+    weight_pixels: float = 0.0  # autoencoder: the picture is drawn again from the deepest layer
+    temperature_labels: float = 0.1
+    temperature_views: float = 0.2
+    views: str = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
+    positive_of_itself: bool = False  # the supervised contrast counts every sample among its own positives
+    per_label: int = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+    batch_size: int = 128
+    accumulate: int = 1  # batches per step; contrasts stay within a batch
+    epochs: int = 10
+    warmup: float = 1.0  # epochs of linear warm-up, before the cosine
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-4
+    freeze: str = ""  # the backbone stays as it is up to this layer, and with it
+    freeze_batchnorm: bool = True
+    head_size: int = 128
+    image_size: int = 128  # pixels of a view
+    crop: float = 0.3  # smallest share of the photograph that a view shows
+    colour: float = 0.2  # how far brightness, contrast and saturation may change
+    turn: float = 15.0  # degrees that a view may be turned
+    patience: int = 5  # epochs without a better quality before training stops
+
+    def __post_init__(self):
+        for name, fits, what in (
+            ("views", self.views in VIEWS, f"one of {', '.join(VIEWS)}"),
+            (
+                "weight_labels",
+                self.weight_labels + self.weight_views + self.weight_pixels > 0,
+                "positive, or another weight",
+            ),
+            ("weight_views", not self.weight_views or self.views == "two", "0 unless there are two views"),
+            ("batch_size", self.batch_size >= 2, "at least 2"),
+            ("epochs", self.epochs >= 1, "at least 1"),
+            ("accumulate", self.accumulate >= 1, "at least 1"),
+            ("crop", 0 < self.crop <= 1, "above 0 and at most 1"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} = {getattr(self, name)!r} should be {what}")
+
+
+QUALITIES = ("alignment", "uniformity", "silhouette")
+
+
+def criterion(row):
+    """What early stopping goes by, from a row of the log: the higher, the better."""
+    return -row["alignment"] - row["uniformity"]
+
+
+# --------------------------------------------------------------------------------------------------------- views
+
+
+def augmentation(recipe):
+    """Random view of a PIL image: turned, cropped, mirrored, in another light. (3, s, s) bytes."""
+    hue = recipe.colour / 8  # colours tell species apart, so they may fade but hardly change
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(recipe.image_size, (recipe.crop, 1)),
+            v2.RandomRotation(recipe.turn, v2.InterpolationMode.BILINEAR),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(recipe.colour, recipe.colour, recipe.colour, hue),
+            v2.ToImage(),
+        ]
+    )
+
+
+def plain_view(recipe):
+    """The middle of a PIL image. (3, s, s) bytes."""
+    return v2.Compose([v2.Resize(recipe.image_size), v2.CenterCrop(recipe.image_size), v2.ToImage()])
+
+
+def normalisation(transform):
+    """Mean and standard deviation (3,) that an encoder's transform ends with."""
+    last = transform.transforms[-1] if hasattr(transform, "transforms") else transform
+    return torch.as_tensor(last.mean), torch.as_tensor(last.std)
+
+
+class Views(Dataset):
+    """Item i: one picture from each of `views` of photograph i, (v, 3, s, s) bytes. Seed, epoch and i decide, nothing else."""
+
+    def __init__(self, paths, views, seed, epoch):
+        self.paths, self.views, self.seed, self.epoch = list(paths), views, seed, epoch
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, i):
+        image = load_rgb(self.paths[i])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mix(self.seed, self.epoch, i))
+            return torch.stack([view(image) for view in self.views]), i
+
+
+def _mix(*numbers):
+    """One seed out of several non-negative numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def batches(labels, recipe, seed, epoch):
+    """Lists of rows for one epoch: all rows shuffled, or as many of each of several labels (n,); -1 is no label."""
+    size = min(recipe.batch_size, len(labels))
+    random = np.random.RandomState(_mix(seed, epoch))
+    if recipe.per_label:
+        known = np.flatnonzero(labels >= 0)
+        n_labels = min(size // recipe.per_label, len(np.unique(labels[known])))
+        if n_labels < 2:
+            raise ValueError(f"batches of {size} with {recipe.per_label} of each label do not hold two of them")
+        size = n_labels * recipe.per_label
+        metric_learning.NUMPY_RANDOM = random  # where the sampler draws from
+        rows = known[list(MPerClassSampler(labels[known], recipe.per_label, size, max(size, len(known))))]
+    else:
+        rows = random.permutation(len(labels))
+    return [rows[i : i + size].tolist() for i in range(0, len(rows) - size + 1, size)]
+
+
+# -------------------------------------------------------------------------------------------------------- losses
+
+
+def contrast(embeddings, labels, temperature, positive_of_itself=False):
+    """Supervised contrastive loss of (n, d) embeddings with (n,) labels; Khosla et al. (2020), NeurIPS 33:18661-18673.
+
+    A sample is no positive of its own, and one without any positive takes no part. If every label occurs twice, for the
+    two views of one photograph, this is the NT-Xent loss of SimCLR; Chen et al. (2020), ICML 119:1597-1607. With
+    `positive_of_itself` every sample attracts itself, too, and competes with the others for it.
+    """
+    loss = SupConLoss(temperature)
+    if positive_of_itself:  # the library leaves out the pairs of a sample with itself unless it is given two sets
+        return loss(embeddings, labels, ref_emb=embeddings, ref_labels=labels.clone())
+    return loss(embeddings, labels)
+
+
+def objective(layers, labels, rows, recipe):
+    """Weighted sum of the contrasts, mean over the heads.
+
+    `layers` holds "head_<layer>" (v * b, d): the first views of all b photographs, then the second ones. `labels` (b,) may
+    be -1, for none; `rows` (b,) tell the photographs apart.
+    """
+    heads = [values for name, values in layers.items() if name.startswith("head_")]
+    n_views = len(heads[0]) // len(rows)
+    if recipe.views == "layers":
+        heads, n_views = [torch.cat(heads)], len(heads)
+    labels, rows = labels.repeat(n_views), rows.repeat(n_views)
+    known = labels >= 0
+    total = 0.0
+    for head in heads:
+        if recipe.weight_labels:
+            attracted = contrast(head[known], labels[known], recipe.temperature_labels, recipe.positive_of_itself)
+            total = total + recipe.weight_labels * attracted
+        if recipe.weight_views:
+            total = total + recipe.weight_views * contrast(head, rows, recipe.temperature_views)
+    return total / len(heads)
+
+
+class Decoder(nn.Module):
+    """Draws a picture (b, 3, 64, 64), normalised as the network's input, from an embedding (b, d)."""
+
+    def __init__(self, size, width=256):
+        super().__init__()
+        widths = [width // 2**i for i in range(5)]
+        self.start = nn.Sequential(nn.Linear(size, width * 16), nn.ReLU(), nn.Unflatten(1, (width, 4, 4)))
+        steps = [
+            nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b in itertools.pairwise(widths)
+        ]
+        self.steps, self.end = nn.Sequential(*steps), nn.Conv2d(widths[-1], 3, 3, padding=1)
+
+    def forward(self, embedding):
+        return self.end(self.steps(self.start(embedding)))
+
+
+# ------------------------------------------------------------------------------------------------------- network
+
+
+def freeze(backbone, recipe):
+    """Fix the backbone up to the layer `recipe.freeze`, and its batch normalisation if asked to.
+
+    Returns the modules that stay in evaluation mode. ValueError if there is no such layer.
+    """
+    parameters = [f".{name}." for name, _ in backbone.named_parameters()]
+    inside = [i for i, name in enumerate(parameters) if f".{recipe.freeze}." in name]
+    if recipe.freeze and not inside:
+        raise ValueError(f"freeze {recipe.freeze!r} is no layer of this backbone")
+    for parameter in list(backbone.parameters())[: inside[-1] + 1 if recipe.freeze else 0]:
+        parameter.requires_grad_(False)
+    norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+    if recipe.freeze_batchnorm:
+        for norm in norms:
+            norm.requires_grad_(False)
+    return [norm for norm in norms if not any(p.requires_grad for p in norm.parameters())]
+
+
+class Trainer:
+    """A network in training on photographs (n paths) with labels (n,), -1 where there is none.
+
+    `network` is a TunedNetwork, `log` has a row per epoch. The same seed, device, number of threads and libraries give the
+    same network, however often training was broken off and taken up again. ValueError if the recipe does not fit.
+    """
+
+    PARTS = ("network", "decoder", "optimizer", "schedule", "scaler")
+
+    def __init__(self, backbone, transform, paths, labels, recipe, device, precision, seed=0):
+        torch.manual_seed(seed)
+        self.paths, self.labels, self.recipe, self.seed = list(paths), np.asarray(labels), recipe, seed
+        self.device, self.precision = device, precision
+        self.statistics = [value.view(1, 3, 1, 1).to(device) for value in normalisation(transform)]
+        self.network = encoders.TunedNetwork(backbone, {}, 0).to(device)
+        blank = torch.zeros(2, 1, 3, recipe.image_size, recipe.image_size, dtype=torch.uint8)
+        with torch.inference_mode():
+            sizes = {name: values.shape[1] for name, values in self._see(blank).items()}
+        self.deepest = list(sizes)[-1]
+        contrasts = recipe.weight_labels or recipe.weight_views
+        self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, recipe.head_size).to(device)
+        self.decoder = Decoder(sizes[self.deepest]).to(device) if recipe.weight_pixels else nn.Identity()
+        self.fixed = freeze(self.network.backbone, recipe)
+        self.views = {
+            "two": [augmentation(recipe)] * 2,
+            "one": [augmentation(recipe)],
+            "layers": [plain_view(recipe)],
+        }[recipe.views]
+        self.steps = math.ceil(len(self._batches(0)) / recipe.accumulate)
+        trained = [p for module in (self.network, self.decoder) for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        self.log, self.best = [], None
+
+    def _rate(self, step):
+        """Share of the learning rate at a step: linear warm-up, then half a cosine down to 0."""
+        total, warmup = self.recipe.epochs * self.steps, max(1, round(self.recipe.warmup * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, total - warmup))
+
+    def _batches(self, epoch):
+        return batches(self.labels, self.recipe, self.seed, epoch)
+
+    def load(self, rows, views, epoch):
+        """Batches of (views (b, v, 3, s, s), rows (b,)), in the order of `rows`, lists of rows."""
+        photos = Views(self.paths, views, self.seed, epoch)
+        workers = min(8, os.cpu_count() or 1)
+        return DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
+
+    def _see(self, views):
+        """{layer: (v * b, d)} of (b, v, 3, s, s) bytes: all first views, then all second ones."""
+        images = self._normalised(views).contiguous(memory_format=torch.channels_last)
+        with self._mixed():
+            layers = self.network(images)
+        return {name: values.float() for name, values in layers.items()}
+
+    def _normalised(self, views):
+        mean, std = self.statistics
+        images = views.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
+        return (images.float() / 255 - mean) / std
+
+    def _redraw(self, layers):
+        """Pictures (v * b, 3, 64, 64), normalised, that the decoder draws from the deepest layer."""
+        with self._mixed():
+            return self.decoder(layers[self.deepest]).float()
+
+    def _mixed(self):
+        return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+    @torch.inference_mode()
+    def redrawn(self, views):
+        """Pictures (b, 3, 64, 64) between 0 and 1: the first of the views (b, v, 3, s, s), and what the decoder makes of it."""
+        self.network.eval()
+        self.decoder.eval()
+        mean, std = self.statistics
+        drawn = self._redraw(self._see(views[:, :1])) * std + mean
+        seen = F.interpolate(views[:, 0].float() / 255, 64, mode="area")
+        return seen, drawn.clamp(0, 1).cpu()
+
+    def loss(self, views, rows):
+        """What the recipe asks for, on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
+        layers = self._see(views)
+        total = 0.0
+        if self.network.heads:
+            labels = torch.from_numpy(self.labels)[rows]
+            total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.recipe)
+        if self.recipe.weight_pixels:
+            small = F.interpolate(self._normalised(views), 64, mode="area")
+            total = total + self.recipe.weight_pixels * F.mse_loss(self._redraw(layers), small)
+        return total
+
+    def train_epoch(self):
+        """One pass over the photographs, and a row for the log. FloatingPointError at a loss that is no number."""
+        epoch, losses = len(self.log) + 1, []
+        self.network.train()
+        self.decoder.train()
+        for module in self.fixed:
+            module.eval()
+        plan = self._batches(epoch)
+        with tqdm(total=sum(map(len, plan)), desc=f"epoch {epoch}", unit="image") as bar:
+            for number, (views, rows) in enumerate(self.load(plan, self.views, epoch), 1):
+                loss = self.loss(views, rows)
+                if not torch.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch}, batch {number}")
+                self.scaler.scale(loss / self.recipe.accumulate).backward()
+                if number % self.recipe.accumulate == 0 or number == len(plan):
+                    self.scaler.step(self.optimizer)
+                    self.scaler.update()
+                    self.optimizer.zero_grad(set_to_none=True)
+                    self.schedule.step()
+                losses.append(loss.item())
+                bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+                bar.update(len(rows))
+        row = {"epoch": epoch, "loss": float(np.mean(losses)), "learning_rate": self.schedule.get_last_lr()[0]}
+        self.log.append(row | self.quality())
+        if self.best_epoch() == epoch:
+            self.best = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
+
+    def best_epoch(self):
+        """The epoch after which the criterion was best; later ones win ties."""
+        return max(self.log, key=lambda row: (criterion(row), row["epoch"]))["epoch"]
+
+    def finished(self):
+        """Whether all epochs are over, or the last `patience` of them were no better than the one before."""
+        return bool(self.log) and len(self.log) >= min(self.recipe.epochs, self.best_epoch() + self.recipe.patience)
+
+    def state(self):
+        """All that another Trainer of the same arguments needs to go on from here."""
+        parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        return parts | {"log": self.log, "best": self.best}
+
+    def load_state(self, state):
+        """Go on from what state() gave."""
+        for name in self.PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        self.log, self.best = state["log"], state["best"]
+
+    @torch.inference_mode()
+    def quality(self, sample=256):
+        """How good the deepest layer looks without any label: {alignment, uniformity, silhouette}, on a fixed sample.
+
+        Alignment is the mean squared distance of two views of one photograph, uniformity the logarithm of the mean
+        Gaussian potential of two photographs (the lower, the better, both; Wang and Isola 2020, ICML 119:9929-9939),
+        silhouette the best that any cut of their Ward tree reaches (the higher, the better).
+        """
+        rows = np.sort(np.random.default_rng(0).permutation(len(self.paths))[:sample]).tolist()
+        random = augmentation(self.recipe)
+        self.network.eval()
+        chunks = [rows[i : i + 64] for i in range(0, len(rows), 64)]
+        parts = []
+        for views, chunk in self.load(chunks, [random, random, plain_view(self.recipe)], 0):
+            parts.append(self._see(views)[self.deepest].view(3, len(chunk), -1).cpu())
+        one, other, plain = (normalize(values) for values in torch.cat(parts, 1).numpy())
+        return {
+            "alignment": float(np.square(one - other).sum(1).mean()),
+            "uniformity": float(np.log(np.exp(-2 * pdist(plain, "sqeuclidean")).mean())),
+            "silhouette": float(utils.internal_indices(plain, utils.cut_twice(plain)[1])["silhouette"]),
+        }
+
+
+def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
+    """Train to the end, with a checkpoint after every epoch, and leave the weights of the best epoch in trainer.network.
+
+    A checkpoint with the same `fingerprint` (a text) is gone on from; any other is begun anew. `report(log)` is called after
+    every epoch. FloatingPointError if the loss is no number: the checkpoint of the last good epoch stays.
+    """
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, "cpu", weights_only=True)
+        if state.pop("fingerprint") == fingerprint:
+            trainer.load_state(state)
+    while not trainer.finished():
+        try:
+            trainer.train_epoch()
+        except FloatingPointError as error:
+            kept = f"{checkpoint} keeps epoch {len(trainer.log)}" if trainer.log else "no epoch was finished"
+            raise FloatingPointError(f"{error}; {kept}. Try a lower learning_rate, or precision: float32") from None
+        with utils.whole_or_absent(checkpoint) as temporary, temporary.open("wb") as stream:
+            torch.save(trainer.state() | {"fingerprint": fingerprint}, stream)
+        report(trainer.log)
+    trainer.network.load_state_dict(trainer.best)
