@@ -27,12 +27,12 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-encoder = "resnet18_untrained"  # names the output; the card of this name is given below
-library = "torchvision"  # torchvision, timm, open_clip or pixels; truth reads columns of a simulated world
+encoder = "specimen_resnet18_double"  # names the output; the card of this name is given below
+library = "tuned"  # torchvision, timm, open_clip, tuned (by chapter 03) or pixels; truth reads columns of a simulated world
 architecture = "resnet18"
-weights = None  # the library's name for them; none keeps the random initial weights
+weights = "models/specimen_resnet18.safetensors"  # the library's name for them; none keeps the random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name here: where the library finds it
-input_size = 224  # pixels
+input_size = 128  # pixels
 role = ""  # said beside its name in every figure, where it knows anything but the photographs
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16

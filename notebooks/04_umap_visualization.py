@@ -26,7 +26,7 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-encoder = "true_traits"
+encoder = "specimen_resnet18_double"
 setting = "default"  # names the output
 n_neighbors = 15
 min_dist = 0.1

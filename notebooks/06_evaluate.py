@@ -161,26 +161,34 @@ def agreement_with_taxa(rank, found):
     return utils.jackknife_interval(lambda rows: utils.agreement(*(c[rows] for c in labels)), units.iloc[known])
 
 
-def score(clusters, embedding):
+def score(rank, found, embedding):
     """All scores of one partition: (rank, metric, value, ci_low, ci_high), intervals missing where there is none."""
-    rows = []
-    for rank in utils.RANKS:
-        found = clusters[f"{rank}_cluster"].to_numpy()
-        plain = {"n_found": len(np.unique(found))}
-        plain |= {"n_true": truth[rank].nunique()} if rank in scored else {}
-        plain |= utils.internal_indices(embedding, found) if embedding is not None else {}
-        rows += [(rank, name, value, np.nan, np.nan) for name, value in plain.items()]
-        if rank in scored:
-            rows += [(rank, name, *values) for name, values in agreement_with_taxa(rank, found).items()]
+    plain = {"n_found": len(np.unique(found))}
+    plain |= {"n_true": truth[rank].nunique()} if rank in scored else {}
+    plain |= utils.internal_indices(embedding, found) if embedding is not None else {}
+    rows = [(rank, name, value, np.nan, np.nan) for name, value in plain.items()]
+    if rank in scored:
+        rows += [(rank, name, *values) for name, values in agreement_with_taxa(rank, found).items()]
     return rows
 
 
+# %% [markdown]
+# Runs that give the same clusters are scored once: at the family, whoever is given the families, and every seed of a method
+# that draws no lots.
+
 # %%
+sought, distinct = [], {}
+for run, clusters in partitions.items():
+    for rank in utils.RANKS:
+        found = clusters[f"{rank}_cluster"].to_numpy()
+        same = run[0], rank, pd.factorize(found)[0].tobytes()
+        distinct[same] = found
+        sought.append((run, same))
 cores = -1 if len(specimens) > 1000 else 1  # starting processes takes longer than scoring a few photographs
-jobs = (delayed(score)(clusters, deepest.get(encoder)) for (encoder, _, _), clusters in partitions.items())
+jobs = (delayed(score)(rank, found, deepest.get(encoder)) for (encoder, rank, _), found in distinct.items())
 done = Parallel(n_jobs=cores, return_as="generator")(jobs)
-done = tqdm(done, total=len(partitions), desc="scoring", unit="partition")
-rows = [(dataset, *key, *row) for key, job in zip(partitions, done, strict=True) for row in job]
+done = dict(zip(distinct, tqdm(done, total=len(distinct), desc="scoring", unit="partition"), strict=True))
+rows = [(dataset, *run, *row) for run, same in sought for row in done[same]]
 names = ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
 scores = pd.DataFrame(rows, columns=names).dropna(subset="value")
 utils.write_table(scores.round(6), folder / "scores.csv")
