@@ -155,7 +155,7 @@ endef
 # An encoder (1) and its card (2), which lies in params/ or was left by chapter 03.
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		$(2) $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
+		$(2) $(wildcard models/*.safetensors) $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
 	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f $(2)
 
