@@ -26,7 +26,7 @@ def plain(encoder, paths):
     for start in range(0, len(paths), 128):
         images = torch.stack([encoder.transform(load_rgb(path)) for path in paths[start : start + 128]])
         with torch.inference_mode():
-            {name: encoders._pool(values) for name, values in encoder.network(images).items()}
+            [values.mean((2, 3)) if values.ndim == 4 else values for values in encoder.network(images).values()]
 
 
 def tuned(encoder, paths):
