@@ -20,7 +20,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from sklearn.decomposition import PCA
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -284,7 +284,7 @@ def save_tuned(network, card, path):
         for name, value in network.state_dict().items()
     }
     with utils.whole_or_absent(path) as temporary:
-        save_file(tensors, temporary, {"backbone": json.dumps(card)})  # one key: several come in any order
+        temporary.write_bytes(save(tensors, {"backbone": json.dumps(card)}))  # one key: several come in any order
 
 
 def _tuned(architecture, weights, layers, input_size, file):
