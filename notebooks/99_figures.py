@@ -149,7 +149,14 @@ if metric == "ami":
     )
     ax.plot(nmi.loc["none"], ami.loc["none"], marker="x", color="0.3", label="floors: look at no photograph", **dots)
     ax.annotate("every photograph its own species", (nmi["none", "floor_singletons"], -0.035), ha="right", fontsize=10)
-    ax.annotate("family as species", (nmi["none", "floor_family"], ami["none", "floor_family"] + 0.02), fontsize=10)
+    ax.annotate(
+        "family as species",
+        (nmi["none", "floor_family"], ami["none", "floor_family"]),
+        xytext=(0.02, 0.93),
+        textcoords="axes fraction",
+        fontsize=10,
+        arrowprops={"arrowstyle": "-", "color": "0.5", "shrinkB": 5},
+    )
     ax.set(
         xlabel="NMI of species clusters (the challenge's score)", ylabel="AMI of species clusters", ylim=(-0.06, None)
     )
@@ -171,7 +178,7 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
         ax.plot(numbers, places + offset, linestyle="", label=utils.encoder_label(encoder), **style[encoder])
     for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
         ax.axvline(true, color="0.3")
-        ax.annotate(f" true: {true:.0f}", (true, -0.45), color="0.3", fontsize=11)
+        ax.annotate(f" true: {true:.0f}", (true, 0.03), xycoords=ax.get_xaxis_transform(), color="0.3", fontsize=11)
     ax.set(xscale="log", xlabel="number of clusters", title=rank)
     ax.set(yticks=places, yticklabels=map(row_label, clusterers[::-1]))
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
