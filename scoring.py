@@ -1,0 +1,280 @@
+"""How right a hierarchy is: partitions against taxa, dendrograms against the taxonomy, and how sure that is.
+
+Measures come from scikit-learn, SciPy, higra and dendropy. What is computed here from the contingency table of two
+partitions is tested against cases worked out by hand.
+"""
+
+import itertools
+import math
+
+import dendropy
+import higra
+import numpy as np
+import pandas as pd
+from dendropy.calculate import treecompare
+from scipy.cluster.hierarchy import cophenet
+from scipy.sparse import csr_array, eye_array, hstack
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import entropy, hypergeom
+from scipy.stats import t as student_t
+from sklearn import metrics
+from sklearn.metrics.cluster import contingency_matrix
+
+RANKS = ("family", "genus", "species")
+INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
+
+
+def codes(labels):
+    """Labels of any kind as integers from 0, in order of appearance."""
+    return pd.factorize(np.asarray(labels))[0]
+
+
+# ---------------------------------------------------------------------------------------- partitions against taxa
+
+
+def contingency(truth, found):
+    """How many rows every taxon shares with every cluster: sparse (taxa, clusters)."""
+    return csr_array(contingency_matrix(truth, found, sparse=True, dtype=float))
+
+
+def expected_mutual_information(taxon_sizes, cluster_sizes):
+    """Mean mutual information (nats) of random partitions with the given sizes; Vinh, Epps and Bailey (2010), JMLR 11:2837.
+
+    Only the sizes matter, and few of them differ, so every pair of sizes is worked out once: thousands of times faster
+    than over all pairs of taxa and clusters, with the same result.
+    """
+    n = taxon_sizes.sum()
+    total = 0.0
+    (many, taxa), (few, clusters) = (np.unique(s, return_counts=True) for s in (taxon_sizes, cluster_sizes))
+    for size, times in zip(many, taxa, strict=True):
+        shared = np.arange(1, min(size, few.max()) + 1)[:, None]
+        possible = (shared <= few) & (shared >= size + few - n)
+        information = shared / n * np.log(n * shared / (size * few))
+        chance = hypergeom.pmf(shared, n, size, few)
+        total += times * (clusters * np.where(possible, information * chance, 0)).sum()
+    return total
+
+
+def mutual_information(table):
+    """AMI, NMI, homogeneity and completeness of a contingency table, with arithmetic means as in scikit-learn."""
+    n, sizes = table.sum(), [np.ravel(table.sum(axis=axis)) for axis in (1, 0)]
+    taxa, clusters = (entropy(s) for s in sizes)
+    entries = table.tocoo()
+    independent = sizes[0][entries.row] * sizes[1][entries.col] / n
+    shared = max(0.0, (entries.data * np.log(entries.data / independent)).sum() / n)
+    by_chance = expected_mutual_information(*sizes)
+    mean = (taxa + clusters) / 2
+    alike = len(sizes[0]) == len(sizes[1]) == 1  # one taxon, one cluster: the same partition
+    return {
+        "ami": 1.0 if alike else (shared - by_chance) / (mean - by_chance),
+        "nmi": 1.0 if alike else shared / mean,
+        "homogeneity": shared / taxa if taxa else 1.0,
+        "completeness": shared / clusters if clusters else 1.0,
+    }
+
+
+def hungarian_accuracy(table):
+    """Share of rows in the right cluster, under the best one-to-one assignment of clusters to taxa.
+
+    Kuhn (1955), The Hungarian method for the assignment problem, Naval Research Logistics 2:83-97. A taxon that is left
+    without a cluster counts as missed.
+    """
+    # Every taxon also gets an empty column of its own, to stay without a cluster. One is added to all entries, because the
+    # sparse solver takes 0 for "no such pair"; as every taxon is assigned once, that changes no preference.
+    pairs = table.copy()
+    pairs.data += 1
+    taxa, columns = min_weight_full_bipartite_matching(hstack([pairs, eye_array(table.shape[0])], "csr"), maximize=True)
+    matched = columns < table.shape[1]
+    return float(table[taxa[matched], columns[matched]].sum() / table.sum())
+
+
+def bcubed(table):
+    """BCubed precision, recall and F1: the share of a row's cluster that is of its taxon, and of its taxon in its cluster.
+
+    Means over rows, each row counted in its own cluster; Amigo et al. (2009), Information Retrieval 12:461-486.
+    """
+    squares, n = table.multiply(table), table.sum()
+    precision = float((squares.sum(axis=0) / table.sum(axis=0)).sum() / n)
+    recall = float((squares.sum(axis=1) / table.sum(axis=1)).sum() / n)
+    f1 = 2 * precision * recall / (precision + recall)
+    return {"bcubed_precision": precision, "bcubed_recall": recall, "bcubed_f1": f1}
+
+
+def agreement(truth, found, families):
+    """Agreement of a partition with the true taxa, over all rows and within families.
+
+    `truth`, `found` and `families` are (n,) labels. AMI and ARI are adjusted for chance (0 for random labels, 1 for the
+    truth); NMI, homogeneity, completeness, Hungarian accuracy and BCubed are not. "ami_above_family" is the AMI minus that
+    of taking the family itself as the taxon. "<measure>_within" is the mean over the families that hold more than one
+    taxon, weighted by their number of rows; it is missing if there is none.
+    """
+    truth, found = codes(truth), codes(found)
+    groups = [rows for rows in pd.Series(families).groupby(families).indices.values() if np.ptp(truth[rows]) > 0]
+    overall = _measures(truth, found)
+    within = pd.DataFrame([_measures(truth[rows], found[rows]) for rows in groups], columns=list(overall))
+    weights = [len(rows) for rows in groups]
+    above = {"ami_above_family": overall["ami"] - mutual_information(contingency(truth, codes(families)))["ami"]}
+    inside = {f"{name}_within": np.average(within[name], weights=weights) if groups else np.nan for name in within}
+    return overall | above | inside
+
+
+def _measures(truth, found):
+    table = contingency(truth, found)
+    rand = {"ari": metrics.adjusted_rand_score(truth, found), "hungarian_accuracy": hungarian_accuracy(table)}
+    return mutual_information(table) | rand | bcubed(table)
+
+
+# --------------------------------------------------------------------------------------------------- hierarchies
+
+
+def nesting_violations(parents, children):
+    """Share of rows that lie outside the parent cluster which holds most of their child cluster; 0 where all nest."""
+    table = contingency(parents, children)
+    return float(1 - table.max(axis=0).toarray().sum() / table.sum())
+
+
+def taxonomic_distance_within(found, taxa):
+    """Mean taxonomic distance of two rows of one cluster: 0 for one species, 1 one genus, 2 one family, 3 none of these.
+
+    `taxa` is a DataFrame (n rows) with a column per rank. Missing if no cluster holds two rows.
+    """
+    pairs = _pairs(np.bincount(codes(found)))
+    if not pairs:
+        return np.nan
+    return float(sum(1 - _pairs(contingency(taxa[rank], found).data) / pairs for rank in taxa))
+
+
+def _pairs(sizes):
+    """Number of pairs within groups of these sizes."""
+    return float((sizes * (sizes - 1) / 2).sum())
+
+
+def taxonomic_distances(taxa):
+    """Condensed distances (n (n - 1) / 2,) of the rows of `taxa`, one column per rank: how many ranks two rows do not share."""
+    return sum(pdist(codes(taxa[rank])[:, None], "hamming") for rank in taxa)
+
+
+def dendrogram_scores(tree, taxa, seed=0, sample=5000):
+    """How well a SciPy linkage of n specimens tells their taxonomy, `taxa` with a column per rank: {metric: value}.
+
+    Dendrogram purity of each rank (Heller and Ghahramani 2005, ICML 22:297-304), the correlation of cophenetic with
+    taxonomic distances (Sokal and Rohlf 1962, Taxon 11:33-40), and triplet accuracy against the taxonomy.
+    """
+    purity = {f"dendrogram_purity_{rank}": dendrogram_purity(tree, taxa[rank]) for rank in taxa}
+    rows = np.sort(np.random.default_rng(seed).permutation(len(taxa))[:sample])
+    joined = squareform(cophenet(tree))[np.ix_(rows, rows)]
+    taxonomy = taxonomic_distances(taxa.iloc[rows])
+    return purity | {"cophenetic_correlation": float(np.corrcoef(squareform(joined), taxonomy)[0, 1])}
+
+
+def dendrogram_purity(tree, labels):
+    """Mean purity of the smallest subtree around every two leaves of one label (n,); 1 if every taxon is a subtree."""
+    n = len(tree) + 1
+    parents = np.arange(2 * n - 1)
+    parents[tree[:, :2].astype(int)] = np.arange(n, 2 * n - 1)[:, None]
+    return float(higra.dendrogram_purity(higra.Tree(parents), codes(labels)))
+
+
+def robinson_foulds(tree, taxa):
+    """Robinson-Foulds distance of a SciPy linkage of k species from their taxonomy: (normalised, share of taxa not found).
+
+    `taxa` (k rows) has a column per rank above the species. The distance counts the clades that only one of the two has,
+    and is divided by the number of clades in both. A taxonomy has far fewer clades than a binary tree, so its best is not 0:
+    the second value is the share of genera and families with several species that are no clade of the tree. Robinson and
+    Foulds (1981), Mathematical Biosciences 53:131-147.
+    """
+    names = dendropy.TaxonNamespace([f"t{i}" for i in range(len(taxa))])
+    found, known = (
+        dendropy.Tree.get(data=f"[&R] {text};", schema="newick", taxon_namespace=names)
+        for text in (_newick(tree), _nested(taxa, np.arange(len(taxa))))
+    )
+    extra, missed = treecompare.false_positives_and_negatives(known, found)
+    clades = [sum(1 for _ in t.preorder_internal_node_iter(exclude_seed_node=True)) for t in (found, known)]
+    return (extra + missed) / sum(clades), missed / clades[1] if clades[1] else np.nan
+
+
+def _newick(tree):
+    """A SciPy linkage as Newick text, leaves t0, t1, ..."""
+    texts = [f"t{leaf}" for leaf in range(len(tree) + 1)]
+    for left, right in tree[:, :2].astype(int):
+        texts.append(f"({texts[left]},{texts[right]})")
+    return texts[-1]
+
+
+def _nested(taxa, rows):
+    """Newick of some species by rank: a taxon with a single child is that child."""
+    if taxa.shape[1] == 0:
+        leaves = [f"t{row}" for row in rows]
+    else:
+        groups = pd.Series(rows).groupby(taxa.iloc[rows, 0].to_numpy(), sort=False)
+        leaves = [_nested(taxa.iloc[:, 1:], group.to_numpy()) for _, group in groups]
+    return leaves[0] if len(leaves) == 1 else f"({','.join(leaves)})"
+
+
+def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
+    """Share of triples of specimens, from three species, of which a dendrogram first joins the two most closely related.
+
+    `tree` is a SciPy linkage of n specimens, `species` (n,) numbers the species of each, from 0, and `distances` (k, k) are
+    those of the species in their true tree. Triples without one closest pair there do not count. Three that the dendrogram
+    joins at one and the same height are a guess, right one time in three, as all are in a dendrogram that knows nothing.
+    All triples are looked at, or `sample` of them drawn with `seed` where there are more; missing if none counts. One
+    minus the normalised distance of Critchlow, Pearl and Qian (1996), The triples distance for rooted bifurcating
+    phylogenetic trees, Syst. Biol. 45:323-334, here between trees of which one has several tips per species.
+    """
+    n, species = len(tree) + 1, np.asarray(species)
+    if math.comb(n, 3) > sample:
+        triples = np.random.default_rng(seed).integers(n, size=(sample, 3))
+    else:
+        triples = np.array(list(itertools.combinations(range(n), 3)), int).reshape(-1, 3)
+    one, other = triples[:, [0, 0, 1]], triples[:, [1, 2, 2]]  # the three pairs of every triple
+    true = np.asarray(distances)[species[one], species[other]]
+    closest = true == true.min(axis=1, keepdims=True)
+    counts = (closest.sum(axis=1) == 1) & (species[one] != species[other]).all(axis=1)
+    if not counts.any():
+        return np.nan
+    joined = squareform(cophenet(tree))[one, other][counts]
+    first = joined == joined.min(axis=1, keepdims=True)
+    return (first[closest[counts]] / first.sum(axis=1)).mean()
+
+
+# ------------------------------------------------------------------------------------------- without any labels
+
+
+def internal_indices(embedding, labels, seed=0, sample=5000):
+    """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
+
+    `embedding` is (n, d). The silhouette is taken on a seeded sample of rows where there are more than `sample`.
+    """
+    labels = codes(labels)
+    rows = np.random.default_rng(seed).permutation(len(labels))[:sample]
+    if not 2 <= len(np.unique(labels[rows])) < len(rows):
+        return dict.fromkeys(INTERNAL, np.nan)
+    return {
+        "silhouette": metrics.silhouette_score(embedding[rows], labels[rows]),
+        "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
+        "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
+    }
+
+
+# ------------------------------------------------------------------------------------------------- how sure
+
+
+def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
+    """Value and interval of `statistic(rows) -> {name: float}`: {name: (value, low, high)}.
+
+    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the sampling units (species, where they are
+    known) are dealt into groups at random, each group is left out once, the deviations are taken from the value of the
+    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
+    photo, which would count as agreement of its own. Missing where there are fewer than three units.
+    """
+    units = codes(units)
+    n_groups = min(n_groups, units.max() + 1)
+    value = statistic(np.arange(len(units)))
+    if n_groups < 3:
+        return {name: (v, np.nan, np.nan) for name, v in value.items()}
+    group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
+    left_out = pd.DataFrame([statistic(np.flatnonzero(group != g)) for g in range(n_groups)])
+    variance = (n_groups - 1) / n_groups * ((left_out - pd.Series(value)) ** 2).sum(min_count=n_groups)
+    half = student_t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(variance)
+    return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
