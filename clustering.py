@@ -1,13 +1,16 @@
 """From embeddings to a hierarchy: preparing vectors, cutting them into clusters, and choosing how many there are.
 
 No genus or species name is read here. The algorithms are those of SciPy, scikit-learn, hdbscan, leidenalg and EVoC; what
-stands here joins them into nested clusters. An algorithm is given points (n, d) and a seed, and hands back a function of the
-number of clusters (`BY_NUMBER`), or labels (`BY_DENSITY`: the number follows from the points).
+stands here joins them into nested clusters.
 """
 
 import functools
 
+import igraph
+import leidenalg
 import numpy as np
+from evoc import EVoC
+from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
@@ -44,60 +47,81 @@ def prepare(points, root=True, components=256, whiten=0.5, neighbours=0):
 # ---------------------------------------------------------------------------------------------------- algorithms
 
 
-def linkage_tree(points, seed=0, method="ward"):
-    """A tree of (n, d) points, as a function that cuts it into at most k clusters; its cuts are nested in each other.
+class Tree:
+    """A hierarchy of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
 
-    Ward (1963), Hierarchical grouping to optimize an objective function, JASA 58:236-244, or another of SciPy's linkages.
+    Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
+    58:236-244, or another of SciPy's methods.
     """
-    tree = linkage(points, method) if len(points) > 1 else None
-    return lambda k: fcluster(tree, k, "maxclust") if tree is not None else np.ones(1, int)
+
+    def __init__(self, points, seed=0, method="ward"):
+        self.merges = linkage(points, method) if len(points) > 1 else np.empty((0, 4))
+
+    def __call__(self, k):
+        return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
 
 
-def _fitted(estimator, points, seed, **options):
-    return lambda k: estimator(min(k, len(points)), random_state=seed, **options).fit_predict(points)
+class Fit:
+    """A scikit-learn estimator of clusters or mixtures on (n, d) points; called with a number, it is fitted with as many."""
+
+    def __init__(self, points, seed=0, estimator=KMeans, **options):
+        self.points, self.estimator, self.options = points, estimator, options | {"random_state": seed}
+
+    def __call__(self, k):
+        k = min(k, len(self.points))
+        return self.estimator(k, **self.options).fit_predict(self.points) if k > 1 else np.zeros(len(self.points), int)
 
 
 BY_NUMBER = {
-    "ward": linkage_tree,
-    "average": functools.partial(linkage_tree, method="average"),
-    "complete": functools.partial(linkage_tree, method="complete"),
-    "kmeans": functools.partial(_fitted, KMeans),
-    "minibatch_kmeans": functools.partial(_fitted, MiniBatchKMeans),
-    "mixture": functools.partial(_fitted, GaussianMixture, covariance_type="spherical"),
+    "ward": Tree,
+    "average": functools.partial(Tree, method="average"),
+    "complete": functools.partial(Tree, method="complete"),
+    "kmeans": Fit,
+    "minibatch_kmeans": functools.partial(Fit, estimator=MiniBatchKMeans),
+    "mixture": functools.partial(Fit, estimator=GaussianMixture, covariance_type="spherical"),
 }
 
 
-def density(points, seed=0, smallest=5):
-    """HDBSCAN labels (n,), -1 for noise: Campello, Moulavi and Sander (2013), PAKDD 160-172."""
-    from hdbscan import HDBSCAN
-
+def _hdbscan(points, seed, smallest):
+    """Campello, Moulavi and Sander (2013), PAKDD 160-172."""
     return HDBSCAN(min_cluster_size=smallest, min_samples=1).fit_predict(points)
 
 
-def communities(points, seed=0, smallest=5):
-    """Leiden labels (n,) of the graph of nearest neighbours: Traag, Waltman and van Eck (2019), Scientific Reports 9:5233."""
-    import igraph
-    import leidenalg
-
-    edges = kneighbors_graph(points, min(smallest, len(points) - 1), include_self=False)
-    weights = (edges + edges.T).tocoo()
-    upper = weights.row < weights.col
-    graph = igraph.Graph(len(points), np.stack([weights.row, weights.col], 1)[upper].tolist())
-    kind = leidenalg.RBConfigurationVertexPartition
-    return np.array(leidenalg.find_partition(graph, kind, weights=weights.data[upper].tolist(), seed=seed).membership)
+def _leiden(points, seed, smallest):
+    """Traag, Waltman and van Eck (2019), Scientific Reports 9:5233, on the graph of the `smallest` nearest neighbours."""
+    graph = kneighbors_graph(points, min(smallest, len(points) - 1))
+    edges = igraph.Graph.Weighted_Adjacency(graph.maximum(graph.T), mode="undirected")
+    return np.array(leidenalg.find_partition(edges, leidenalg.ModularityVertexPartition, seed=seed).membership)
 
 
-def embedding_vectors(points, seed=0, smallest=5):
-    """EVoC labels (n,), -1 for noise; McInnes, https://github.com/TutteInstitute/evoc."""
-    from evoc import EVoC
-
-    return EVoC(base_min_cluster_size=smallest, random_state=seed).fit_predict(points.astype(np.float32))
-
-
-BY_DENSITY = {"hdbscan": density, "leiden": communities, "evoc": embedding_vectors}
+def _evoc(points, seed, smallest):
+    """The finest layer of EVoC, Embedding Vector Oriented Clustering (github.com/TutteInstitute/evoc)."""
+    found = EVoC(base_min_cluster_size=smallest, random_state=seed).fit(points.astype(np.float32))
+    return found.cluster_layers_[0]
 
 
-# --------------------------------------------------------------------------------------------------- how many
+BY_DENSITY = {"hdbscan": _hdbscan, "leiden": _leiden, "evoc": _evoc}
+
+
+def by_density(name, points, seed=0, smallest=5):
+    """Labels (n,) of a method that finds the number of clusters itself, and which rows (n,) it called noise.
+
+    `smallest` is the size of the smallest cluster, or of a neighbourhood. Noise is not dropped: every such row joins the
+    cluster of the nearest row that has one. Too few points for the method are one cluster.
+    """
+    if len(points) <= 2 * smallest:
+        return np.zeros(len(points), int), np.zeros(len(points), bool)
+    labels = np.asarray(BY_DENSITY[name](points, seed, smallest))
+    noise = labels < 0
+    if noise.all():
+        return np.zeros(len(points), int), noise
+    nearest = NearestNeighbors(n_neighbors=1).fit(points[~noise])
+    if noise.any():
+        labels[noise] = labels[~noise][nearest.kneighbors(points[noise], return_distance=False)[:, 0]]
+    return labels, noise
+
+
+# ------------------------------------------------------------------------------------------------------- how many
 
 
 def candidates(largest, n=80):
@@ -107,16 +131,136 @@ def candidates(largest, n=80):
     return np.unique(np.geomspace(2, largest, n).astype(int))
 
 
-def silhouettes(partitions, points, sample=5000):
+def silhouettes(partitions, points, forget=0, sample=5000):
     """Mean silhouette over points (n, d) of each of several labels (n,); -1 where it is not defined.
 
-    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. It is taken on a fixed sample where there are more than
-    `sample` points.
+    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65, on a fixed sample where there are more than `sample`
+    points. With `forget`, no point counts its so many nearest neighbours among its own cluster: photographs of one
+    individual are next to each other, and would make it a cluster. A point with no other left scores 0, as one alone does.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
     distances = squareform(pdist(points[rows]))
+    everyone = np.arange(len(rows))
+    apart = distances + np.diag(np.full(len(rows), np.inf))
+    near = np.argsort(apart, axis=1, kind="stable")[:, :forget]
+    near_distances = np.take_along_axis(distances, near, 1)
     scores = []
     for labels in partitions:
-        several = 2 <= len(np.unique(labels[rows])) < len(rows)
-        scores.append(metrics.silhouette_score(distances, labels[rows], metric="precomputed") if several else -1.0)
+        members, sizes = np.unique(labels[rows], return_inverse=True, return_counts=True)[1:]
+        if not 2 <= len(sizes) < len(rows):
+            scores.append(-1.0)
+            continue
+        order = np.argsort(members, kind="stable")
+        sums = np.add.reduceat(distances[:, order], np.cumsum(sizes) - sizes, axis=1)
+        forgotten = members[near] == members[:, None]
+        left = sizes[members] - 1 - forgotten.sum(axis=1)
+        inside = (sums[everyone, members] - (forgotten * near_distances).sum(axis=1)) / np.maximum(left, 1)
+        means = sums / sizes
+        means[everyone, members] = np.inf
+        outside = means.min(axis=1)
+        larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
+        scores.append(np.where(left > 0, (outside - inside) / larger, 0).mean())
     return np.array(scores)
+
+
+def _silhouette(algorithm, points, numbers, seed, forget=0):
+    partition = algorithm(points, seed)
+    return numbers[np.argmax(silhouettes([partition(k) for k in numbers], points, forget))]
+
+
+def _dispersion(points, labels):
+    """Sum of squared distances to the centroids."""
+    members, sizes = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    sums = np.zeros((len(sizes), points.shape[1]))
+    np.add.at(sums, members, points)
+    return ((points - (sums / sizes[:, None])[members]) ** 2).sum()
+
+
+def _gap(algorithm, points, numbers, seed, references=5):
+    """Tibshirani, Walther and Hastie (2001), JRSS B 63:411-423: against points spread evenly along the principal axes."""
+    numbers = numbers[numbers <= len(points) // 2]  # the dispersion of single points is 0, its logarithm nothing
+    scores = PCA(svd_solver="full").fit_transform(points)
+    random = np.random.default_rng(seed)
+    spread = [random.uniform(scores.min(0), scores.max(0), scores.shape) for _ in range(references)]
+
+    def logs(values):
+        partition = algorithm(values, seed)
+        return np.log([_dispersion(values, partition(k)) for k in numbers])
+
+    chance = np.array([logs(values) for values in spread])
+    gaps, error = chance.mean(0) - logs(scores), chance.std(0) * np.sqrt(1 + 1 / references)
+    enough = np.flatnonzero(gaps[:-1] >= gaps[1:] - error[1:])
+    return numbers[enough[0] if len(enough) else -1]
+
+
+def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
+    """Ben-Hur, Elisseeff and Guyon (2002), PSB 7:6-17: two samples of the points should fall apart alike (here: AMI)."""
+    random, agreed = np.random.default_rng(seed), np.zeros(len(numbers))
+    for _ in range(rounds):
+        samples = [np.sort(random.permutation(len(points))[: int(share * len(points))]) for _ in range(2)]
+        partitions = [algorithm(points[rows], seed) for rows in samples]
+        _, *both = np.intersect1d(*samples, return_indices=True)
+        for i, k in enumerate(numbers):
+            labels = [partition(k)[rows] for partition, rows in zip(partitions, both, strict=True)]
+            agreed[i] += metrics.adjusted_mutual_info_score(*labels)
+    return numbers[np.argmax(agreed)]
+
+
+def _heights(algorithm, points, numbers, seed):
+    """The largest ratio between the heights of two merges that follow each other in a tree."""
+    heights = np.maximum(algorithm(points, seed).merges[::-1, 2], np.finfo(float).tiny)
+    return np.argmax(heights[:-1] / heights[1:]) + 2 if len(heights) > 1 else 1
+
+
+RULES = {
+    "silhouette": _silhouette,
+    "forgetful_silhouette": functools.partial(_silhouette, forget=1),
+    "gap": _gap,
+    "stability": _stability,
+    "heights": _heights,
+}
+
+
+# ------------------------------------------------------------------------------------------------------ hierarchy
+
+
+def split(points, method, rule, seed=0, per_cluster=1, smallest=5):
+    """Labels (n,) of points (n, d), what cuts them again, and noise (n,): `method` with as many clusters as `rule` finds.
+
+    What cuts again is the algorithm of `BY_NUMBER` on these points, None for a method of `BY_DENSITY`. A cluster holds
+    `per_cluster` points or more on average.
+    """
+    if method in BY_DENSITY:
+        labels, noise = by_density(method, points, seed, smallest)
+        return labels, None, noise
+    algorithm, none = BY_NUMBER[method], np.zeros(len(points), bool)
+    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster)))
+    if not len(numbers):
+        return np.zeros(len(points), int), algorithm(points, seed), none
+    partition = algorithm(points, seed)
+    return partition(RULES[rule](algorithm, points, numbers, seed)), partition, none
+
+
+def hierarchy(
+    points, genus_points, method="ward", rule="forgetful_silhouette", seed=0, species_per_genus=2.0, **options
+):
+    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
+
+    `points` (n, d) tell species, `genus_points` (n, e) genera. Species are those of `split`. There are so many genera that
+    each holds `species_per_genus` species on average; 0 leaves that to the silhouette of the species' centroids. A tree on
+    one and the same points is cut a second time; otherwise the centroids are clustered.
+    """
+    species, partition, noise = split(points, method, rule, seed, **options)
+    first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
+    centroids = np.stack([genus_points[members == s].mean(axis=0) for s in range(len(first))])
+    if isinstance(partition, Tree) and genus_points is points:
+        coarser = lambda k: partition(k)[first]
+    else:
+        coarser = BY_NUMBER.get(method, Tree)(centroids, seed)
+    if species_per_genus:
+        number = max(1, round(len(first) / species_per_genus))
+    else:
+        numbers = candidates(len(first) - 1)
+        found = silhouettes([coarser(k) for k in numbers], centroids)
+        number = numbers[np.argmax(found)] if len(numbers) else 1
+    return coarser(number)[members], species, noise

@@ -1,0 +1,115 @@
+"""Preparation, algorithms, numbers of clusters, and hierarchies."""
+
+import clustering
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+from sklearn import metrics
+from sklearn.preprocessing import normalize
+
+METHODS = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
+
+
+def blobs(centres, each=12, spread=0.02, seed=0):
+    """Points of unit length around random directions, and the number of the direction."""
+    random = np.random.default_rng(seed)
+    middle = normalize(random.normal(size=(centres, 8)))
+    names = np.repeat(np.arange(centres), each)
+    return normalize(middle[names] + spread * random.normal(size=(len(names), 8))), names
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_what_lies_apart(method):
+    points, names = blobs(6)
+    found, _, noise = clustering.split(points, method, "silhouette")
+    # Leiden and EVoC may join or split a group of a dozen; all others have no excuse
+    least = 0.8 if method in ("leiden", "evoc") else 1.0
+    assert metrics.adjusted_mutual_info_score(names, found) >= least - 1e-9
+    assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_a_handful_of_points_is_enough(method, n):
+    points = blobs(5)[0][:: 60 // n][:n]
+    genus, species, noise = clustering.hierarchy(points, points, method)
+    assert len(genus) == len(species) == len(noise) == n
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(method):
+    points, _ = blobs(9, spread=0.3)
+    genus, species, _ = clustering.hierarchy(points, points, method, seed=3)
+    again = clustering.hierarchy(points, points, method, seed=3)
+    assert (genus == again[0]).all() and (species == again[1]).all()
+    assert all(len(set(genus[species == s])) == 1 for s in set(species))
+
+
+def test_noise_joins_the_cluster_next_to_it_and_is_told():
+    points, names = blobs(2, each=30)
+    outlier = normalize((0.8 * points[:1] + 0.2 * points[-1:]))
+    labels, noise = clustering.by_density("hdbscan", np.concatenate([points, outlier]))
+    assert labels.min() >= 0 and noise[-1] and labels[-1] == labels[0] != labels[-2]
+
+
+def test_the_silhouette_is_that_of_the_library():
+    points, _ = blobs(7, spread=0.4)
+    partitions = [clustering.Tree(points)(k) for k in (2, 7, 30, 83)]
+    expected = [metrics.silhouette_score(points, labels) for labels in partitions]
+    assert clustering.silhouettes(partitions, points) == pytest.approx(expected)
+    assert clustering.silhouettes([np.zeros(84), np.arange(84)], points).tolist() == [-1, -1]
+
+
+def test_a_forgetful_silhouette_leaves_out_the_nearest_of_the_own_cluster():
+    points = np.array([[0.0], [1.0], [4.0], [10.0], [12.0]])
+    labels = np.array([0, 0, 0, 1, 1])
+    # 0 forgets 1 and has 4 left, 1 forgets 0 and has 3 left, 4 forgets 1 and has 4 left; 10 and 12 have none left
+    near = [(11 - 4) / 11, (10 - 3) / 10, (7 - 4) / 7, 0, 0]
+    assert clustering.silhouettes([labels], points, forget=1) == pytest.approx(np.mean(near))
+
+
+def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_one():
+    random = np.random.default_rng(1)
+    middle = random.normal(size=(6, 20))
+    individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
+    points = np.repeat(individuals, 2, axis=0) + 0.02 * random.normal(size=(72, 20))  # each photographed twice
+    number = {
+        rule: len(set(clustering.split(points, "ward", rule)[0])) for rule in ("silhouette", "forgetful_silhouette")
+    }
+    assert number == {"silhouette": 36, "forgetful_silhouette": 6}
+
+
+@pytest.mark.parametrize("rule", clustering.RULES)
+def test_every_rule_counts_what_lies_apart(rule):
+    points, names = blobs(5)
+    found, _, _ = clustering.split(points, "ward", rule)
+    assert metrics.adjusted_mutual_info_score(names, found) == pytest.approx(1)
+
+
+def test_a_prior_bounds_the_number_of_clusters():
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    assert len(set(clustering.split(points, "ward", "silhouette", per_cluster=10)[0])) <= 6
+    genus, species, _ = clustering.hierarchy(points, points, species_per_genus=3.0, per_cluster=5)
+    assert len(set(genus)) == round(len(set(species)) / 3)
+
+
+def test_preparation_gives_directions_whose_components_weigh_alike():
+    random = np.random.default_rng(0)
+    raw = random.normal(size=(200, 30)) * np.linspace(9, 0.1, 30) + 5
+    points = clustering.prepare(raw, root=False, components=10, whiten=1)
+    assert points.shape == (200, 10) and np.linalg.norm(points, axis=1) == pytest.approx(1)
+    share = points.var(axis=0)
+    assert share.max() / share.min() < 1.5
+    plain = clustering.prepare(raw, root=False, components=0)
+    assert plain == pytest.approx(normalize(raw))
+    assert clustering.prepare(raw[:1]).shape[0] == 1
+
+
+def test_smoothing_draws_neighbours_together():
+    points, names = blobs(4, spread=0.2)
+    inside = names[:, None] == names
+    plain, smooth = (
+        squareform(pdist(clustering.prepare(points, root=False, components=0, neighbours=n)))[inside].mean()
+        for n in (0, 3)
+    )
+    assert smooth < plain
