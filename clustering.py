@@ -34,8 +34,9 @@ def prepare(points, root=True, components=256, whiten=0.5, neighbours=0):
     points = normalize(np.asarray(points, np.float64))
     if root:
         points = normalize(np.sign(points) * np.sqrt(np.abs(points)))
-    if components:
-        pca = PCA(min(components, len(points) - 1, points.shape[1]), svd_solver="full").fit(points)
+    components = min(components, len(points) - 1, points.shape[1])
+    if components > 0:
+        pca = PCA(components, svd_solver="full").fit(points)
         scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whiten / 2)
         points = normalize(pca.transform(points) * scale)
     if neighbours:
@@ -194,7 +195,8 @@ def _gap(algorithm, points, numbers, seed, references=5):
 
 
 def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
-    """Ben-Hur, Elisseeff and Guyon (2002), PSB 7:6-17: two samples of the points should fall apart alike (here: AMI)."""
+    """Ben-Hur, Elisseeff and Guyon (2002), PSB 7:6-17: the most clusters into which two samples fall alike (here: AMI)."""
+    numbers = numbers[numbers <= max(2, len(points) // 2)]  # single points agree always
     random, agreed = np.random.default_rng(seed), np.zeros(len(numbers))
     for _ in range(rounds):
         samples = [np.sort(random.permutation(len(points))[: int(share * len(points))]) for _ in range(2)]
@@ -203,7 +205,7 @@ def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
         for i, k in enumerate(numbers):
             labels = [partition(k)[rows] for partition, rows in zip(partitions, both, strict=True)]
             agreed[i] += metrics.adjusted_mutual_info_score(*labels)
-    return numbers[np.argmax(agreed)]
+    return numbers[agreed >= agreed.max() - 1e-9].max()
 
 
 def _heights(algorithm, points, numbers, seed):
@@ -254,7 +256,9 @@ def hierarchy(
     first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
     centroids = np.stack([genus_points[members == s].mean(axis=0) for s in range(len(first))])
     if isinstance(partition, Tree) and genus_points is points:
-        coarser = lambda k: partition(k)[first]
+
+        def coarser(k):
+            return partition(k)[first]
     else:
         coarser = BY_NUMBER.get(method, Tree)(centroids, seed)
     if species_per_genus:

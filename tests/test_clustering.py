@@ -1,11 +1,12 @@
 """Preparation, algorithms, numbers of clusters, and hierarchies."""
 
-import clustering
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
 from sklearn.preprocessing import normalize
+
+import clustering
 
 METHODS = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
 
@@ -46,8 +47,8 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
 
 
 def test_noise_joins_the_cluster_next_to_it_and_is_told():
-    points, names = blobs(2, each=30)
-    outlier = normalize((0.8 * points[:1] + 0.2 * points[-1:]))
+    points, _ = blobs(2, each=30)
+    outlier = -normalize(points[:1] + 1.1 * points[-1:])  # far from both, a little nearer to the first
     labels, noise = clustering.by_density("hdbscan", np.concatenate([points, outlier]))
     assert labels.min() >= 0 and noise[-1] and labels[-1] == labels[0] != labels[-2]
 
@@ -70,7 +71,7 @@ def test_a_forgetful_silhouette_leaves_out_the_nearest_of_the_own_cluster():
 
 def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_one():
     random = np.random.default_rng(1)
-    middle = random.normal(size=(6, 20))
+    middle = 2 * random.normal(size=(6, 20))
     individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
     points = np.repeat(individuals, 2, axis=0) + 0.02 * random.normal(size=(72, 20))  # each photographed twice
     number = {

@@ -1,0 +1,275 @@
+"""Scores of partitions and of dendrograms, by hand and by what must hold for any; and how sure they are."""
+
+import itertools
+
+import dendropy
+import numpy as np
+import pandas as pd
+import pytest
+from dendropy.calculate import treecompare
+from scipy.cluster.hierarchy import cophenet, linkage
+from scipy.spatial.distance import squareform
+from sklearn import metrics
+
+import scoring
+
+# Ten rows: three a in 0, one a and three b in 1, one b and one c in 2, one c in 3
+TRUTH = np.array(list("aaaabbbbcc"))
+FOUND = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 3])
+TABLE = scoring.contingency(TRUTH, FOUND)
+FAMILIES = np.array(list("xxxxxxxxyy"))
+
+
+def test_hungarian_accuracy_as_by_hand():
+    assert TABLE.toarray().tolist() == [[3, 1, 0, 0], [0, 3, 1, 0], [0, 0, 1, 1]]
+    assert scoring.hungarian_accuracy(TABLE) == 7 / 10  # a to 0, b to 1, c to 2 or 3
+    lumped = scoring.contingency(TRUTH, np.zeros(10))
+    assert scoring.hungarian_accuracy(lumped) == 4 / 10  # one taxon gets the only cluster, the others none
+    # greedy would give the cluster 0 to a (3) and leave b with 0: 3; the best gives b to 0 and a to 1: 2 + 2
+    tangled = scoring.contingency(list("aaaaabb"), [0, 0, 0, 1, 1, 0, 0])
+    assert scoring.hungarian_accuracy(tangled) == 4 / 7
+
+
+def test_hungarian_accuracy_is_the_best_of_all_assignments():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        truth, found = random.integers(4, size=30), random.integers(random.integers(1, 7), size=30)
+        table = scoring.contingency(truth, found).toarray()
+        wide = np.hstack([table, np.zeros((len(table), len(table)))])
+        orders = itertools.permutations(range(wide.shape[1]), len(wide))
+        best = max(sum(wide[i, j] for i, j in enumerate(order)) for order in orders)
+        assert scoring.hungarian_accuracy(scoring.contingency(truth, found)) == pytest.approx(best / 30)
+
+
+def test_bcubed_as_by_hand():
+    # rows of a: 3/4 of a is in 0 (three rows), 1/4 in 1; and so on
+    recall = (9 / 4 + 1 / 4 + 9 / 4 + 1 / 4 + 1 / 2 + 1 / 2) / 10
+    precision = (9 / 3 + 1 / 4 + 9 / 4 + 1 / 2 + 1 / 2 + 1) / 10
+    expected = {"bcubed_precision": precision, "bcubed_recall": recall}
+    expected["bcubed_f1"] = 2 * precision * recall / (precision + recall)
+    assert scoring.bcubed(TABLE) == pytest.approx(expected)
+
+
+def test_information_is_that_of_the_library():
+    random = np.random.default_rng(0)
+    for kind in range(60):
+        n = random.integers(2, 200)
+        truth = random.integers(random.integers(1, n + 1), size=n)
+        found = [random.integers(random.integers(1, n + 1), size=n), truth // 2, np.arange(n), np.zeros(n)][kind % 4]
+        homogeneity, completeness, nmi = metrics.homogeneity_completeness_v_measure(truth, found)
+        expected = {"ami": metrics.adjusted_mutual_info_score(truth, found), "nmi": nmi}
+        expected |= {"homogeneity": homogeneity, "completeness": completeness}
+        assert scoring.mutual_information(scoring.contingency(truth, found)) == pytest.approx(expected, abs=1e-9)
+
+
+def test_names_and_order_do_not_matter():
+    random = np.random.default_rng(1)
+    order = random.permutation(10)
+    scores = scoring.agreement(TRUTH, FOUND, FAMILIES)
+    assert scoring.agreement(TRUTH[order], -7 * FOUND[order], FAMILIES[order]) == pytest.approx(scores)
+
+
+def test_perfect_is_one():
+    scores = scoring.agreement(TRUTH, TRUTH, FAMILIES)
+    assert all(value == pytest.approx(1) for name, value in scores.items() if name != "ami_above_family")
+
+
+def test_random_labels_score_zero_when_adjusted_and_more_when_not():
+    random = np.random.default_rng(0)
+    truth, families = random.integers(40, size=2000), np.repeat(["x", "y"], 1000)
+    scores = [scoring.agreement(truth, random.integers(300, size=2000), families) for _ in range(5)]
+    mean = pd.DataFrame(scores).mean()
+    # The adjusted scores' spread at this size is below 0.005 a draw, so the mean of five lies well within 0.01.
+    assert abs(mean[["ami", "ari", "ami_within", "ari_within"]]).max() < 0.01
+    assert mean["nmi"] > 0.3 and mean["homogeneity"] > 0.3
+
+
+def test_within_families_is_the_mean_weighted_by_size_over_families_with_a_choice():
+    truth = np.array(list("aabb" + "cd" + "eee"))
+    found = np.array([0, 0, 1, 1, 0, 0, 5, 6, 7])  # family x perfect, y lumped, z has one taxon only
+    scores = scoring.agreement(truth, found, np.array(list("xxxx" + "yy" + "zzz")))
+    assert scores["ami_within"] == pytest.approx((4 * 1 + 2 * 0) / 6)
+    assert scores["ami_above_family"] < scores["ami"]
+    assert np.isnan(scoring.agreement(["a", "a"], [0, 1], ["x", "x"])["ami_within"])
+
+
+def test_nesting_violations_as_by_hand():
+    assert scoring.nesting_violations(list("ggghh"), [1, 1, 2, 3, 3]) == 0
+    assert scoring.nesting_violations(list("ggghh"), [1, 1, 1, 1, 3]) == 1 / 5  # one row of 1 lies in h
+
+
+TAXA = pd.DataFrame({"family": list("xxxxyy"), "genus": list("ggghii"), "species": list("112345")})
+
+
+def test_taxonomic_distance_within_clusters_as_by_hand():
+    # pairs of cluster 0: 1-1 (0), 1-2 (1), 1-2 (1); of cluster 1: 3-4 (3)
+    assert scoring.taxonomic_distance_within([0, 0, 0, 1, 1, 2], TAXA) == pytest.approx((0 + 1 + 1 + 3) / 4)
+    assert np.isnan(scoring.taxonomic_distance_within(range(6), TAXA))
+    assert squareform(scoring.taxonomic_distances(TAXA))[0].tolist() == [0, 0, 1, 2, 3, 3]
+
+
+def linkage_of(points):
+    """Ward linkage, empty for a single point."""
+    return linkage(points, "ward") if len(points) > 1 else np.empty((0, 4))
+
+
+def line(*places):
+    """Average linkage of points on a line."""
+    return linkage(np.array(places, float)[:, None], "average")
+
+
+def test_dendrogram_purity_as_by_hand():
+    tree = line(0, 1, 10, 12)  # ((0, 1), (2, 3))
+    assert scoring.dendrogram_purity(tree, list("aabb")) == 1
+    assert scoring.dendrogram_purity(tree, list("abab")) == pytest.approx(0.5)  # each pair meets at the root
+    assert scoring.dendrogram_purity(tree, list("aaab")) == pytest.approx((1 + 3 / 4 + 3 / 4) / 3)
+
+
+def test_a_tree_of_the_taxonomy_is_perfect():
+    tree = line(0, 0, 1, 4, 20, 21)
+    scores = scoring.dendrogram_scores(tree, TAXA)
+    assert {scores[f"dendrogram_purity_{rank}"] for rank in TAXA} == {1}
+    assert scores["cophenetic_correlation"] > 0.9
+    species = TAXA.drop_duplicates("species")[["family", "genus"]].reset_index(drop=True)
+    distance, missed = scoring.robinson_foulds(line(0, 1, 4, 20, 21), species)
+    # found: (1 2), (1 2 3), (4 5) below the root; known: (1 2), (1 2 3), (4 5)
+    assert (distance, missed) == (0, 0)
+    distance, missed = scoring.robinson_foulds(line(0, 4, 1, 20, 21), species)  # 3 and 2 change places
+    assert (distance, missed) == (2 / 6, 1 / 3)
+
+
+def newick(tree):
+    """A linkage as Newick text."""
+    texts = [f"t{leaf}" for leaf in range(len(tree) + 1)]
+    for left, right in tree[:, :2].astype(int):
+        texts.append(f"({texts[left]},{texts[right]})")
+    return f"[&R] {texts[-1]};"
+
+
+def test_robinson_foulds_is_that_of_dendropy():
+    random = np.random.default_rng(0)
+    names = dendropy.TaxonNamespace([f"t{i}" for i in range(14)])
+    for _ in range(10):
+        genera = pd.DataFrame({"genus": random.integers(5, size=14)})
+        members = [[f"t{i}" for i in rows] for rows in genera.groupby("genus").indices.values()]
+        taxonomy = ",".join(f"({','.join(tips)})" if len(tips) > 1 else tips[0] for tips in members)
+        tree = linkage(random.normal(size=(14, 2)), "average")
+        known, found = (
+            dendropy.Tree.get(data=text, schema="newick", taxon_namespace=names)
+            for text in (f"[&R] ({taxonomy});", newick(tree))
+        )
+        extra, missed = treecompare.false_positives_and_negatives(known, found)
+        clades = sum(len(tips) > 1 for tips in members)
+        expected = (extra + missed) / (12 + clades), missed / clades
+        assert scoring.robinson_foulds(tree, genera) == pytest.approx(expected)
+
+
+def test_robinson_foulds_takes_a_long_comb_and_a_taxonomy_without_clades():
+    n = 3000
+    comb = np.array([[i if i == 0 else n + i - 1, i + 1, i + 1.0, i + 2] for i in range(n - 1)], float)
+    each = pd.DataFrame({"family": range(n), "genus": range(n)})
+    distance, missed = scoring.robinson_foulds(comb, each)
+    assert distance == 1 and np.isnan(missed)
+
+
+def test_the_jackknife_of_a_mean_is_the_textbook_standard_error():
+    values = np.random.default_rng(1).normal(3, 2, size=24)
+    ((name, (value, low, high)),) = scoring.jackknife_interval(
+        lambda r: {"mean": values[r].mean()}, np.arange(24), n_groups=24
+    ).items()
+    error = values.std(ddof=1) / np.sqrt(24)
+    assert (name, value) == ("mean", pytest.approx(values.mean()))
+    assert (high - low) / 2 == pytest.approx(2.0687 * error, rel=1e-4)  # Student's t, 23 degrees of freedom
+    few = scoring.jackknife_interval(lambda r: {"mean": values[r].mean()}, np.zeros(24))
+    assert np.isnan(few["mean"][1:]).all()
+
+
+def test_the_jackknife_counts_the_bias_of_a_statistic_that_is_not_linear():
+    values = np.random.default_rng(2).normal(1, 1, size=30)
+    units = np.repeat(np.arange(15), 2)
+
+    def square(rows):
+        return {"square": values[rows].mean() ** 2}
+
+    value, low, high = scoring.jackknife_interval(square, units, n_groups=15)["square"]
+    left_out = np.array([np.delete(values, [2 * u, 2 * u + 1]).mean() ** 2 for u in range(15)])
+    error = np.sqrt(14 / 15 * ((left_out - value) ** 2).sum())  # deviations from the whole, not from their own mean
+    assert (high - low) / 2 == pytest.approx(2.1448 * error, rel=1e-4)  # Student's t, 14 degrees of freedom
+
+
+def test_the_jackknife_leaves_out_whole_units():
+    units = np.repeat(np.arange(10), 3)
+    left = []
+    scoring.jackknife_interval(lambda r: left.append(r) or {"n": len(r)}, units, n_groups=5)
+    assert sorted(map(len, left)) == [24] * 5 + [30]
+    assert all(
+        set(units[rows]).isdisjoint(set(units) - set(units[rows])) and len(set(units[rows])) in (8, 10) for rows in left
+    )
+
+
+# ((a, b), (c, (d, e))): a and b part at the height 1, d and e at 2, these and c at 3, and all at 4
+TRUE_TREE = np.array([[0, 1, 1, 2], [3, 4, 2, 2], [2, 6, 3, 3], [5, 7, 4, 5]], float)
+TRUE_DISTANCES = squareform(cophenet(TRUE_TREE))
+
+
+def test_triples_are_counted_as_by_hand():
+    assert scoring.triplet_accuracy(TRUE_TREE, range(5), TRUE_DISTANCES) == 1
+    found = np.array([[0, 2, 1, 2], [1, 5, 2, 3], [3, 4, 3, 2], [6, 7, 4, 5]], float)  # (((a, c), b), (d, e))
+    # in both trees: ab|d, ab|e, de|a, de|b, de|c; in the true one only: ab|c, cd|a, ce|a, cd|b, ce|b
+    assert scoring.triplet_accuracy(found, range(5), TRUE_DISTANCES) == pytest.approx(5 / 10)
+
+
+def test_triples_count_where_their_species_differ_and_the_true_tree_tells_them_apart():
+    tree = linkage_of(np.array([[0.0], [9.0], [1.0], [1.1], [8.0]]))  # two of a, two of b, and c
+    distances = squareform([1, 2, 2])
+    assert scoring.triplet_accuracy(tree, [0, 0, 1, 1, 2], distances) == 2 / 4  # the second of a is joined to c
+    star = np.ones((3, 3)) - np.eye(3)
+    assert np.isnan(scoring.triplet_accuracy(tree, [0, 0, 1, 1, 2], star))  # no triple has a closest pair
+    assert np.isnan(scoring.triplet_accuracy(tree, [0, 0, 1, 1, 1], distances))
+    assert np.isnan(scoring.triplet_accuracy(linkage_of(np.zeros((1, 2))), [0], distances))
+
+
+def test_three_that_are_joined_at_one_height_are_a_guess():
+    flat = linkage_of(np.zeros((5, 2)))
+    assert scoring.triplet_accuracy(flat, range(5), TRUE_DISTANCES) == pytest.approx(1 / 3)
+
+
+def test_random_trees_get_one_triple_in_three_right_and_the_order_of_rows_does_not_matter():
+    random = np.random.default_rng(0)
+    species = np.repeat(np.arange(12), 3)
+    truth = squareform(cophenet(linkage_of(random.normal(size=(12, 3)))))
+    shares = []
+    for _ in range(100):
+        points = random.normal(size=(len(species), 4))
+        order = random.permutation(len(species))
+        shares.append(scoring.triplet_accuracy(linkage_of(points), species, truth))
+        again = scoring.triplet_accuracy(linkage_of(points[order]), species[order], truth)
+        assert again == pytest.approx(shares[-1])
+    # the triples of one tree hang together: the spread between trees, not their number, tells how near a third to expect
+    assert abs(np.mean(shares) - 1 / 3) < 4 * np.std(shares) / np.sqrt(len(shares)) < 0.03
+
+
+def test_a_sample_of_triples_is_near_the_whole():
+    random = np.random.default_rng(1)
+    points, species = random.normal(size=(60, 3)), np.repeat(np.arange(20), 3)
+    points += 2 * random.normal(size=(20, 3))[species]
+    truth = squareform(cophenet(linkage_of(points[::3])))
+    whole, *drawn = (
+        scoring.triplet_accuracy(linkage_of(points), species, truth, sample, seed)
+        for sample, seed in ((40_000, 0), (5000, 0), (5000, 1), (5000, 0))
+    )
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert drawn[:2] == pytest.approx(
+        [whole] * 2, abs=4 * np.sqrt(0.25 / 4500)
+    )  # binomial; a tenth has a species twice
+
+
+def test_internal_indices_see_separation_and_refuse_the_undefined():
+    random = np.random.default_rng(0)
+    points = np.concatenate([random.normal(0, 1, (30, 4)), random.normal(20, 1, (30, 4))])
+    good, bad = scoring.internal_indices(points, [0] * 30 + [1] * 30), scoring.internal_indices(points, [0, 1] * 30)
+    assert good["silhouette"] > 0.8 > bad["silhouette"] and good["davies_bouldin"] < bad["davies_bouldin"]
+    assert np.isnan(list(scoring.internal_indices(points, np.arange(60)).values())).all()
+    assert np.isnan(list(scoring.internal_indices(points, [0] * 60).values())).all()
+    lonely = scoring.internal_indices(points, [0] * 59 + [1], sample=20)  # the sample may miss the only other label
+    assert set(lonely) == set(scoring.INTERNAL)
