@@ -9,6 +9,7 @@ import functools
 import igraph
 import leidenalg
 import numpy as np
+import pandas as pd
 from evoc import EVoC
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -23,25 +24,30 @@ from sklearn.preprocessing import normalize
 # --------------------------------------------------------------------------------------------------- preparation
 
 
-def prepare(points, root=True, components=256, whiten=0.5, neighbours=0):
-    """Vectors of length 1 out of an embedding (n, d); they cluster better than the raw ones. (n, at most d).
+def prepare(points, root=True, components=256, whiten=0.5, neighbours=0, dimensions=0, seed=0):
+    """Vectors of length 1 out of an embedding (n, d): (n, at most d) of them.
 
     `root` takes the signed square root (Perronnin, Sanchez and Mensink 2010, ECCV), which tames single large features.
     `components` keeps that many principal components (0: all, as they are), each divided by its standard deviation to the
     power `whiten`: 0 leaves them, 1 makes all equally important, as in Jegou and Chum (2012), ECCV. `neighbours` replaces
-    every vector by the mean of itself and that many nearest ones.
+    every vector by the mean of itself and that many nearest ones. `dimensions` maps all with UMAP (0: not at all); these
+    vectors keep their lengths, as distances on a map are straight lines.
     """
     points = normalize(np.asarray(points, np.float64))
     if root:
         points = normalize(np.sign(points) * np.sqrt(np.abs(points)))
     components = min(components, len(points) - 1, points.shape[1])
     if components > 0:
-        pca = PCA(components, svd_solver="full").fit(points)
+        pca = PCA(components, svd_solver="covariance_eigh").fit(points)  # exact, and quick for many photographs
         scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whiten / 2)
         points = normalize(pca.transform(points) * scale)
     if neighbours:
         near = NearestNeighbors(n_neighbors=min(neighbours + 1, len(points))).fit(points)
         points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
+    if dimensions:
+        from umap import UMAP  # takes seconds to load
+
+        points = UMAP(n_components=dimensions, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
     return points
 
 
@@ -81,6 +87,7 @@ BY_NUMBER = {
     "minibatch_kmeans": functools.partial(Fit, estimator=MiniBatchKMeans),
     "mixture": functools.partial(Fit, estimator=GaussianMixture, covariance_type="spherical"),
 }
+TREES = ("ward", "average", "complete")
 
 
 def _hdbscan(points, seed, smallest):
@@ -226,17 +233,28 @@ RULES = {
 # ------------------------------------------------------------------------------------------------------ hierarchy
 
 
-def split(points, method, rule, seed=0, per_cluster=1, smallest=5):
+def check(method, rule):
+    """ValueError unless there are such a method and such a rule, and the rule can be used with it."""
+    methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
+    if method not in methods:
+        raise ValueError(f"method {method!r} is not one of {', '.join(methods)}")
+    if rule not in RULES:
+        raise ValueError(f"number {rule!r} is not one of {', '.join(RULES)}")
+    if rule == "heights" and method not in TREES:
+        raise ValueError(f"number 'heights' needs a tree: {', '.join(TREES)}, not {method}")
+
+
+def split(points, method, rule, seed=0, per_cluster=1.0, smallest=5, most=None):
     """Labels (n,) of points (n, d), what cuts them again, and noise (n,): `method` with as many clusters as `rule` finds.
 
     What cuts again is the algorithm of `BY_NUMBER` on these points, None for a method of `BY_DENSITY`. A cluster holds
-    `per_cluster` points or more on average.
+    `per_cluster` points or more on average, and there are at most `most`.
     """
     if method in BY_DENSITY:
         labels, noise = by_density(method, points, seed, smallest)
         return labels, None, noise
     algorithm, none = BY_NUMBER[method], np.zeros(len(points), bool)
-    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster)))
+    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster), most or len(points)))
     if not len(numbers):
         return np.zeros(len(points), int), algorithm(points, seed), none
     partition = algorithm(points, seed)
@@ -268,3 +286,18 @@ def hierarchy(
         found = silhouettes([coarser(k) for k in numbers], centroids)
         number = numbers[np.argmax(found)] if len(numbers) else 1
     return coarser(number)[members], species, noise
+
+
+def capped(points, genus_points, max_genera, max_species, seed=0):
+    """Genus and species labels (n,): k-means into at most so many genera, and then each of these into so many species."""
+    genus = Fit(genus_points, seed)(max_genera)
+    species = np.empty(len(points), int)
+    for label in np.unique(genus):
+        species[genus == label] = Fit(points[genus == label], seed)(max_species)
+    return genus, species
+
+
+def parted(groups, labels):
+    """Which rows (n,) lie outside the group that holds most of their cluster: what a split at the groups' border takes off."""
+    table = pd.crosstab(pd.Series(labels), pd.Series(groups))
+    return np.asarray(groups) != table.idxmax(axis=1).loc[labels].to_numpy()

@@ -240,21 +240,29 @@ def internal_indices(embedding, labels, seed=0, sample=5000):
 # ------------------------------------------------------------------------------------------------- how sure
 
 
-def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
-    """Value and interval of `statistic(rows) -> {name: float}`: {name: (value, low, high)}.
+def left_out(statistic, units, n_groups=20, seed=0):
+    """`statistic(rows) -> {name: float}` of all rows and without each group of units: DataFrame (1 + groups, names).
 
-    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the sampling units (species, where they are
-    known) are dealt into groups at random, each group is left out once, the deviations are taken from the value of the
-    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
-    photo, which would count as agreement of its own. Missing where there are fewer than three units.
+    The sampling units of the rows (n,), such as species, are dealt into groups at random; the first line is the statistic of
+    all rows, every other one that without a group. Only the first line is there if there are fewer than three units.
     """
     units = codes(units)
     n_groups = min(n_groups, units.max() + 1)
-    value = statistic(np.arange(len(units)))
-    if n_groups < 3:
-        return {name: (v, np.nan, np.nan) for name, v in value.items()}
     group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
-    left_out = pd.DataFrame([statistic(np.flatnonzero(group != g)) for g in range(n_groups)])
-    variance = (n_groups - 1) / n_groups * ((left_out - pd.Series(value)) ** 2).sum(min_count=n_groups)
-    half = student_t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(variance)
-    return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
+    without = range(n_groups) if n_groups >= 3 else ()
+    return pd.DataFrame([statistic(np.arange(len(units))), *(statistic(np.flatnonzero(group != g)) for g in without)])
+
+
+def jackknife_interval(values, level=0.95):
+    """Value and interval of every column of what `left_out` gives, or of differences of two of them: {name: (value, low, high)}.
+
+    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the deviations are taken from the value of the
+    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
+    photograph, which would count as agreement of its own. The interval is missing where no group was left out.
+    """
+    whole, groups = values.iloc[0], len(values) - 1
+    if not groups:
+        return {name: (value, np.nan, np.nan) for name, value in whole.items()}
+    variance = (groups - 1) / groups * ((values.iloc[1:] - whole) ** 2).sum(min_count=groups)
+    half = student_t.ppf((1 + level) / 2, groups - 1) * np.sqrt(variance)
+    return {name: (value, value - half[name], value + half[name]) for name, value in whole.items()}

@@ -21,19 +21,33 @@
 # are used where they are known, as in the challenge this analysis comes from; without them families are clusters too.
 #
 # **In:** embeddings of one encoder. **Out:** `clusters/<encoder>/<clusterer>/seed=<n>.parquet` with `hash_id` and a
-# family, genus and species cluster, each species within one genus and each genus within one family.
+# family, genus and species cluster, each species within one genus and each genus within one family; and two columns that
+# tell which photographs the method called noise, and which were parted from their cluster by the border of a family.
 
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
 clusterer = "nested_ward"  # names the output; its card is given below: change that, and this with it
-method = "nested_ward"  # nested_ward, nested_kmeans or flat_kmeans
-max_genera = 10  # nested_kmeans: genera per family
-max_species = 10  # nested_kmeans: species per genus
-max_clusters = 1000  # flat_kmeans: species over the whole dataset
+method = (
+    "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc; or caps, the study's
+)
+nested = True  # clusters inside each family, given or found; false: of everything, split where two families meet
+number = "forgetful_silhouette"  # how many species: also silhouette, gap, stability or heights
+per_cluster = 1.0  # a prior: photographs of a species on average, or more
+species_per_genus = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
+smallest = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
+max_genera = 10  # caps: genera per family
+max_species = 10  # caps: species per genus
 max_families = 30  # where no family is known
-genus_layer = "first"  # a layer by name, or the first (shallow) or last (deep) one
-species_layer = "last"
+genus_layers = {
+    "last": 1.0
+}  # layers by name, or the first (shallow) or last (deep) one, and their weights side by side
+species_layers = {"last": 1.0}
+root = True  # preparation of every layer: signed square root,
+components = 256  # principal components (0: as they are),
+whiten = 0.5  # each divided by its standard deviation to this power,
+neighbours = 0  # and the mean with so many nearest neighbours;
+dimensions = 0  # then UMAP to so many dimensions (0: none)
 use_family = True  # false withholds the family names from the clusterer
 seeds = [0, 1, 2]
 
@@ -44,34 +58,33 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
+import clustering
 import utils
 
 utils.set_style()
 specimens = utils.load_metadata(dataset)[["hash_id", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-for_genus = normalize(utils.pick_layer(layers, genus_layer))
-for_species = normalize(utils.pick_layer(layers, species_layer))
+clustering.check(method, number)
 
 # %% [markdown]
-# Every vector is scaled to length 1: its direction tells what is in the photograph, its length mostly how clearly.
+# ## Preparing the embedding
 #
-# ## How many clusters? The silhouette
-#
-# The silhouette (Rousseeuw, 1987) compares each point's distance to its own cluster with that to the nearest other one. It
-# needs no labels. Of a range of candidate numbers, the one with the best mean silhouette is taken.
-
+# The direction of a vector tells what is in the photograph, its length mostly how clearly: all are scaled to length 1. A
+# signed square root tames single large features, and half a whitening weighs down the few directions in which all
+# photographs differ most, such as light and pose.
 
 # %%
-def kmeans(points, k, seed):
-    """k-means labels of (n, d) points; never more clusters than points."""
-    k = min(k, len(points))
-    return KMeans(k, random_state=seed).fit_predict(points) if k > 1 else np.zeros(len(points), int)
+preparation = {"root": root, "components": components, "whiten": whiten}
+preparation |= {"neighbours": neighbours, "dimensions": dimensions}
+
+
+def prepared(weights, seed):
+    """Prepared layers side by side (n, d), each with its weight."""
+    parts = {name: clustering.prepare(utils.pick_layer(layers, name), seed=seed, **preparation) for name in weights}
+    return np.hstack([weight * parts[name] for name, weight in weights.items()])
 
 
 # %% [markdown]
@@ -82,65 +95,59 @@ def kmeans(points, k, seed):
 
 
 # %%
-def families(seed):
+def families(points, seed):
     """Family label (n,) of every photograph: the given name, or a cluster."""
     if use_family and specimens["family"].notna().any():
-        return specimens["family"].fillna("(unknown)").to_numpy()
-    ks = range(2, min(max_families, len(for_species) - 1) + 1)
-    labels = utils.best_partition((kmeans(for_species, k, seed) for k in ks), for_species)
+        return specimens["family"].fillna("(unknown)").to_numpy(object)
+    labels, _, _ = clustering.split(points, "kmeans", "silhouette", seed, most=max_families)
     return np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
 
 
 # %% [markdown]
-# ## Three methods
+# ## How many species? A silhouette that forgets
 #
-# **Nested Ward.** Inside a family, one Ward tree of its photographs, cut at two heights. The lower cut (species) is where
-# the photographs' silhouette is best. The upper cut (genus) is where the silhouette of those species' centroids is best:
-# there, species are the points and genera the clusters. Cuts of one tree are nested.
-
+# The silhouette (Rousseeuw, 1987) compares each point's distance to its own cluster with that to the nearest other one,
+# without a label. But a camera takes the same individual twice, and two such photographs are so alike that the silhouette
+# would make a cluster of every pair. So each photograph forgets its nearest neighbour: a cluster has to be close to the
+# *others* in it, too. Of a range of numbers, the one with the best mean is taken, family by family.
+#
+# ## How many genera? A prior
+#
+# Nothing in a tree marks the height at which a genus begins; that is a convention among people. So their number is a
+# stated guess: a genus has `species_per_genus` species on average. AMI forgives a factor of two.
+#
+# **Trees** (Ward, average, complete linkage) are cut at two heights, so genera and species are nested. **k-means** and
+# **mixtures** find species first and then cluster their centroids. **HDBSCAN**, **Leiden** and **EVoC** find the number of
+# species themselves; photographs that they call noise join the nearest cluster, and are counted. **Caps** is the best
+# method of the study this extends: k-means into at most `max_genera` genera per family, and at most `max_species` species
+# in each of those; a group smaller than the cap falls into single photographs.
 
 # %%
-def nested_ward(family, seed):
-    """Genus and species labels (n,), by one tree per family; the seed plays no part."""
-    genus, species = np.empty((2, len(family)), int)
-    groups = pd.Series(family).groupby(family).indices
-    for rows in tqdm(groups.values(), desc="families", unit="family"):
-        genus[rows], species[rows] = utils.cut_twice(for_species[rows])
-    return family, genus, species
+options = {"per_cluster": per_cluster, "smallest": smallest}
 
 
-# %% [markdown]
-# **Nested k-means.** The best method of the study this extends: inside a family, k-means into at most `max_genera` genera;
-# inside each of those, k-means into at most `max_species` species. A group smaller than the cap falls into single photos.
-#
-# **Flat k-means.** One k-means over all photographs for the species, with the number that the silhouette prefers; then
-# one over the species' centroids for the genera. It runs on the 50 leading principal components, which keeps a search over
-# many numbers affordable. Where families are known, what straddles two of them is split.
+def of_group(for_species, for_genus, seed):
+    """Genus and species labels (n,) and noise (n,) of the photographs of one group."""
+    if method == "caps":
+        return *clustering.capped(for_species, for_genus, max_genera, max_species, seed), np.zeros(
+            len(for_species), bool
+        )
+    return clustering.hierarchy(for_species, for_genus, method, number, seed, species_per_genus, **options)
 
 
-# %%
-def nested_kmeans(family, seed):
-    """Genus and species labels (n,), by k-means inside families and then inside genera."""
-    genus, species = np.empty((2, len(family)), int)
-    for rows in tqdm(pd.Series(family).groupby(family).indices.values(), desc="families", unit="family"):
-        genus[rows] = kmeans(for_genus[rows], max_genera, seed)
-        for label in np.unique(genus[rows]):
-            inside = rows[genus[rows] == label]
-            species[inside] = kmeans(for_species[inside], max_species, seed)
-    return family, genus, species
-
-
-def flat_kmeans(family, seed):
-    """Genus and species labels (n,), by k-means over everything at once."""
-
-    def best(points, desc):
-        points = PCA(min(50, *points.shape), random_state=seed).fit_transform(points)
-        ks = tqdm(utils.candidates(min(max_clusters, len(points) - 1), 20), desc=desc, unit="k")
-        return pd.factorize(utils.best_partition((kmeans(points, k, seed) for k in ks), points))[0]
-
-    species = best(for_species, "species")
-    centroids = np.stack([for_genus[species == s].mean(0) for s in range(species.max() + 1)])
-    return family, best(centroids, "genera")[species], species
+def cluster(seed):
+    """Cluster table of all photographs, for one seed."""
+    for_species = prepared(species_layers, seed)
+    for_genus = for_species if genus_layers == species_layers else prepared(genus_layers, seed)
+    family = families(for_species, seed)
+    groups = pd.Series(family).groupby(family).indices if nested else {"all": np.arange(len(family))}
+    genus, species, noise = np.empty((3, len(family)), int)
+    for rows in tqdm(groups.values(), desc=f"seed {seed}", unit="group"):
+        same = for_genus is for_species
+        points = for_species[rows]
+        genus[rows], species[rows], noise[rows] = of_group(points, points if same else for_genus[rows], seed)
+    border = clustering.parted(family, species) if not nested else np.zeros(len(family), bool)
+    return utils.name_clusters(specimens["hash_id"], family, genus, species).assign(noise=noise > 0, parted=border)
 
 
 # %% [markdown]
@@ -150,17 +157,16 @@ def flat_kmeans(family, seed):
 # it is checked all the same.
 
 # %%
-methods = {"nested_ward": nested_ward, "nested_kmeans": nested_kmeans, "flat_kmeans": flat_kmeans}
-if method not in methods:
-    raise ValueError(f"method {method!r} is not one of {', '.join(methods)}")
 found = {}
 for seed in seeds:
-    clusters = utils.name_clusters(specimens["hash_id"], *methods[method](families(seed), seed))
+    clusters = cluster(seed)
     utils.check_clusters(clusters, specimens["hash_id"])
     utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")
-counts = pd.DataFrame({f"seed {seed}": clusters.nunique() for seed, clusters in found.items()})
-counts
+ranks = [f"{rank}_cluster" for rank in utils.RANKS]
+counts = pd.DataFrame({f"seed {seed}": clusters[ranks].nunique() for seed, clusters in found.items()})
+shares = pd.DataFrame({f"seed {seed}": clusters[["noise", "parted"]].mean() for seed, clusters in found.items()})
+pd.concat([counts, shares.round(3)])
 
 # %% [markdown]
 # ## How steady are they?

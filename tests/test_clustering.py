@@ -114,3 +114,24 @@ def test_smoothing_draws_neighbours_together():
         for n in (0, 3)
     )
     assert smooth < plain
+
+
+def test_caps_hold():
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    genus, species = clustering.capped(points, points, 4, 3)
+    assert len(set(genus)) == 4 and all(len(set(species[genus == g])) <= 3 for g in set(genus))
+    assert len(set(clustering.capped(points[:2], points[:2], 4, 3)[0])) == 2
+
+
+def test_what_a_border_takes_off_its_cluster_is_told():
+    assert clustering.parted(list("xxyyx"), [1, 1, 1, 2, 3]).tolist() == [False, False, True, False, False]
+
+
+def test_a_method_or_rule_that_is_none_is_named():
+    for method, rule, message in (
+        ("wards", "gap", "method 'wards' is not one of ward,"),
+        ("ward", "gaps", "number 'gaps' is not one of silhouette,"),
+        ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            clustering.check(method, rule)

@@ -172,16 +172,27 @@ def test_robinson_foulds_takes_a_long_comb_and_a_taxonomy_without_clades():
     assert distance == 1 and np.isnan(missed)
 
 
+def jackknife(statistic, units, **options):
+    """Interval of one statistic in one go."""
+    return scoring.jackknife_interval(scoring.left_out(statistic, units, **options))
+
+
 def test_the_jackknife_of_a_mean_is_the_textbook_standard_error():
     values = np.random.default_rng(1).normal(3, 2, size=24)
-    ((name, (value, low, high)),) = scoring.jackknife_interval(
-        lambda r: {"mean": values[r].mean()}, np.arange(24), n_groups=24
-    ).items()
+    ((name, (value, low, high)),) = jackknife(lambda r: {"mean": values[r].mean()}, np.arange(24), n_groups=24).items()
     error = values.std(ddof=1) / np.sqrt(24)
     assert (name, value) == ("mean", pytest.approx(values.mean()))
     assert (high - low) / 2 == pytest.approx(2.0687 * error, rel=1e-4)  # Student's t, 23 degrees of freedom
-    few = scoring.jackknife_interval(lambda r: {"mean": values[r].mean()}, np.zeros(24))
-    assert np.isnan(few["mean"][1:]).all()
+    assert np.isnan(jackknife(lambda r: {"mean": values[r].mean()}, np.zeros(24))["mean"][1:]).all()
+
+
+def test_the_interval_of_a_difference_is_paired():
+    random = np.random.default_rng(1)
+    species = random.normal(size=40)
+    one, other = species + 0.01 * random.normal(size=40), species + 0.5 + 0.01 * random.normal(size=40)
+    gone = [scoring.left_out(lambda r, v=v: {"mean": v[r].mean()}, np.arange(40)) for v in (one, other)]
+    (_, low, high), (_, apart, _) = (scoring.jackknife_interval(g)["mean"] for g in (gone[1] - gone[0], gone[0]))
+    assert 0.48 < low < high < 0.52 and one.mean() - apart > 0.2  # the difference is sure, where its parts are not
 
 
 def test_the_jackknife_counts_the_bias_of_a_statistic_that_is_not_linear():
@@ -191,7 +202,7 @@ def test_the_jackknife_counts_the_bias_of_a_statistic_that_is_not_linear():
     def square(rows):
         return {"square": values[rows].mean() ** 2}
 
-    value, low, high = scoring.jackknife_interval(square, units, n_groups=15)["square"]
+    value, low, high = jackknife(square, units, n_groups=15)["square"]
     left_out = np.array([np.delete(values, [2 * u, 2 * u + 1]).mean() ** 2 for u in range(15)])
     error = np.sqrt(14 / 15 * ((left_out - value) ** 2).sum())  # deviations from the whole, not from their own mean
     assert (high - low) / 2 == pytest.approx(2.1448 * error, rel=1e-4)  # Student's t, 14 degrees of freedom
@@ -200,7 +211,7 @@ def test_the_jackknife_counts_the_bias_of_a_statistic_that_is_not_linear():
 def test_the_jackknife_leaves_out_whole_units():
     units = np.repeat(np.arange(10), 3)
     left = []
-    scoring.jackknife_interval(lambda r: left.append(r) or {"n": len(r)}, units, n_groups=5)
+    scoring.left_out(lambda r: left.append(r) or {"n": len(r)}, units, n_groups=5)
     assert sorted(map(len, left)) == [24] * 5 + [30]
     assert all(
         set(units[rows]).isdisjoint(set(units) - set(units[rows])) and len(set(units[rows])) in (8, 10) for rows in left
