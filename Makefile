@@ -146,7 +146,7 @@ $(D)/metadata.parquet $(D)/rejected.csv $(D)/reported.csv $(F)/family_sizes.png 
 
 define trainer_rules
 $(addprefix $(D)/models/$(1),.safetensors .yaml .csv) $(R)/03_supcon_finetune-$(1).ipynb &: notebooks/03_supcon_finetune.py \
-		params/trainers/$(1).yaml $(D)/embeddings/$(START)/_SUCCESS training.py encoders.py $(SHARED) \
+		params/trainers/$(1).yaml $(D)/embeddings/$(START)/_SUCCESS training.py encoders.py clustering.py $(SHARED) \
 		$(D)/weights.txt $(D)/start.txt $(D)/training.txt | $(READY)
 	@$(RUN) notebooks/03_supcon_finetune.py $(R)/03_supcon_finetune-$(1).ipynb dataset=$(DATASET) trainer=$(1) \
 	  start=$(START) weights_dir="$$$$CHAPTER_WEIGHTS" $(TRAINING) -f params/trainers/$(1).yaml
@@ -167,7 +167,7 @@ endef
 clusters = $(foreach s,$(SEEDS),$(D)/clusters/$(1)/$(2)/seed$(EQ)$(s).parquet)
 define clusterer_rules
 $$(call clusters,$(1),$(2)) $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb &: notebooks/05_hierarchical_clustering.py \
-		params/clusterers/$(2).yaml $(D)/embeddings/$(1)/_SUCCESS $(SHARED) | $(READY)
+		params/clusterers/$(2).yaml $(D)/embeddings/$(1)/_SUCCESS clustering.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/05_hierarchical_clustering.py $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb \
 	  dataset=$(DATASET) encoder=$(1) clusterer=$(2) seeds="$(SEEDS)" -f params/clusterers/$(2).yaml
 endef
@@ -178,7 +178,7 @@ $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,
 
 PARTITIONS := $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(call clusters,$(e),$(c))))
 $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evaluate.py $(PARTITIONS) \
-		$(D)/metadata.parquet $(D)/plan.yaml $(SHARED) | $(READY)
+		$(D)/metadata.parquet $(D)/plan.yaml clustering.py scoring.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/06_evaluate.py $(R)/06_evaluate.ipynb dataset=$(DATASET) \
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
@@ -241,7 +241,7 @@ SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resn
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
   09_recoverability 98_sweep-signal 99_figures
 SWEPT := $(D)/sweeps/signal/encoders.txt
-$(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
+$(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py clustering.py scoring.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) $< $@
 
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)

@@ -19,7 +19,6 @@ from scipy.stats import t as student_t
 from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix
 
-RANKS = ("family", "genus", "species")
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
 
@@ -153,17 +152,22 @@ def taxonomic_distances(taxa):
     return sum(pdist(codes(taxa[rank])[:, None], "hamming") for rank in taxa)
 
 
-def dendrogram_scores(tree, taxa, seed=0, sample=5000):
+def dendrogram_scores(tree, taxa, species):
     """How well a SciPy linkage of n specimens tells their taxonomy, `taxa` with a column per rank: {metric: value}.
 
+    `species` (n,) numbers the species, from 0.
     Dendrogram purity of each rank (Heller and Ghahramani 2005, ICML 22:297-304), the correlation of cophenetic with
     taxonomic distances (Sokal and Rohlf 1962, Taxon 11:33-40), and triplet accuracy against the taxonomy.
     """
+    taxonomy = taxonomic_distances(taxa)
+    first = np.unique(species, return_index=True)[1]
+    between = squareform(taxonomic_distances(taxa.iloc[first]))
     purity = {f"dendrogram_purity_{rank}": dendrogram_purity(tree, taxa[rank]) for rank in taxa}
-    rows = np.sort(np.random.default_rng(seed).permutation(len(taxa))[:sample])
-    joined = squareform(cophenet(tree))[np.ix_(rows, rows)]
-    taxonomy = taxonomic_distances(taxa.iloc[rows])
-    return purity | {"cophenetic_correlation": float(np.corrcoef(squareform(joined), taxonomy)[0, 1])}
+    correlation = float(np.corrcoef(cophenet(tree), taxonomy)[0, 1])
+    return purity | {
+        "cophenetic_correlation": correlation,
+        "triplet_accuracy": triplet_accuracy(tree, species, between),
+    }
 
 
 def dendrogram_purity(tree, labels):
@@ -254,7 +258,7 @@ def left_out(statistic, units, n_groups=20, seed=0):
 
 
 def jackknife_interval(values, level=0.95):
-    """Value and interval of every column of what `left_out` gives, or of differences of two of them: {name: (value, low, high)}.
+    """{name: (value, low, high)} of every column of what `left_out` gives, or of the difference of two such tables.
 
     Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the deviations are taken from the value of the
     whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+import clustering
 import encoders
 import utils
 from images import load_rgb
@@ -383,7 +384,7 @@ class Trainer:
         return {
             "alignment": float(np.square(one - other).sum(1).mean()),
             "uniformity": float(np.log(np.exp(-2 * pdist(plain, "sqeuclidean")).mean())),
-            "silhouette": float(utils.internal_indices(plain, utils.cut_twice(plain)[1])["silhouette"]),
+            "silhouette": float(clustering.silhouettes([clustering.split(plain, "ward", "silhouette")[0]], plain)[0]),
         }
 
 

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import io
 import itertools
-import math
 import operator
 import os
 import re
@@ -21,10 +20,6 @@ import seaborn as sns
 import yaml
 from IPython.display import Image, display
 from PIL import ImageOps
-from scipy.cluster.hierarchy import cophenet, fcluster, linkage
-from scipy.spatial.distance import pdist, squareform
-from scipy.stats import t as student_t
-from sklearn import metrics
 
 from images import load_rgb
 
@@ -197,57 +192,6 @@ def pick_layer(embeddings, layer):
 # ------------------------------------------------------------------------------------------------------ clusters
 
 
-def ward_tree(embedding):
-    """Ward's hierarchy of (n, d) points as a SciPy linkage matrix (n - 1, 4).
-
-    Ward (1963), Hierarchical grouping to optimize an objective function, JASA 58:236-244.
-    """
-    return linkage(embedding, "ward") if len(embedding) > 1 else np.empty((0, 4))
-
-
-def cut(tree, n_clusters):
-    """Labels (n,) of a linkage cut into at most `n_clusters`; cuts of one tree are nested in each other."""
-    return fcluster(tree, n_clusters, "maxclust") if len(tree) else np.ones(1, int)
-
-
-def candidates(largest, n=80):
-    """About `n` cluster numbers from 2 to `largest`, evenly spaced in ratio; all of them if there are fewer."""
-    if largest <= n:
-        return np.arange(2, largest + 1)
-    return np.unique(np.geomspace(2, largest, n).astype(int))
-
-
-def best_partition(partitions, points, sample=5000):
-    """The labels (n,) with the best mean silhouette over points (n, d); one single cluster if none qualifies.
-
-    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. It is taken on a fixed sample where there are more than
-    `sample` points.
-    """
-    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
-    distances = squareform(pdist(points[rows]))
-    best, best_score = np.ones(len(points), int), -np.inf
-    for labels in partitions:
-        if 2 <= len(np.unique(labels[rows])) < len(rows):
-            score = metrics.silhouette_score(distances, labels[rows], metric="precomputed")
-            if score > best_score:
-                best, best_score = labels, score
-    return best
-
-
-def cut_twice(points):
-    """Genus and species labels (n,) of points (n, d), from one Ward tree; species are nested in genera.
-
-    Species are the cut with the best silhouette of the points, genera that with the best silhouette of the species'
-    centroids.
-    """
-    tree = ward_tree(points)
-    species = best_partition((cut(tree, k) for k in candidates(len(points) - 1)), points)
-    found, first, member = np.unique(species, return_index=True, return_inverse=True)
-    centroids = np.stack([points[member == s].mean(0) for s in range(len(found))])
-    coarser = (cut(tree, k)[first] for k in candidates(len(found) - 1))
-    return best_partition(coarser, centroids)[member], species
-
-
 def name_clusters(ids, family, genus, species):
     """Cluster table from three label arrays (n,): a cluster is named by its path, as in Noctuidae/g2/s1.
 
@@ -278,108 +222,6 @@ def check_clusters(clusters, ids):
     for parent, child in itertools.pairwise(labels.columns):
         if (labels.groupby(child)[parent].nunique() > 1).any():
             raise ValueError(f"a {child} lies in two {parent}s: the clusters are not nested")
-
-
-# -------------------------------------------------------------------------------------------------------- scores
-
-INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
-
-
-def _codes(labels):
-    """Labels of any kind as integers from 0, in order of appearance."""
-    return pd.factorize(np.asarray(labels))[0]
-
-
-def _measures(truth, found):
-    homogeneity, completeness, v_measure = metrics.homogeneity_completeness_v_measure(truth, found)
-    return {
-        "ami": metrics.adjusted_mutual_info_score(truth, found),
-        "ari": metrics.adjusted_rand_score(truth, found),
-        "nmi": v_measure,
-        "homogeneity": homogeneity,
-        "completeness": completeness,
-    }
-
-
-def agreement(truth, found, families):
-    """AMI, ARI, NMI, homogeneity and completeness of a partition against the true taxa, over all rows and within families.
-
-    `truth`, `found` and `families` are (n,) labels. "ami_above_family" is the AMI minus that of taking the family itself as
-    the taxon. "<measure>_within" is the mean over the families that hold more
-    than one true taxon, weighted by their number of rows; it is missing if there is none. AMI and ARI are adjusted
-    for chance (0 for random labels); the others are not. The NMI, with arithmetic averaging, is the V-measure of
-    homogeneity and completeness. Vinh, Epps and Bailey (2010), JMLR 11:2837-2854.
-    """
-    truth, found = _codes(truth), _codes(found)
-    groups = [rows for rows in pd.Series(families).groupby(families).indices.values() if np.ptp(truth[rows]) > 0]
-    overall = _measures(truth, found)
-    within = pd.DataFrame([_measures(truth[rows], found[rows]) for rows in groups], columns=list(overall))
-    weights = [len(rows) for rows in groups]
-    above = {"ami_above_family": overall["ami"] - metrics.adjusted_mutual_info_score(truth, _codes(families))}
-    inside = {f"{name}_within": np.average(within[name], weights=weights) if groups else np.nan for name in within}
-    return overall | above | inside
-
-
-def jackknife_interval(statistic, units, n_groups=20, level=0.95, seed=0):
-    """Value and interval of `statistic(rows) -> {name: float}`: {name: (value, low, high)}.
-
-    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the sampling units (species, where they are
-    known) are dealt into groups at random, each group is left out once, the deviations are taken from the value of the
-    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
-    photo, which would count as agreement of its own. Missing where there are fewer than three units.
-    """
-    units = _codes(units)
-    n_groups = min(n_groups, units.max() + 1)
-    value = statistic(np.arange(len(units)))
-    if n_groups < 3:
-        return {name: (v, np.nan, np.nan) for name, v in value.items()}
-    group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
-    left_out = pd.DataFrame([statistic(np.flatnonzero(group != g)) for g in range(n_groups)])
-    variance = (n_groups - 1) / n_groups * ((left_out - pd.Series(value)) ** 2).sum(min_count=n_groups)
-    half = student_t.ppf((1 + level) / 2, n_groups - 1) * np.sqrt(variance)
-    return {name: (v, v - half[name], v + half[name]) for name, v in value.items()}
-
-
-def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
-    """Share of triples of specimens, from three species, of which a dendrogram first joins the two most closely related.
-
-    `tree` is a SciPy linkage of n specimens, `species` (n,) numbers the species of each, from 0, and `distances` (k, k) are
-    those of the species in their true tree. Triples without one closest pair there do not count. Three that the dendrogram
-    joins at one and the same height are a guess, right one time in three, as all are in a dendrogram that knows nothing.
-    All triples are looked at, or `sample` of them drawn with `seed` where there are more; missing if none counts. One
-    minus the normalised distance of Critchlow, Pearl and Qian (1996), The triples distance for rooted bifurcating
-    phylogenetic trees, Syst. Biol. 45:323-334, here between trees of which one has several tips per species.
-    """
-    n, species = len(tree) + 1, np.asarray(species)
-    if math.comb(n, 3) > sample:
-        triples = np.random.default_rng(seed).integers(n, size=(sample, 3))
-    else:
-        triples = np.array(list(itertools.combinations(range(n), 3)), int).reshape(-1, 3)
-    one, other = triples[:, [0, 0, 1]], triples[:, [1, 2, 2]]  # the three pairs of every triple
-    true = np.asarray(distances)[species[one], species[other]]
-    closest = true == true.min(axis=1, keepdims=True)
-    counts = (closest.sum(axis=1) == 1) & (species[one] != species[other]).all(axis=1)
-    if not counts.any():
-        return np.nan
-    joined = squareform(cophenet(tree))[one, other][counts]
-    first = joined == joined.min(axis=1, keepdims=True)
-    return (first[closest[counts]] / first.sum(axis=1)).mean()
-
-
-def internal_indices(embedding, labels, seed=0, sample=5000):
-    """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
-
-    `embedding` is (n, d). The silhouette is taken on a seeded sample of rows where there are more than `sample`.
-    """
-    labels = _codes(labels)
-    rows = np.random.default_rng(seed).permutation(len(labels))[:sample]
-    if not 2 <= len(np.unique(labels[rows])) < len(rows):
-        return dict.fromkeys(INTERNAL, np.nan)
-    return {
-        "silhouette": metrics.silhouette_score(embedding[rows], labels[rows]),
-        "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
-        "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
-    }
 
 
 # --------------------------------------------------------------------------------------------------------- plots

@@ -83,6 +83,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
 
+import clustering
 import encoders
 import images
 import training
@@ -239,9 +240,10 @@ def clustering_scores(points, taxa, family):
     """{measure: AMI} of nested Ward on (n, d) points at genus and species, free of labels and told the true numbers."""
     found = {rank: np.empty((2, len(points)), int) for rank in ("genus", "species")}
     for rows in pd.Series(family).groupby(family).indices.values():
-        tree, free = utils.ward_tree(points[rows]), utils.cut_twice(points[rows])
-        for (rank, partition), labels in zip(found.items(), free, strict=True):
-            partition[:, rows] = labels, utils.cut(tree, taxa[rank].iloc[rows].nunique())
+        tree = clustering.Tree(points[rows])
+        free = clustering.hierarchy(points[rows], points[rows], "ward", "silhouette", species_per_genus=0)
+        for (rank, partition), labels in zip(found.items(), free, strict=False):
+            partition[:, rows] = labels, tree(taxa[rank].iloc[rows].nunique())
     scores = {}
     for rank, partition in found.items():
         for name, labels in zip(("AMI", "AMI, told the number"), partition, strict=True):

@@ -36,10 +36,14 @@ import sys
 sys.path.insert(0, "..")
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from joblib import Parallel, delayed
+from scipy.cluster.hierarchy import linkage
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
+import clustering
+import scoring
 import utils
 
 folder = utils.dataset_dir(dataset)
@@ -114,62 +118,68 @@ partitions["none", "floor_family", seeds[0]] = utils.name_clusters(specimens["ha
 
 
 # %% [markdown]
-# ## The ceiling
+# ## The ceilings
 #
-# Ward inside each true family, as in `nested_ward`, but cut at the *true* number of genera and species. It reads the labels,
-# so it is no method: it tells what the same tree would give if the number of clusters were no question.
+# Ward inside each true family, cut at the *true* number of genera and species: on the plain embedding, and on the one that
+# the recommended clusterer prepares. They read the labels, so they are no methods: they tell what the same tree would give
+# if the number of clusters were no question.
 
 
 # %%
-def ward_with_true_numbers(embedding):
+def ward_with_true_numbers(points):
     """Genus and species labels (n,) from one Ward tree per family, cut at the true numbers of taxa."""
     genus, species = np.empty((2, len(family)), int)
     for rows in pd.Series(family).groupby(family).indices.values():
-        tree = utils.ward_tree(embedding[rows])
-        genus[rows] = utils.cut(tree, max(truth["genus"].iloc[rows].nunique(), 1))
-        species[rows] = utils.cut(tree, max(truth["species"].iloc[rows].nunique(), 1))
+        tree = clustering.Tree(points[rows])
+        genus[rows], species[rows] = (tree(max(truth[rank].iloc[rows].nunique(), 1)) for rank in ("genus", "species"))
     return genus, species
 
 
 deepest = {
     e: normalize(utils.pick_layer(utils.load_embeddings(dataset, e, specimens["hash_id"]), "last")) for e in encoders
 }
+prepared = {e: clustering.prepare(points) for e, points in deepest.items()}
 if {"genus", "species"} <= set(scored):
     for encoder in tqdm(encoders, desc="ceilings", unit="encoder"):
-        labels = ward_with_true_numbers(deepest[encoder])
-        named = utils.name_clusters(specimens["hash_id"], family, *labels)
-        partitions[encoder, "ceiling_ward_true_number", seeds[0]] = named
+        for name, points in (("ceiling_ward_true_number", deepest), ("ceiling_prepared_true_number", prepared)):
+            labels = ward_with_true_numbers(points[encoder])
+            partitions[encoder, name, seeds[0]] = utils.name_clusters(specimens["hash_id"], family, *labels)
 
 
 # %% [markdown]
-# ## Scores
+# ## Scores of partitions
 #
-# AMI is the one to read: it is 0 for random labels whatever their number, and 1 for the truth. NMI, homogeneity and
-# completeness are not adjusted for chance. *Within families* takes out what the family name alone gives. The interval
-# is a delete-a-group jackknife over species: given these clusters, how much does the score depend on which species are
-# scored? The clustering is not repeated. `ami_above_family` is the AMI minus that of the family as taxon, on the same
-# species each time, so its interval tells whether a method rises above that floor.
+# AMI is the one to read: it is 0 for random labels whatever their number, and 1 for the truth; ARI is adjusted for chance,
+# too. NMI, homogeneity, completeness, Hungarian accuracy and BCubed are not. *Within families* takes out what the family
+# name alone gives. `ami_above_family` is the AMI minus that of the family as taxon, on the same species each time.
+#
+# The interval is a delete-a-group jackknife over species: given these clusters, how much does the score depend on which
+# species are scored? The clustering is not repeated.
 
 # %%
 units = truth[scored[-1]].fillna(specimens["hash_id"]) if scored else specimens["hash_id"]
 
 
 def agreement_with_taxa(rank, found):
-    """Agreement of cluster labels (n,) with the known taxa of one rank: {metric: (value, ci_low, ci_high)}."""
+    """Agreement of cluster labels (n,) with the known taxa of one rank, with and without each group of species."""
     known = np.flatnonzero(truth[rank].notna())
     labels = [column[known] for column in (truth[rank].to_numpy(), found, specimens["family"].to_numpy())]
-    return utils.jackknife_interval(lambda rows: utils.agreement(*(c[rows] for c in labels)), units.iloc[known])
+    return scoring.left_out(lambda rows: scoring.agreement(*(c[rows] for c in labels)), units.iloc[known])
 
 
 def score(rank, found, embedding):
-    """All scores of one partition: (rank, metric, value, ci_low, ci_high), intervals missing where there is none."""
+    """All scores of one partition: (rank, metric, value, ci_low, ci_high), and its AMI without each group of species."""
     plain = {"n_found": len(np.unique(found))}
     plain |= {"n_true": truth[rank].nunique()} if rank in scored else {}
-    plain |= utils.internal_indices(embedding, found) if embedding is not None else {}
+    plain |= scoring.internal_indices(embedding, found) if embedding is not None else {}
+    if set(scored) == set(utils.RANKS):
+        plain["taxonomic_distance"] = scoring.taxonomic_distance_within(found, pd.DataFrame(truth))
     rows = [(rank, name, value, np.nan, np.nan) for name, value in plain.items()]
-    if rank in scored:
-        rows += [(rank, name, *values) for name, values in agreement_with_taxa(rank, found).items()]
-    return rows
+    if rank not in scored:
+        return rows, None
+    without = agreement_with_taxa(rank, found)
+    rows += [(rank, name, *values) for name, values in scoring.jackknife_interval(without).items()]
+    return rows, without["ami"]
 
 
 # %% [markdown]
@@ -188,10 +198,74 @@ cores = -1 if len(specimens) > 1000 else 1  # starting processes takes longer th
 jobs = (delayed(score)(rank, found, deepest.get(encoder)) for (encoder, rank, _), found in distinct.items())
 done = Parallel(n_jobs=cores, return_as="generator")(jobs)
 done = dict(zip(distinct, tqdm(done, total=len(distinct), desc="scoring", unit="partition"), strict=True))
-rows = [(dataset, *run, *row) for run, same in sought for row in done[same]]
+rows = [(dataset, *run, *row) for run, same in sought for row in done[same][0]]
+for (encoder, clusterer, seed), clusters in partitions.items():
+    shares = clusters.drop(columns=["hash_id", *(f"{rank}_cluster" for rank in utils.RANKS)]).mean()
+    rows += [(dataset, encoder, clusterer, seed, "all", name, value, np.nan, np.nan) for name, value in shares.items()]
+
+# %% [markdown]
+# ## Scores of hierarchies
+#
+# Without any cut, how well does a dendrogram of the prepared embedding tell the taxonomy? *Dendrogram purity* asks how
+# pure the smallest branch around two photographs of one taxon is; *cophenetic correlation* compares heights with
+# taxonomic distances; *triplet accuracy* asks which two of three photographs are joined first (a guess is right once in
+# three). *Robinson-Foulds* compares a tree of the species' centroids with the taxonomy, clade by clade. The trees are Ward's,
+# on a fixed sample where there are more than 5,000 photographs.
+
+# %%
+TREE = "ward_dendrogram"
+if set(scored) == set(utils.RANKS):
+    known = np.flatnonzero(pd.DataFrame(truth).notna().all(axis=1))
+    rows_of_tree = np.sort(np.random.default_rng(0).permutation(known)[:5000])
+    taxa = pd.DataFrame(truth).iloc[rows_of_tree].reset_index(drop=True)
+    species = taxa.drop_duplicates("species").reset_index(drop=True)
+    number = pd.Index(species["species"]).get_indexer(taxa["species"])
+    for encoder, points in tqdm(prepared.items(), desc="dendrograms", unit="encoder"):
+        points = points[rows_of_tree]
+        values = scoring.dendrogram_scores(linkage(points, "ward"), taxa, number)
+        centroids = pd.DataFrame(points).groupby(number).mean().to_numpy()
+        if len(species) > 2:
+            distance, missed = scoring.robinson_foulds(linkage(centroids, "ward"), species[["family", "genus"]])
+            values |= {"robinson_foulds": distance, "clades_missed": missed}
+        rows += [(dataset, encoder, TREE, seeds[0], "all", *item, np.nan, np.nan) for item in values.items()]
+
 names = ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
 scores = pd.DataFrame(rows, columns=names).dropna(subset="value")
 utils.write_table(scores.round(6), folder / "scores.csv")
+
+# %% [markdown]
+# ## Which method is better, and is it sure?
+#
+# Two AMIs whose own intervals overlap may differ surely all the same, because both methods are scored on the same species.
+# So every method is compared with the one of the best mean, species group by species group, over the mean of its seeds. Where
+# the interval of the difference contains 0, the table says *not told apart*.
+
+# %%
+left_out = {}
+for (encoder, clusterer, _), same in sought:
+    if same[1] in ("genus", "species") and done[same][1] is not None:
+        left_out.setdefault((same[1], encoder, clusterer), []).append(done[same][1])
+left_out = pd.DataFrame({key: sum(columns) / len(columns) for key, columns in left_out.items()})
+
+
+def behind_the_best(table):
+    """How far each method (columns) is behind the best one: difference of AMI with its interval."""
+    best = table.loc[0, [name for name in table if name[1] in clusterers]].idxmax()
+    differences = scoring.jackknife_interval(table.sub(table[best], axis=0))
+    differences = pd.DataFrame(differences, index=["difference", "ci_low", "ci_high"]).T
+    differences.insert(0, "ami", table.loc[0])
+    differences["best"] = " + ".join(best)
+    return differences.sort_values("ami", ascending=False)
+
+
+if len(left_out.columns):
+    comparisons = pd.concat({rank: behind_the_best(left_out[rank]) for rank in left_out.columns.unique(0)})
+    comparisons = comparisons.rename_axis(["rank", "encoder", "clusterer"]).reset_index()
+    told = (comparisons["ci_low"] > 0) | (comparisons["ci_high"] < 0)
+    comparisons["told_apart"] = np.where(told, "yes", "not told apart")
+    utils.write_table(comparisons.round(6), folder / "comparisons.csv")
+    shown = comparisons[comparisons["rank"] == "species"].drop(columns=["rank", "best"])
+    display(shown.head(12).round(3))
 
 # %% [markdown]
 # ## The table
@@ -204,7 +278,7 @@ at_species = set(scores.loc[scores["rank"] == "species", "metric"])
 wanted = [
     name for name in ("ami", "ami_above_family", "ami_within", "nmi", "silhouette", "n_found") if name in at_species
 ]
-mean = scores[scores["metric"].isin(wanted) & (scores["rank"] != "family")]
+mean = scores[scores["metric"].isin(wanted) & scores["rank"].isin(["genus", "species"])]
 mean = mean.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], values="value")
 mean.sort_values(("species", wanted[0]), ascending=False).round(3)
 
@@ -212,7 +286,7 @@ mean.sort_values(("species", wanted[0]), ascending=False).round(3)
 # ## How many clusters were found?
 
 # %%
-counts = scores[scores["metric"].isin(["n_found", "n_true"]) & (scores["rank"] != "family")]
+counts = scores[scores["metric"].isin(["n_found", "n_true"]) & scores["rank"].isin(["genus", "species"])]
 counts.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], values="value").round()
 
 # %% [markdown]
@@ -227,7 +301,7 @@ asked = rejected[rejected["hash_id"].notna() & (rejected["reason"] != "no row in
 alone = sorted(set(asked["hash_id"]) - set(specimens["hash_id"]))
 labels = [f"rejected/{i}" for i in range(1, len(alone) + 1)]
 alone = utils.name_clusters(alone, labels, labels, labels)
-submission = pd.concat([partitions[submitted], alone]).sort_values("hash_id", ignore_index=True)
+submission = pd.concat([partitions[submitted][alone.columns], alone]).sort_values("hash_id", ignore_index=True)
 utils.check_clusters(submission, [*specimens["hash_id"], *alone["hash_id"]])
 utils.write_table(submission, folder / "submission.csv")
 submission.head()

@@ -57,6 +57,8 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
+import clustering
+import scoring
 import utils
 from encoders import build_encoder, embed, fit_pixels, pick_device, pick_precision, tabulate
 from simulation.specimens import photograph_all, simulate
@@ -136,11 +138,11 @@ pd.Series({encoder: x.shape[1] for encoder, x in embeddings.items()}, name="dime
 # %%
 def score(embedding):
     """{(rank, metric): value} of the Ward tree of (n, d) points, with the true numbers of taxa told."""
-    tree = utils.ward_tree(embedding)
-    found = {rank: utils.cut(tree, world.taxa[rank].nunique()) for rank in utils.RANKS}
+    tree = clustering.Tree(embedding)
+    found = {rank: tree(world.taxa[rank].nunique()) for rank in utils.RANKS}
     values = {(r, "ami"): adjusted_mutual_info_score(specimens[r], labels) for r, labels in found.items()}
     numbers = pd.Index(species).get_indexer(specimens["species"])
-    values["tree", "triplet_accuracy"] = utils.triplet_accuracy(tree, numbers, squareform(cophenet(world.nodes)))
+    values["tree", "triplet_accuracy"] = scoring.triplet_accuracy(tree.merges, numbers, squareform(cophenet(world.nodes)))
     return values
 
 

@@ -1,6 +1,7 @@
 """Preparation, algorithms, numbers of clusters, and hierarchies."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
@@ -135,3 +136,13 @@ def test_a_method_or_rule_that_is_none_is_named():
     ):
         with pytest.raises(ValueError, match=message):
             clustering.check(method, rule)
+
+
+def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
+    points = np.array([[0, 0], [0, 1], [10, 0], [10, 1], [90, 0], [91, 0]], float)
+    tree = clustering.Tree(points)
+    coarse, fine = tree(2), tree(3)
+    assert len(set(coarse[:4])) == 1 and coarse[4] == coarse[5] != coarse[0]
+    assert fine[0] == fine[1] != fine[2] == fine[3]
+    assert (pd.Series(coarse).groupby(fine).nunique() == 1).all()
+    assert clustering.Tree(points[:1])(5).tolist() == [1]

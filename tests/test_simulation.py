@@ -10,6 +10,7 @@ from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_mutual_info_score
 
+import clustering
 import utils
 from encoders import tabulate
 from simulation import organisms, photographs, specimens
@@ -109,9 +110,9 @@ def test_the_default_world_is_as_large_as_promised_and_every_family_has_one_body
 
 def clustered(values, truth):
     """AMI with the true taxa of Ward's tree of all specimens, cut at the true number of taxa."""
-    tree = utils.ward_tree(values)
+    tree = clustering.Tree(values)
     return {
-        rank: adjusted_mutual_info_score(truth[rank], utils.cut(tree, truth[rank].nunique())) for rank in utils.RANKS
+        rank: adjusted_mutual_info_score(truth[rank], tree(truth[rank].nunique())) for rank in utils.RANKS
     }
 
 
@@ -132,15 +133,15 @@ def test_the_conditions_of_the_photographs_hold_nothing_of_it(world):
 def test_without_a_memory_of_history_traits_tell_species_but_no_genera():
     forgetful = specimens.simulate(pagel_lambda=0.0, mimicry=0.0, seed=25)
     values = tabulate(forgetful.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
-    tree = utils.ward_tree(values)
-    genera = adjusted_mutual_info_score(forgetful.taxa["genus"], utils.cut(tree, 40))
+    tree = clustering.Tree(values)
+    genera = adjusted_mutual_info_score(forgetful.taxa["genus"], tree(40))
     remembering = specimens.simulate(mimicry=0.0, seed=25)
     values = tabulate(remembering.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
     assert (
         abs(genera)
         < 0.1
         < 0.5
-        < adjusted_mutual_info_score(remembering.taxa["genus"], utils.cut(utils.ward_tree(values), 40))
+        < adjusted_mutual_info_score(remembering.taxa["genus"], clustering.Tree(values)(40))
     )
 
 
