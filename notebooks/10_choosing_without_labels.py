@@ -1,0 +1,185 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · Choosing without labels
+#
+# **The question.** Somebody with photographs and no names has several encoders and clusterers, and can look at internal
+# indices only. Which of these predicts the score that names would have given?
+#
+# Every run of an encoder, a clusterer and a seed has its species AMI, which nobody would know, and indices that anybody can
+# compute. The rank correlation between the two says how far choosing by an index would be choosing well.
+#
+# **In:** `scores.csv`, clusters, embeddings and maps. **Out:** `choosing.csv` and one figure with a copy of that table.
+
+# %% tags=["parameters"]
+dataset = "demo"
+rank = "species"
+encoders = []  # these three empty: as in the last `make all`
+clusterers = []
+seeds = []
+
+# %%
+import sys
+
+sys.path.insert(0, "..")
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+from sklearn.preprocessing import normalize
+from tqdm import tqdm
+
+import clustering
+import scoring
+import utils
+
+utils.set_style()
+folder = utils.dataset_dir(dataset)
+specimens = utils.load_metadata(dataset)
+if not encoders:
+    encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
+scores = pd.read_csv(folder / "scores.csv")
+if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
+    raise ValueError(f"{dataset} has no {rank} names: nothing says which index chose well")
+
+# %% [markdown]
+# ## The indices
+#
+# **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** ask how compact and how far apart clusters are; here in the
+# embedding as it came, and on its UMAP map. The **forgetful silhouette** is the one that chapter 05 goes by, in the prepared
+# embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of all runs of *other*
+# encoders, because what several ways of seeing agree on is less likely to be one's own invention. **Steadiness** is the mean
+# AMI between the seeds of a run. **Uniformity** (Wang and Isola, 2020) looks at the encoder alone: how evenly its vectors
+# fill the sphere. All are turned so that higher should be better.
+
+
+# %%
+def uniformity(points, sample=2000):
+    """Minus the logarithm of the mean Gaussian potential of pairs of (n, d) unit vectors."""
+    rows = np.random.default_rng(0).permutation(len(points))[:sample]
+    return -np.log(np.exp(-2 * pdist(points[rows], "sqeuclidean")).mean())
+
+
+def geometry(space, points, labels):
+    """{index in a space: value} of labels (n,) over points (n, d)."""
+    found = scoring.internal_indices(points, labels)
+    found["davies_bouldin"] *= -1
+    return {f"{name.replace('_', '-')}, {space}": value for name, value in found.items()}
+
+
+def map_of(encoder):
+    """UMAP coordinates (n, 2) of the deepest layer."""
+    maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
+    last = maps[maps["layer"] == maps["layer"].iloc[-1]].set_index("hash_id")
+    return last.loc[specimens["hash_id"], ["x", "y"]].to_numpy()
+
+
+partitions = {}
+for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
+    clusters = pd.read_parquet(folder / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
+    labels = clusters.set_index("hash_id").loc[specimens["hash_id"], f"{rank}_cluster"]
+    partitions[encoder, clusterer, seed] = pd.factorize(labels)[0]
+
+# %%
+rows = []
+for encoder in tqdm(encoders, unit="encoder"):
+    points = normalize(utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last"))
+    prepared, places, even = clustering.prepare(points), map_of(encoder), uniformity(points)
+    for (_, clusterer, seed), labels in ((run, found) for run, found in partitions.items() if run[0] == encoder):
+        indices = geometry("embedding", points, labels) | geometry("map", places, labels)
+        indices["forgetful silhouette"] = clustering.silhouettes([labels], prepared, forget=1)[0]
+        indices["uniformity"] = even
+        rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices)
+table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
+
+
+# %% [markdown]
+# AMI between all pairs of runs, for consensus and steadiness. The contingency table of two runs is small, so this is quick.
+
+
+# %%
+def alike(run, others):
+    """Mean AMI between the clusters of a run and those of others; missing if there are none."""
+    tables = (scoring.contingency(partitions[run], partitions[other]) for other in others)
+    return np.mean([scoring.mutual_information(t)["ami"] for t in tables] or [np.nan])
+
+
+runs = list(partitions)
+for run in tqdm(runs, unit="run"):
+    strangers = [other for other in runs if other[0] != run[0] and other[2] == run[2]]
+    siblings = [other for other in runs if other[:2] == run[:2] and other != run]
+    table.loc[run, ["consensus", "steadiness"]] = alike(run, strangers), alike(run, siblings)
+known = scores[(scores["rank"] == rank) & (scores["metric"] == "ami")].set_index(["encoder", "clusterer", "seed"])
+table["ami"] = known["value"].reindex(table.index)
+
+# %% [markdown]
+# ## Which index would have chosen well?
+#
+# Spearman's rank correlation of every index with the AMI over all runs. Runs of one encoder hang together, so the 95 %
+# interval is a bootstrap over encoders: would another set of encoders tell the same? *Chosen* is the AMI of the run that the
+# index likes best, beside the best that there was.
+
+
+# %%
+def correlation(name, frame):
+    """Spearman's correlation of an index with the AMI over the rows that have both."""
+    pair = frame[[name, "ami"]].dropna()
+    return spearmanr(pair[name], pair["ami"]).statistic if pair.nunique().min() > 1 else np.nan
+
+
+def resampled(frame, times=1000, seed=0):
+    """The rows of as many encoders as there are, drawn with replacement, again and again."""
+    groups = [group for _, group in frame.groupby(level="encoder")]
+    random = np.random.default_rng(seed)
+    for _ in range(times):
+        yield pd.concat([groups[i] for i in random.integers(len(groups), size=len(groups))])
+
+
+indices = [name for name in table if name != "ami"]
+drawn = pd.DataFrame([{name: correlation(name, frame) for name in indices} for frame in resampled(table)])
+choosing = pd.DataFrame(
+    {
+        "spearman": {name: correlation(name, table) for name in indices},
+        "ci_low": drawn.quantile(0.025),
+        "ci_high": drawn.quantile(0.975),
+        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in indices},
+    }
+)
+choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()
+utils.write_table(choosing.round(4), folder / "choosing.csv")
+print(f"best of all {len(table)} runs: {table['ami'].max():.3f}")
+choosing.round(3)
+
+# %% [markdown]
+# ## One figure
+
+# %%
+figure, ax = plt.subplots(figsize=(8, 0.4 * len(choosing) + 1.2))
+places = -np.arange(len(choosing))
+error = np.abs(choosing[["ci_low", "ci_high"]].sub(choosing["spearman"], axis=0)).T.fillna(0).to_numpy()
+ax.errorbar(choosing["spearman"], places, xerr=error, linestyle="", marker="o", color=utils.PALETTE[0])
+ax.axvline(0, color="0.3")
+ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
+ax.grid(axis="y", visible=False)
+figure.tight_layout()
+utils.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
+utils.write_table(choosing.round(4), utils.figures_dir(dataset) / "choosing.csv")
+
+# %% tags=["summary"]
+best = choosing.iloc[0]
+print(f"{len(table)} runs; the best index is {best['index']} ({best['spearman']:.2f})")
