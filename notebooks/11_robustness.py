@@ -1,0 +1,278 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 11 · What the clusters withstand
+#
+# **The question.** How much of the hierarchy is left when photographs are worse, fewer, unevenly spread over species, or
+# filed under the wrong family?
+#
+# One encoder and the recommended clusterer meet one hardship at a time, in growing doses. Nothing is tuned to it.
+#
+# **In:** photographs, embeddings and taxon names (to make some hardships, and to score). **Out:** `robustness.csv` and one
+# figure with a copy of that table.
+
+# %% tags=["parameters"]
+dataset = "demo"
+encoder = "specimen_resnet18_double"
+weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
+n_photos = 1000  # at most so many are embedded again for every dose of a corruption: whole species, drawn at random
+seeds = [0, 1, 2]
+
+# %%
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageEnhance, ImageFilter
+from tqdm import tqdm
+
+import clustering
+import encoders
+import scoring
+import utils
+from images import load_rgb
+from simulation.specimens import picture
+
+utils.set_style()
+folder = utils.dataset_dir(dataset)
+specimens = utils.load_metadata(dataset)
+taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
+known = taxa.notna().all(axis=1).to_numpy()
+if taxa[known]["species"].nunique() < 3:
+    raise ValueError(f"{dataset} has no species names: nothing says what is left of the hierarchy")
+specimens, taxa = specimens[known].reset_index(drop=True), taxa[known].reset_index(drop=True)
+embedding = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
+
+# %% [markdown]
+# ## What is measured
+#
+# AMI of genera and species found by nested Ward, as chapter 05 recommends it. The interval is the jackknife over species.
+# Where a hardship is drawn by lot, the mean over seeds is shown.
+
+
+# %%
+def found(points, family):
+    """Genus and species labels (n,) by the recommended clusterer inside the families given (n,)."""
+    prepared = clustering.prepare(points)
+    genus, species = np.empty((2, len(points)), int)
+    for rows in pd.Series(family).groupby(family).indices.values():
+        genus[rows], species[rows], _ = clustering.hierarchy(prepared[rows], prepared[rows])
+    clusters = utils.name_clusters(np.arange(len(points)), family, genus, species)
+    return {rank: clusters[f"{rank}_cluster"].to_numpy() for rank in ("genus", "species")}
+
+
+def scores(rows, points, family=None):
+    """[{rank, ami, ci_low, ci_high}] of the photographs `rows` with embedding `points`, in their families or the ones given."""
+    true = taxa.iloc[rows]
+    family = true["family"].to_numpy() if family is None else family
+    measured = []
+    for rank, labels in found(points, family).items():
+        truth = scoring.codes(true[rank])
+
+        def ami(part, truth=truth, labels=scoring.codes(labels)):
+            return {"ami": scoring.mutual_information(scoring.contingency(truth[part], labels[part]))["ami"]}
+
+        value, low, high = scoring.jackknife_interval(scoring.left_out(ami, true["species"]))["ami"]
+        measured.append({"rank": rank, "ami": value, "ci_low": low, "ci_high": high})
+    return measured
+
+
+table = []
+
+
+def note(hardship, dose, seed, measured):
+    """Keep what was measured under one dose of a hardship."""
+    table.extend({"hardship": hardship, "dose": dose, "seed": seed} | row for row in measured)
+
+
+# %% [markdown]
+# ## Fewer photographs
+#
+# A sample of every species, down to two photographs.
+
+# %%
+species = taxa["species"].to_numpy()
+
+
+def sample_of_species(sizes, seed):
+    """Rows of at most `sizes[species]` photographs of every species, in their order."""
+    order = np.random.default_rng(seed).permutation(len(taxa))
+    place = pd.Series(order).groupby(species[order]).cumcount().to_numpy()
+    return np.sort(order[place < pd.Series(species[order]).map(sizes).to_numpy()])
+
+
+each = pd.Series(species).value_counts()
+for seed in tqdm(seeds, desc="fewer photographs", unit="seed"):
+    for size in [n for n in (2, 3, 5, 8, 12, 20) if n <= each.median()]:
+        rows = sample_of_species(dict.fromkeys(each.index, size), seed)
+        note("photographs per species", size, seed, scores(rows, embedding[rows]))
+
+# %% [markdown]
+# ## Unevenly spread
+#
+# In life few species are common and many are rare. Species keep a share of their photographs that falls with a power of
+# their place in a random order (Zipf's law): 0 leaves all, at 1 the tenth species has a tenth.
+
+# %%
+for seed in tqdm(seeds, desc="imbalance", unit="seed"):
+    place = np.random.default_rng(seed).permutation(len(each)) + 1
+    for power in (0.0, 0.25, 0.5, 1.0):
+        sizes = dict(zip(each.index, np.maximum(1, np.ceil(each.to_numpy() / place**power)).astype(int), strict=True))
+        rows = sample_of_species(sizes, seed)
+        note("imbalance (power)", power, seed, scores(rows, embedding[rows]))
+
+# %% [markdown]
+# ## Wrong family names
+#
+# A share of the photographs is filed under another family, drawn at random. They can no longer join their own kind.
+
+# %%
+families = np.unique(taxa["family"])
+everyone = np.arange(len(taxa))
+for seed in tqdm(seeds, desc="wrong families", unit="seed"):
+    random = np.random.default_rng(seed)
+    order, shift = random.permutation(len(taxa)), random.integers(1, max(2, len(families)), len(taxa))
+    for share in (0.0, 0.05, 0.1, 0.2) if len(families) > 1 else ():
+        code = np.searchsorted(families, taxa["family"])
+        wrong = order[: round(share * len(taxa))]
+        code[wrong] = (code[wrong] + shift[wrong]) % len(families)
+        note("share of wrong families", share, seed, scores(everyone, embedding, families[code]))
+
+# %% [markdown]
+# ## Worse photographs
+#
+# Blur, noise, compression, cropping and darkness, in four doses each, on whole species drawn at random. The first dose is
+# none. On a simulated world the ground can be changed, too: the same organism, laid before another one's background.
+
+
+# %%
+def noisy(image, deviation):
+    """Gaussian noise of so many grey levels; the picture itself seeds it."""
+    values = np.asarray(image, float)
+    random = np.random.default_rng(int(values.sum()))
+    return Image.fromarray(np.clip(values + random.normal(0, deviation, values.shape), 0, 255).astype(np.uint8))
+
+
+def compressed(image, quality):
+    """Through a JPEG of this quality."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def cropped(image, share):
+    """The middle, with this share of width and height."""
+    width, height = image.size
+    left, top = (1 - share) * width / 2, (1 - share) * height / 2
+    return image.crop((round(left), round(top), round(width - left), round(height - top)))
+
+
+def blurred(image, pixels):
+    """Gaussian blur, its radius in pixels of a shorter side of 256."""
+    return image.filter(ImageFilter.GaussianBlur(pixels * min(image.size) / 256))
+
+
+CORRUPTIONS = {
+    "blur (pixels of 256)": (blurred, (0, 2, 4, 8)),
+    "noise (grey levels)": (noisy, (0, 15, 30, 60)),
+    "JPEG (quality)": (compressed, (95, 30, 15, 5)),
+    "crop (share of side)": (cropped, (1.0, 0.8, 0.6, 0.4)),
+    "brightness (factor)": (
+        lambda image, factor: ImageEnhance.Brightness(image).enhance(factor),
+        (1.0, 0.6, 0.35, 0.2),
+    ),
+}
+
+# %%
+shuffled = np.random.default_rng(0).permutation(each.index.to_numpy())
+enough = shuffled[np.cumsum(each[shuffled]) <= max(n_photos, each.max() * 3)]
+rows = np.flatnonzero(np.isin(species, enough))
+paths = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
+device = encoders.pick_device()
+dtype = encoders.pick_precision(device)
+weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+model = encoders.build_encoder(**utils.load_params("encoders", encoder), weights_dir=weights_dir)
+
+
+def embedded(pictures):
+    """Deepest layer (n, d) of pictures (PIL), by way of files, as chapter 02 sees them."""
+    with tempfile.TemporaryDirectory() as place:
+        files = [Path(place) / f"{number}.png" for number in range(len(rows))]
+        for file, image in zip(files, pictures, strict=True):
+            image.save(file, compress_level=1)
+        (layers,) = encoders.embed(model, files, [list(range(len(files)))], device, dtype)
+    return utils.pick_layer(layers, "last")
+
+
+doses = [(name, change, dose) for name, (change, several) in CORRUPTIONS.items() for dose in several]
+for name, change, dose in tqdm(doses, desc="corruptions", unit="dose"):
+    points = embedded(change(load_rgb(path), dose) for path in paths)
+    note(name, dose, 0, scores(rows, points))
+
+# %%
+if utils.is_simulated(dataset):
+    truth = utils.load_truth(dataset, specimens["hash_id"])
+    ground = [f"scene_{name}" for name in ("ground", "relief", "things", "light", "exposure", "warmth")]
+    for seed, swapped in ((0, False), (0, True), (1, True), (2, True)):
+        lots = truth.iloc[rows].copy()
+        if swapped:
+            lots[ground] = lots[ground].sample(frac=1, random_state=seed).to_numpy()
+            lots["scene_seed"] += 1 + seed
+        points = embedded(picture(row) for row in lots.to_dict("records"))
+        note("background swapped", float(swapped), seed, scores(rows, points))
+
+# %% [markdown]
+# ## All hardships
+#
+# Each against the AMI without it (the leftmost mark). Bands are 95 % intervals over species, of the mean over seeds.
+
+# %%
+table = pd.DataFrame(table)
+utils.write_table(table.round(6), folder / "robustness.csv")
+table.pivot_table(index=["hardship", "dose"], columns="rank", values="ami", sort=False).round(3)
+
+
+# %%
+def draw_hardship(ax, hardship, part):
+    """AMI against dose, a line and a band per rank; doses are equally far apart, from none to much."""
+    doses = list(dict.fromkeys(part["dose"]))
+    doses = doses[::-1] if hardship == "photographs per species" else doses
+    for colour, (rank, lines) in zip(utils.PALETTE, part.groupby("rank"), strict=False):
+        mean = lines.groupby("dose")[["ami", "ci_low", "ci_high"]].mean().loc[doses]
+        ax.fill_between(range(len(doses)), mean["ci_low"], mean["ci_high"], color=colour, alpha=0.2, linewidth=0)
+        ax.plot(range(len(doses)), mean["ami"], marker="o", color=colour, label=rank)
+    ax.set(xticks=range(len(doses)), xticklabels=[f"{dose:g}" for dose in doses], xlabel=hardship, ylim=(0, 1))
+
+
+hardships = list(dict.fromkeys(table["hardship"]))
+figure, axes = plt.subplots(-(-len(hardships) // 3), 3, figsize=(10, 2.6 * -(-len(hardships) // 3)), sharey=True)
+for ax in axes.flat[len(hardships) :]:
+    ax.remove()
+for ax, hardship in zip(axes.flat, hardships, strict=False):
+    draw_hardship(ax, hardship, table[table["hardship"] == hardship])
+for ax in axes[:, 0]:
+    ax.set_ylabel("AMI")
+axes.flat[0].legend(frameon=False)
+figure.tight_layout()
+utils.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
+utils.write_table(table.round(4), utils.figures_dir(dataset) / "robustness.csv")
+
+# %% tags=["summary"]
+print(f"{len(hardships)} hardships, {table.groupby('hardship')['dose'].nunique().sum()} doses, on {encoder}")
