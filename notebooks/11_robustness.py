@@ -84,10 +84,10 @@ def scores(rows, points, family=None):
     family = true["family"].to_numpy() if family is None else family
     measured = []
     for rank, labels in found(points, family).items():
-        truth = scoring.codes(true[rank])
+        both = scoring.codes(true[rank]), scoring.codes(labels)
 
-        def ami(part, truth=truth, labels=scoring.codes(labels)):
-            return {"ami": scoring.mutual_information(scoring.contingency(truth[part], labels[part]))["ami"]}
+        def ami(part, both=both):
+            return {"ami": scoring.mutual_information(scoring.contingency(*(labels[part] for labels in both)))["ami"]}
 
         value, low, high = scoring.jackknife_interval(scoring.left_out(ami, true["species"]))["ami"]
         measured.append({"rank": rank, "ami": value, "ci_low": low, "ci_high": high})
@@ -227,7 +227,7 @@ for name, change, dose in tqdm(doses, desc="corruptions", unit="dose"):
     note(name, dose, 0, scores(rows, points))
 
 # %%
-if utils.is_simulated(dataset):
+if (folder / "truth.parquet").is_file():
     truth = utils.load_truth(dataset, specimens["hash_id"])
     ground = [f"scene_{name}" for name in ("ground", "relief", "things", "light", "exposure", "warmth")]
     for seed, swapped in ((0, False), (0, True), (1, True), (2, True)):
