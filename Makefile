@@ -75,14 +75,14 @@ $$(file >$(2),$$($(1)))
 endif
 $(2): ;
 endef
-ifneq ($(filter all publish submission sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all publish submission report sweep bench $(D)/% $(F)/%,$(MAKECMDGOALS)),)
 $(eval $(call remember,SOURCE,$(D)/source.txt))
 $(eval $(call remember,CSV,$(D)/csv.txt))
 $(eval $(call remember,WEIGHTS,$(D)/weights.txt))
 $(eval $(call remember,START,$(D)/start.txt))
 $(eval $(call remember,TRAINING,$(D)/training.txt))
 endif
-ifneq ($(filter all publish submission $(D)/% $(F)/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all publish submission report $(D)/% $(F)/%,$(MAKECMDGOALS)),)
 $(eval $(call remember,SUBMIT,$(D)/submit.txt))
 $(eval $(call remember,PLAN,$(D)/plan.yaml))
 endif
@@ -183,8 +183,27 @@ $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evalu
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
 $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
-		$(ENCODERS:%=$(D)/maps/%/default.parquet) $(SHARED) | $(READY)
+		$(ENCODERS:%=$(D)/maps/%/default.parquet) scoring.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/99_figures.py $(R)/99_figures.ipynb dataset=$(DATASET) encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)"
+
+# What needs names: which index to go by, what the submitted run withstands, and taxon by taxon. Not part of `all`, for time.
+LOOKED_AT := $(firstword $(subst /, ,$(SUBMITTED)))
+.PHONY: report
+report: $(F)/choosing.png $(F)/taxa.png $(F)/robustness.png ## after all, where taxa are known: indices, robustness, taxon by taxon
+
+$(D)/choosing.csv $(addprefix $(F)/choosing,.png .csv) $(R)/10_choosing_without_labels.ipynb &: \
+		notebooks/10_choosing_without_labels.py $(D)/scores.csv $(ENCODERS:%=$(D)/maps/%/default.parquet) \
+		clustering.py scoring.py $(SHARED) | $(READY)
+	@$(RUN) $< $(R)/10_choosing_without_labels.ipynb dataset=$(DATASET) \
+	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)"
+
+$(D)/robustness.csv $(addprefix $(F)/robustness,.png .csv) $(R)/11_robustness.ipynb &: notebooks/11_robustness.py \
+		$(D)/embeddings/$(LOOKED_AT)/_SUCCESS clustering.py encoders.py scoring.py $(wildcard simulation/*.py) $(SHARED) \
+		$(D)/weights.txt $(D)/submit.txt | $(READY)
+	@$(RUN) $< $(R)/11_robustness.ipynb dataset=$(DATASET) encoder=$(LOOKED_AT) weights_dir="$$CHAPTER_WEIGHTS" seeds="$(SEEDS)"
+
+$(D)/taxa.csv $(D)/confused.csv $(F)/taxa.png $(R)/12_taxa.ipynb &: notebooks/12_taxa.py $(D)/scores.csv scoring.py $(SHARED) | $(READY)
+	@$(RUN) $< $(R)/12_taxa.ipynb dataset=$(DATASET) run=$(SUBMITTED) seed=$(firstword $(SEEDS))
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------
 
