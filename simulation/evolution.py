@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import tskit
 from dendropy.model.birthdeath import birth_death_tree as dendropy_birth_death_tree
-from scipy.cluster.hierarchy import linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from utils import RANKS, cut
+from utils import RANKS
 
 # -------------------------------------------------------------------------------------------- phylogeny and taxonomy
 
@@ -73,9 +73,9 @@ def classify(tree, n_families, n_genera, seed):
     if not 1 <= n_families <= n_genera <= len(nodes) + 1:
         raise ValueError(f"{n_families} families, {n_genera} genera, {len(nodes) + 1} species: must not decrease")
     rng = random.Random(seed)
-    genera = np.array(_words(n_genera, GENUS_ENDINGS, rng))[cut(nodes, n_genera) - 1]
+    genera = np.array(_words(n_genera, GENUS_ENDINGS, rng))[fcluster(nodes, n_genera, "maxclust") - 1]
     table = pd.DataFrame({"genus": [genus.capitalize() for genus in genera]})
-    first = table["genus"].groupby(cut(nodes, n_families)).transform("first")
+    first = table["genus"].groupby(fcluster(nodes, n_families, "maxclust")).transform("first")
     table["family"] = first.str.replace("a$", "idae", regex=True)
     table["species"] = table["genus"] + " " + _words(len(table), EPITHET_ENDINGS, rng)
     for tip, name in zip(tree.leaf_node_iter(), table["species"], strict=True):
