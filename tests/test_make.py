@@ -55,7 +55,7 @@ def test_one_command_leaves_everything(made):
         assert made.data("tiny", name).is_file()
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert drawn == {
-        "scores.csv", "scores.png", "nmi_misleads.png", "n_clusters.png", "maps.png", "families.jpg", "family_sizes.png",
+        "scores.csv", "scores.png", "nmi_misleads.png", "floors.png", "n_clusters.png", "maps.png", "families.jpg", "family_sizes.png",
         "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
     }  # fmt: skip
     for path in made.data("tiny", "runs").glob("*.ipynb"):
