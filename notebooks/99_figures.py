@@ -202,7 +202,10 @@ if metric == "ami":
     ax.axvline(species.nunique(), color="0.3")
     ax.annotate(f" true: {species.nunique()}", (species.nunique(), 0.03), color="0.3", fontsize=11)
     ax.set(xscale="log", xlabel="number of species clusters, dealt at random", ylabel="score", ylim=(-0.02, 1))
-    ax.legend(frameon=False, loc="center left")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     utils.save_figure(figure, out / "floors.png")
 
 # %% [markdown]
