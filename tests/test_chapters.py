@@ -263,5 +263,5 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
 def test_a_bad_setting_stops_with_what_was_expected(partly):
     few = partly.run("04", "dataset=nameless", "encoder=pixels", "n_neighbors=1", check=False)
     assert few.returncode and "a map needs n_neighbors of 2 or more" in few.stderr
-    layer = partly.run("05", "dataset=nameless", "encoder=pixels", "genus_layer=layer9", check=False)
+    layer = partly.run("05", "dataset=nameless", "encoder=pixels", "genus_layers={layer9: 1.0}", check=False)
     assert layer.returncode and "no layer 'layer9'" in layer.stderr

@@ -67,7 +67,9 @@ def test_the_scores_hold_what_was_asked_for_and_what_is_known(made):
     scores = pd.read_csv(made.data("tiny", "scores.csv"))
     assert list(scores) == ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
     traits = scores[scores["encoder"] == "true_traits"]
-    assert set(traits["clusterer"]) == {"nested_ward", "nested_kmeans_10", "ceiling_ward_true_number"}
+    assert set(traits["clusterer"]) == {
+        "nested_ward", "nested_kmeans_10", "ceiling_ward_true_number", "ceiling_prepared_true_number", "ward_dendrogram",
+    }  # fmt: skip
     floors = scores[(scores["encoder"] == "none") & (scores["rank"] == "species")].set_index(["clusterer", "metric"])[
         "value"
     ]
@@ -165,14 +167,14 @@ def test_a_narrower_run_takes_its_rows_out_of_the_table(made):
     made.make(target, WORDS[0], "ENCODERS=true_traits", "CLUSTERERS=nested_kmeans_10", "SEEDS=0")
     scores = pd.read_csv(made.data("tiny", "scores.csv"))
     assert set(scores["encoder"]) == {"true_traits", "none"} and set(scores["seed"]) == {0}
-    methods = {name for name in scores["clusterer"] if not name.startswith(("floor", "ceiling"))}
+    methods = {name for name in scores["clusterer"] if not name.startswith(("floor", "ceiling", "ward_dendrogram"))}
     assert methods == {"nested_kmeans_10"}
     assert made_again(made, before) == {"06_evaluate.ipynb"}
 
 
 def test_one_name_may_stand_for_its_group(made):
     listed = made.make("help", "CLUSTERERS=nested_kmeans flat_kmeans nested_kmeans_20").stdout
-    assert "nested_kmeans_10 nested_kmeans_20 nested_kmeans_30 flat_kmeans" in listed
+    assert "nested_kmeans_10 nested_kmeans_20 nested_kmeans_30 nested_kmeans_auto flat_kmeans" in listed
     assert listed.count("nested_kmeans_20") == 1
 
 
@@ -187,7 +189,7 @@ def test_a_new_photograph_is_noticed(made, tmp_path, world):
 
 def test_an_unknown_parameter_stops_the_run_before_any_work(made):
     card = made.root / "params" / "clusterers" / "slip.yaml"
-    card.write_text("method: nested_ward\nspecies_lair: last\n")
+    card.write_text("method: ward\nspecies_lair: last\n")
     failed = made.make("all", WORDS[0], "ENCODERS=true_traits", "CLUSTERERS=slip", "SEEDS=0", check=False)
     assert failed.returncode and "slip.yaml: unknown parameter 'species_lair'" in failed.stderr
     assert not made.data("tiny", "clusters", "true_traits", "slip").exists()
@@ -231,7 +233,7 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
     card = {
         "notebook": "05_hierarchical_clustering",
         "names": "clusterer",
-        "fixed": {"method": "nested_kmeans", "seeds": [0]},
+        "fixed": {"method": "caps", "seeds": [0]},
     }
     words = write_sweep(made, "few", **card, grid={"max_species": [1, 2]})
     made.make("-j2", *words)
