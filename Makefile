@@ -197,6 +197,7 @@ endif
 S := $(D)/sweeps/$(SWEEP)
 $(eval $(call remember,ENCODERS,$(S)/encoders.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
+SWEEP_DRAWN := $(if $(findstring /03_,$(SWEEP_NOTEBOOK)),97_tuned_encoders,98_sweep)
 # of what the notebook imports, the modules and packages that lie here; and what else it is given: weights, a start
 SWEEP_CODE := $(SWEEP_NOTEBOOK) $(SHARED) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
 SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
@@ -212,9 +213,9 @@ $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
 	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") \
 	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
 
-$(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
+$(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb &: notebooks/$(SWEEP_DRAWN).py \
 		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py $(SHARED) | $(READY)
-	@$(RUN) $< $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
+	@$(RUN) $< $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
 .PHONY: sweep
