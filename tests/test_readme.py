@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 from conftest import ROOT
+from scipy.stats import t as student_t
 
 README = (ROOT / "README.md").read_text()
 
@@ -48,6 +49,52 @@ TABLES = {
 @pytest.mark.parametrize("dataset", TABLES)
 def test_the_table_is_that_of_the_scores(dataset):
     table = score_table(dataset, *TABLES[dataset])
+    assert table in README, f"the table in README should be\n\n{table}"
+
+
+GAINS = {
+    "species AMI": "species AMI",
+    "genus AMI": "genus AMI",
+    "species AMI, told the number": "species AMI, told their number",
+    "species kNN, told names": "kNN, told names",
+    "species linear probe, told names": "linear probe, told names",
+}
+
+
+def gains(dataset, sweep):
+    """Tuned minus frozen by (recipe, layer, measure): mean and 95 % interval by Student's t over seeds."""
+    table = pd.read_csv(ROOT / "figures" / dataset / f"sweep_{sweep}.csv")
+    runs = table.groupby(["recipe", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
+    frozen = runs.xs("frozen", level="encoder").xs("avgpool", level="layer")
+    gain = runs.xs("tuned", level="encoder") - frozen
+    by_recipe = gain.groupby(["recipe", "layer", "measure"], sort=False)
+    assert (by_recipe.size() >= 3).all()
+    half = by_recipe.sem() * student_t.ppf(0.975, by_recipe.size() - 1)
+    mean = by_recipe.mean()
+    return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half}), frozen
+
+
+def gain_table(dataset, sweep):
+    """README's table of what tuning gains over the frozen encoder, and for the study's recipe also what its head gives."""
+    gain, frozen = gains(dataset, sweep)
+    lines = [f"| | {' | '.join(GAINS.values())} |", "|---" * (len(GAINS) + 1) + "|"]
+    start = frozen.groupby("measure").mean()
+    lines.append(f"| frozen | {' | '.join(f'{start[measure]:.2f}' for measure in GAINS)} |")
+    for recipe in gain.index.unique("recipe"):
+        for layer in ("head_avgpool", "avgpool") if recipe == "supcon_original" else ("avgpool",):
+            rows = [gain.loc[(recipe, layer, measure)] for measure in GAINS]
+            cells = [f"{row['mean']:+.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in rows]
+            name = recipe + (", its head" if layer.startswith("head") else "")
+            lines.append(f"| {name} | {' | '.join(cells)} |".replace("-0.00", "0.00"))
+    return "\n".join(lines)
+
+
+SWEEPS = [("eu_moths", "trainers"), ("demo", "trainers")]
+
+
+@pytest.mark.parametrize(("dataset", "sweep"), SWEEPS)
+def test_the_table_of_tuning_is_that_of_the_sweep(dataset, sweep):
+    table = gain_table(dataset, sweep)
     assert table in README, f"the table in README should be\n\n{table}"
 
 
