@@ -236,11 +236,11 @@ lint: $(READY) ## style of the code
 pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not change keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
 
-# One run of each chapter, with the parameters that its notebook shows. The sweep is brought up to date with the encoders
+# One run of each chapter, with the parameters that its notebook shows. The signal sweep is brought up to date with the encoders
 # that it was last made with.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
-  09_recoverability 98_sweep-signal 99_figures
+  09_recoverability 97_tuned_encoders-trainers 98_sweep-signal 99_figures
 SWEPT := $(D)/sweeps/signal/encoders.txt
 $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) $< $@
@@ -248,8 +248,9 @@ $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py $(wildc
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
-publish: all $(R)/09_recoverability.ipynb ## keep what the demo and its signal sweep give in the notebooks that are committed
+publish: all $(R)/09_recoverability.ipynb ## keep what the demo and two of its sweeps give in the notebooks that are committed
 	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
+	$(MAKE) sweep SWEEP=trainers
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
 
 pretrain: ## train models/specimen_resnet18 again, from random weights on another world (about an hour on 2 cores)
