@@ -259,21 +259,20 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
         notebook="03_supcon_finetune",
         names="setting",
         cards=["trainer"],
-        fixed={"trainer": "supcon_original"} | brief,
-        steps={"positive_of_itself": False},
-        grid={"seed": [3]},
+        fixed=brief,
+        grid={"trainer": ["supcon_original", "supcon_no_self"], "seed": [3]},
     )
     made.make(*words, "START=resnet18_double", "TRAINING=")
     folder = made.data("tiny", "sweeps", "recipes")
     table = pd.read_csv(folder / "summary.csv")
-    assert set(table["recipe"]) == {"supcon_original", "+ positive_of_itself = False"}
+    assert set(table["trainer"]) == {"supcon_original", "supcon_no_self"}
     assert set(table["seed"]) == {3} and set(table["encoder"]) == {"frozen", "tuned"}
     frozen = table[table["encoder"] == "frozen"].groupby(["layer", "measure"])["value"]
     assert (frozen.nunique() == 1).all() and (frozen.size() == 2).all()  # what all started from is one
     assert (made.root / "figures" / "tiny" / "sweep_recipes.png").is_file()
     card = made.root / "params" / "trainers" / "supcon_original.yaml"
     card.touch()
-    assert made.make("-n", *words, "START=resnet18_double").stdout.count("03_supcon_finetune.py data") == 2
+    assert made.make("-n", *words, "START=resnet18_double").stdout.count("03_supcon_finetune.py data") == 1
 
 
 def test_a_handful_of_photographs_without_genera_is_enough(made, tmp_path):

@@ -62,15 +62,15 @@ GAINS = {
 
 
 def gains(dataset, sweep):
-    """Tuned minus frozen by (recipe, layer, measure): mean and 95 % interval by Student's t over seeds."""
+    """Tuned minus frozen by (trainer, layer, measure): mean and 95 % interval by Student's t over seeds."""
     table = pd.read_csv(ROOT / "figures" / dataset / f"sweep_{sweep}.csv")
-    runs = table.groupby(["recipe", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
+    runs = table.groupby(["trainer", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
     frozen = runs.xs("frozen", level="encoder").xs("avgpool", level="layer")
     gain = runs.xs("tuned", level="encoder") - frozen
-    by_recipe = gain.groupby(["recipe", "layer", "measure"], sort=False)
-    assert (by_recipe.size() >= 3).all()
-    half = by_recipe.sem() * student_t.ppf(0.975, by_recipe.size() - 1)
-    mean = by_recipe.mean()
+    by_trainer = gain.groupby(["trainer", "layer", "measure"], sort=False)
+    assert (by_trainer.size() >= 3).all()
+    half = by_trainer.sem() * student_t.ppf(0.975, by_trainer.size() - 1)
+    mean = by_trainer.mean()
     return pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half}), frozen
 
 
@@ -80,11 +80,11 @@ def gain_table(dataset, sweep):
     lines = [f"| | {' | '.join(GAINS.values())} |", "|---" * (len(GAINS) + 1) + "|"]
     start = frozen.groupby("measure").mean()
     lines.append(f"| frozen | {' | '.join(f'{start[measure]:.2f}' for measure in GAINS)} |")
-    for recipe in gain.index.unique("recipe"):
-        for layer in ("head_avgpool", "avgpool") if recipe == "supcon_original" else ("avgpool",):
-            rows = [gain.loc[(recipe, layer, measure)] for measure in GAINS]
+    for trainer in gain.index.unique("trainer"):
+        for layer in ("head_avgpool", "avgpool") if trainer == "supcon_original" else ("avgpool",):
+            rows = [gain.loc[(trainer, layer, measure)] for measure in GAINS]
             cells = [f"{row['mean']:+.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in rows]
-            name = recipe + (", its head" if layer.startswith("head") else "")
+            name = trainer + (", its head" if layer.startswith("head") else "")
             lines.append(f"| {name} | {' | '.join(cells)} |".replace("-0.00", "0.00"))
     return "\n".join(lines)
 
