@@ -270,6 +270,8 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
     frozen = table[table["encoder"] == "frozen"].groupby(["layer", "measure"])["value"]
     assert (frozen.nunique() == 1).all() and (frozen.size() == 2).all()  # what all started from is one
     assert (made.root / "figures" / "tiny" / "sweep_recipes.png").is_file()
+    tuned = made.data("tiny", "models", "recipes__trainer-supcon_no_self__seed-3.yaml")
+    assert list(yaml.safe_load(tuned.read_text())["layers"]) == ["layer3", "avgpool"]  # the last is the deepest
     card = made.root / "params" / "trainers" / "supcon_original.yaml"
     card.touch()
     assert made.make("-n", *words, "START=resnet18_double").stdout.count("03_supcon_finetune.py data") == 1
