@@ -216,6 +216,7 @@ endif
 S := $(D)/sweeps/$(SWEEP)
 $(eval $(call remember,ENCODERS,$(S)/encoders.txt))
 SWEEP_NOTEBOOK := notebooks/$(shell sed -n 's/^notebook: *//p' params/sweeps/$(SWEEP).yaml).py
+SWEEP_DRAWN := $(if $(findstring /03_,$(SWEEP_NOTEBOOK)),97_tuned_encoders,98_sweep)
 # of what the notebook imports, the modules and packages that lie here; and what else it is given: weights, a start
 SWEEP_CODE := $(SWEEP_NOTEBOOK) $(SHARED) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
 SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
@@ -231,9 +232,9 @@ $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
 	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") \
 	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
 
-$(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/98_sweep-$(SWEEP).ipynb &: notebooks/98_sweep.py \
+$(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb &: notebooks/$(SWEEP_DRAWN).py \
 		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py $(SHARED) | $(READY)
-	@$(RUN) $< $(R)/98_sweep-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
+	@$(RUN) $< $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
 .PHONY: sweep
@@ -254,11 +255,11 @@ lint: $(READY) ## style of the code
 pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not change keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
 
-# One run of each chapter, with the parameters that its notebook shows. The sweep is brought up to date with the encoders
+# One run of each chapter, with the parameters that its notebook shows. The signal sweep is brought up to date with the encoders
 # that it was last made with.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
-  09_recoverability 98_sweep-signal 99_figures
+  09_recoverability 97_tuned_encoders-trainers 98_sweep-signal 99_figures
 SWEPT := $(D)/sweeps/signal/encoders.txt
 $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py clustering.py scoring.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) $< $@
@@ -266,8 +267,9 @@ $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py cluster
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
-publish: all $(R)/09_recoverability.ipynb ## keep what the demo and its signal sweep give in the notebooks that are committed
+publish: all $(R)/09_recoverability.ipynb ## keep what the demo and two of its sweeps give in the notebooks that are committed
 	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
+	$(MAKE) sweep SWEEP=trainers
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
 
 pretrain: ## train models/specimen_resnet18 again, from random weights on another world (about an hour on 2 cores)

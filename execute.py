@@ -159,7 +159,7 @@ def write_sweep(sweep, folder, encoders, data):
     points = sweep_points(sweep, encoders)
     for point, parameters in points.items():
         own = {name: value for name, value in parameters.items() if name not in GIVEN_BY_MAKE}
-        path, text = folder / f"{point}.yaml", yaml.safe_dump(own)
+        path, text = folder / f"{point}.yaml", yaml.safe_dump(own, sort_keys=False)  # layers have an order
         if not path.is_file() or path.read_text() != text:
             with whole_or_absent(path) as temporary:
                 temporary.write_text(text)

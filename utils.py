@@ -69,10 +69,10 @@ def expand_sweep(sweep, defaults):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
     The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
-    from it, one parameter at a time, beside the baseline itself; those of `steps` add up, each to all before. They are
-    crossed with `grid`, the Cartesian product of its lists. A parameter named in `cards` is the name of a card, and brings
-    all of it. A point's name is written to the parameter called `names`, and so names its output. ValueError if two points
-    would have one name, or if a value of `vary` is no departure.
+    from it, one parameter at a time, beside the baseline itself. They are crossed with `grid`, the Cartesian product of its
+    lists. A parameter named in `cards` is the name of a card, and brings all of it. A point's name is written to the
+    parameter called `names`, and so names its output. ValueError if two points would have one name, or if a value of `vary`
+    is no departure.
     """
     card = load_params("sweeps", sweep)
     grid, baseline = card.get("grid", {}), {**defaults, **card.get("fixed", {})}
@@ -84,12 +84,10 @@ def expand_sweep(sweep, defaults):
             raise ValueError(
                 f"{name} = {value} in vary of sweep {sweep} is the baseline itself, which is a point anyway"
             )
-    steps = itertools.accumulate(({name: value} for name, value in card.get("steps", {}).items()), operator.or_)
     points = {}
-    for changed, values in itertools.product([{}, *departures, *steps], itertools.product(*grid.values())):
+    for changed, values in itertools.product([{}, *departures], itertools.product(*grid.values())):
         crossed = dict(zip(grid, values, strict=True))
-        latest = dict(list(changed.items())[-1:])
-        parts = [f"{k}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(v))}" for k, v in (latest | crossed).items()]
+        parts = [f"{k}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(v))}" for k, v in (changed | crossed).items()]
         label = _simple_name("__".join([sweep, *parts]))
         if label in points:
             raise ValueError(f"two points of sweep {sweep} are called {label}")

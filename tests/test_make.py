@@ -253,6 +253,32 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
     assert (folder / f"{points[1]}.ipynb").stat().st_mtime_ns == date  # the point that stayed was not run again
 
 
+def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
+    brief = {"epochs": 1, "image_size": 32, "batch_size": 24, "precision": "float32"}
+    words = write_sweep(
+        made,
+        "recipes",
+        notebook="03_supcon_finetune",
+        names="setting",
+        cards=["trainer"],
+        fixed=brief,
+        grid={"trainer": ["supcon_original", "supcon_no_self"], "seed": [3]},
+    )
+    made.make(*words, "START=resnet18_double", "TRAINING=")
+    folder = made.data("tiny", "sweeps", "recipes")
+    table = pd.read_csv(folder / "summary.csv")
+    assert set(table["trainer"]) == {"supcon_original", "supcon_no_self"}
+    assert set(table["seed"]) == {3} and set(table["encoder"]) == {"frozen", "tuned"}
+    frozen = table[table["encoder"] == "frozen"].groupby(["layer", "measure"])["value"]
+    assert (frozen.nunique() == 1).all() and (frozen.size() == 2).all()  # what all started from is one
+    assert (made.root / "figures" / "tiny" / "sweep_recipes.png").is_file()
+    tuned = made.data("tiny", "models", "recipes__trainer-supcon_no_self__seed-3.yaml")
+    assert list(yaml.safe_load(tuned.read_text())["layers"]) == ["layer3", "avgpool"]  # the last is the deepest
+    card = made.root / "params" / "trainers" / "supcon_original.yaml"
+    card.touch()
+    assert made.make("-n", *words, "START=resnet18_double").stdout.count("03_supcon_finetune.py data") == 1
+
+
 def test_a_handful_of_photographs_without_genera_is_enough(made, tmp_path):
     rows = make_world(tmp_path, families=2, genera=3, species=4, photos=3)[:9]
     write_csv(tmp_path, [[i, family, species] for i, family, _, species in rows], ("hash_id", "family", "species"))

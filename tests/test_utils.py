@@ -58,21 +58,13 @@ def test_a_sweep_may_vary_one_parameter_at_a_time_around_a_baseline(in_tmp):
         utils.expand_sweep("s", {})
 
 
-def test_a_sweep_may_go_step_by_step_and_bring_whole_cards(in_tmp):
+def test_a_sweep_may_bring_whole_cards(in_tmp):
     for kind in ("sweeps", "trainers"):
         (in_tmp / "params" / kind).mkdir(parents=True)
     for name, content in (("one", "a: 1\nb: 1\n"), ("two", "a: 2\n")):
         (in_tmp / "params" / "trainers" / f"{name}.yaml").write_text(content)
     path = in_tmp / "params" / "sweeps" / "s.yaml"
     card = "notebook: x\nnames: setting\ncards: [trainer]\n"
-    path.write_text(card + "fixed: {trainer: one}\nsteps: {b: 5, c: 6}\ngrid: {seed: [0]}\n")
-    points = utils.expand_sweep("s", {"a": 0, "b": 0, "c": 0, "trainer": "two"})
-    common = {"a": 1, "trainer": "one", "seed": 0}
-    assert points == {
-        "s__seed-0": common | {"b": 1, "c": 0, "setting": "s__seed-0"},
-        "s__b-5__seed-0": common | {"b": 5, "c": 0, "setting": "s__b-5__seed-0"},
-        "s__c-6__seed-0": common | {"b": 5, "c": 6, "setting": "s__c-6__seed-0"},  # and what came before
-    }
     path.write_text(card + "grid: {trainer: [one, two]}\n")
     points = utils.expand_sweep("s", {"a": 0, "b": 0})
     assert points["s__trainer-one"] == {"a": 1, "b": 1, "trainer": "one", "setting": "s__trainer-one"}
