@@ -241,7 +241,7 @@ def clustering_scores(points, taxa, family):
     found = {rank: np.empty((2, len(points)), int) for rank in ("genus", "species")}
     for rows in pd.Series(family).groupby(family).indices.values():
         tree = clustering.Tree(points[rows])
-        free = clustering.hierarchy(points[rows], points[rows], "ward", "silhouette", species_per_genus=0)
+        free = clustering.hierarchy(points[rows], points[rows])
         for (rank, partition), labels in zip(found.items(), free, strict=False):
             partition[:, rows] = labels, tree(taxa[rank].iloc[rows].nunique())
     scores = {}
@@ -274,8 +274,8 @@ if taxa.notna().any().all():
     family, rows = scored_on["family"].fillna("").to_numpy(object), []
     both = {"frozen": utils.load_embeddings(dataset, start, scored_on["hash_id"]), "tuned": embedded}
     for name, layer, points in [(name, *item) for name, found in both.items() for item in found.items()]:
-        points = normalize(points)
-        values = clustering_scores(points, taxa, family) | probes(points, taxa["species"])
+        values = clustering_scores(clustering.prepare(points), taxa, family)
+        values |= probes(normalize(points), taxa["species"])
         rows += [(name, layer, *item) for item in values.items()]
     scores = pd.DataFrame(rows, columns=["encoder", "layer", "measure", "value"])
     utils.write_table(scores.round(6), models / f"{setting}_scores.csv")
