@@ -230,7 +230,7 @@ checkpoint.unlink()
 # ## Did it help?
 #
 # The encoder it started from and the tuned one, read back from its file, with one and the same clusterer: a Ward tree per
-# family, cut where the silhouette is best (*nested Ward*, as in chapter 05). Beside it stand measures that are told
+# family, cut where its forgetful silhouette is best (*nested Ward*, as in chapter 05). Beside it stand measures that are told
 # names: the same trees cut at the true numbers (a ceiling), and two classifiers that learn from species names, by
 # cross-validation: the five nearest neighbours, and a linear probe (ridge regression).
 
