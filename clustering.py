@@ -224,6 +224,7 @@ def _heights(algorithm, points, numbers, seed):
 RULES = {
     "silhouette": _silhouette,
     "forgetful_silhouette": functools.partial(_silhouette, forget=1),
+    "more_forgetful_silhouette": functools.partial(_silhouette, forget=2),
     "gap": _gap,
     "stability": _stability,
     "heights": _heights,

@@ -1,0 +1,199 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 13 · How many clusters, when nobody tells?
+#
+# **The question.** Of several ways to prepare an embedding and to choose the number of species and genera without labels,
+# which should be the default, and is that more than luck on the taxa it was chosen on?
+#
+# Every pair of a preparation and a rule clusters every family with one and the same Ward tree. Families are dealt into two
+# halves; the pair that is best on one half is reported on the other, both ways. So what is reported was not chosen by what it is
+# scored on.
+#
+# **In:** embeddings of several encoders, and taxon names, for scores alone. **Out:** `numbers.csv` and one figure with a copy
+# of that table.
+
+# %% tags=["parameters"]
+dataset = "demo"
+encoders = ["specimen_resnet18_double"]
+
+# %%
+import sys
+
+sys.path.insert(0, "..")
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+import clustering
+import scoring
+import utils
+
+utils.set_style()
+folder = utils.dataset_dir(dataset)
+specimens = utils.load_metadata(dataset)
+taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
+if taxa.isna().any(axis=None) or taxa["family"].nunique() < 2:
+    raise ValueError(f"{dataset} does not name every family, genus and species: nothing says what a number is worth")
+sizes = taxa["family"].value_counts().sort_index().sort_values(kind="stable", ascending=False)
+half = taxa["family"].map(dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True))).to_numpy()
+groups = list(taxa.groupby("family").indices.values())
+
+# %% [markdown]
+# ## What is compared
+#
+# **Preparations**: as it came (scaled to length 1), signed square root, half and full whitening, and a mean with neighbours.
+#
+# **Rules for species**: the silhouette, the one that forgets one or two nearest neighbours, the gap statistic, stability under
+# resampling, and the largest gap between heights of the tree. *Told* is the true number, a ceiling and no rule.
+#
+# **Rules for genera**: half as many as species, as many, or what the silhouette of the species' centroids prefers.
+
+# %%
+PREPARATIONS = {
+    "as it came": {"root": False, "components": 0},
+    "root": {"components": 0},
+    "root, half white": {},
+    "root, white": {"components": 128, "whiten": 1.0},
+    "root, half white, neighbours": {"neighbours": 3},
+}
+GENERA = {"half": 2.0, "as many": 1.0, "silhouette": 0.0}
+
+
+def of_family(points, names, rule):
+    """{column: labels (n,)} of one family by one rule: species, and genera by every rule for them."""
+    if rule == "told":
+        tree = clustering.Tree(points)
+        return {"species": tree(names["species"].nunique()), "genus, told": tree(names["genus"].nunique())}
+    found = {}
+    for name, per_genus in GENERA.items():
+        found[f"genus, {name}"], found["species"], _ = clustering.hierarchy(
+            points, points, rule=rule, species_per_genus=per_genus
+        )
+    return found
+
+
+def of_setting(encoder, preparation, rule):
+    """One row per half and column of clusters: AMI and the number of clusters."""
+    points = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
+    points = clustering.prepare(points, **PREPARATIONS[preparation])
+    labels = pd.DataFrame(index=taxa.index)
+    for number, rows in enumerate(groups):
+        for name, found in of_family(points[rows], taxa.iloc[rows], rule).items():
+            labels.loc[rows, name] = [f"{number}/{label}" for label in found]
+    measured = []
+    for (name, found), part in itertools.product(labels.items(), (0, 1, None)):
+        here = np.ones(len(taxa), bool) if part is None else half == part
+        table = scoring.contingency(taxa.loc[here, name.split(",")[0]], found[here])
+        row = {"encoder": encoder, "preparation": preparation, "rule": rule, "clusters": name, "half": part}
+        measured.append(row | {"ami": scoring.mutual_information(table)["ami"], "found": table.shape[1]})
+    return measured
+
+
+# %%
+settings = list(itertools.product(encoders, PREPARATIONS, [*clustering.RULES, "told"]))
+done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_setting)(*setting) for setting in settings)
+table = pd.DataFrame(itertools.chain.from_iterable(tqdm(done, total=len(settings), unit="setting")))
+utils.write_table(table.round(6), folder / "numbers.csv")
+
+# %% [markdown]
+# ## All settings
+#
+# Species AMI over all families, mean over encoders; the last column is the ceiling.
+
+# %%
+whole = table[table["half"].isna()]
+mean = whole.pivot_table(index=["clusters", "preparation"], columns="rule", values="ami", sort=False)
+mean.loc["species"].round(3)
+
+# %% [markdown]
+# How many species that finds, over the true number.
+
+# %%
+counts = whole[whole["clusters"] == "species"].pivot_table(
+    index="preparation", columns="rule", values="found", sort=False
+)
+(counts / taxa["species"].nunique()).round(2)
+
+# %% [markdown]
+# Genera: the rule for species across, and the one for genera down.
+
+# %%
+mean.drop("species").round(3)
+
+# %% [markdown]
+# ## Chosen on one half, reported on the other
+#
+# For every encoder: the setting with the best mean of species and genus AMI on one half of the families, and its AMI on the
+# other; beside it the recommended setting (root, half white; forgetful silhouette; half as many genera), the usual one (as it
+# came; silhouette) and the ceiling as it came, all on that other half.
+
+
+# %%
+def chosen(encoder, part):
+    """AMI on the half `part` of what is best on the other half, of two fixed settings and of the ceiling."""
+    rows = table[(table["encoder"] == encoder)].set_index(["preparation", "rule", "clusters", "half"])["ami"]
+    here, there = (rows.xs(side, level="half").unstack("clusters") for side in (part, 1 - part))
+    free = there.drop("told", level="rule")
+    sums = {name: free["species"] + free[f"genus, {name}"] for name in GENERA}
+    preparation, rule, genera = pd.DataFrame(sums).stack().idxmax()
+    fixed = ("root, half white", "forgetful_silhouette"), ("as it came", "silhouette"), ("as it came", "told")
+    columns = (genera, "half", "silhouette", "told")
+    names = (f"chosen on the other half ({preparation}; {rule}; {genera})", "recommended", "usual", "ceiling, told")
+    for name, setting, genus in zip(names, [(preparation, rule), *fixed], columns, strict=True):
+        kind = name.split(" (")[0]
+        values = here.loc[setting, ["species", f"genus, {genus}"]].to_numpy()
+        yield {
+            "encoder": encoder,
+            "half": part,
+            "setting": kind,
+            "what": name,
+            "species": values[0],
+            "genus": values[1],
+        }
+
+
+halves = pd.DataFrame(itertools.chain.from_iterable(chosen(e, part) for e in encoders for part in (0, 1)))
+print("\n".join(halves.loc[halves["setting"].str.startswith("chosen"), "what"].unique()))
+halves.pivot_table(index="encoder", columns="setting", values=["species", "genus"], sort=False).round(3)
+
+# %% [markdown]
+# ## One figure
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(10, 1.6 + 0.5 * len(encoders)), sharey=True)
+kinds = list(dict.fromkeys(halves["setting"]))
+for ax, rank in zip(axes, ("genus", "species"), strict=True):
+    for number, (kind, mark) in enumerate(zip(kinds, "osD^", strict=True)):
+        part = halves[halves["setting"] == kind]
+        places = -part["encoder"].map(encoders.index) + 0.18 - 0.12 * number
+        told = {"markerfacecolor": "white"} if kind.startswith("ceiling") else {}
+        ax.plot(part[rank], places, mark, color=utils.PALETTE[number], label=kind, **told)
+    labels = [utils.encoder_label(encoder) for encoder in encoders]
+    ax.set(xlabel=f"{rank} AMI, a mark per half of families", yticks=-np.arange(len(encoders)), yticklabels=labels)
+    ax.grid(axis="y", visible=False)
+handles = axes[0].get_legend_handles_labels()
+figure.tight_layout()
+figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
+utils.save_figure(figure, utils.figures_dir(dataset) / "numbers.png")
+utils.write_table(table.round(4), utils.figures_dir(dataset) / "numbers.csv")
+
+# %% tags=["summary"]
+best = mean.loc["species"].drop(columns="told").stack()
+print(f"{len(settings)} settings; best species AMI {best.max():.3f} ({'; '.join(best.idxmax())})")
