@@ -123,6 +123,14 @@ def test_what_readme_says_of_tuning_on_moths_holds_in_the_sweep():
     assert of("gcd", "genus AMI", "low") > 0 and 0.4 < lost < 0.6
 
 
+def test_what_readme_says_of_tuning_on_the_demo_holds_in_the_sweep():
+    gain, _ = gains("demo", "trainers")
+    backbone = gain.xs("avgpool", level="layer")
+    assert (backbone["low"] < 0.005).all()
+    for trainer in ("supcon_family", "supcon_views"):
+        assert backbone.loc[(trainer, "species AMI, told the number"), "high"] < 0
+
+
 def test_the_findings_hold_in_the_scores():
     """What README says in words, sentence by sentence."""
     mean = mean_scores("eu_moths")
