@@ -91,7 +91,7 @@ def gain_table(dataset, sweep):
     return "\n".join(lines)
 
 
-SWEEPS = [("eu_moths", "trainers"), ("demo", "trainers")]
+SWEEPS = [("eu_moths", "trainers"), ("demo", "trainers"), ("demo", "unseen")]
 
 
 @pytest.mark.parametrize(("dataset", "sweep"), SWEEPS)
@@ -121,6 +121,22 @@ def test_what_readme_says_of_tuning_on_moths_holds_in_the_sweep():
     assert spread["species AMI"] > 5 * spread["species AMI, told the number"]
     lost = of("gcd", "genus AMI") / of("gcd", "genus AMI, told the number")
     assert of("gcd", "genus AMI", "low") > 0 and 0.4 < lost < 0.6
+
+
+def test_what_readme_says_of_tuning_on_the_demo_holds_in_the_sweep():
+    gain, _ = gains("demo", "trainers")
+    backbone = gain.xs("avgpool", level="layer")
+    assert (backbone["low"] < 0.005).all()
+    for trainer in ("supcon_family", "supcon_views"):
+        assert backbone.loc[(trainer, "species AMI, told the number"), "high"] < 0
+
+
+def test_what_readme_says_of_unseen_families_holds_in_the_sweep():
+    backbone = gains("demo", "unseen")[0].xs("avgpool", level="layer")
+    assert backbone.loc[("supcon_family", "species AMI, told the number"), "high"] < 0
+    for trainer in ("simclr", "gcd"):
+        for measure in ("species AMI", "species AMI, told the number"):
+            assert abs(backbone.loc[(trainer, measure), "mean"]) < 0.015
 
 
 def test_the_findings_hold_in_the_scores():
