@@ -69,7 +69,6 @@ def messy(project, tmp_path_factory):
     return metadata(project, "messy").set_index("hash_id"), *tables, rows, done.stdout
 
 
-@pytest.mark.xdist_group("messy")
 class TestMessyFolder:
     def test_every_row_is_either_kept_or_rejected_and_stray_files_are_named(self, messy):
         kept, rejected, _, rows, _ = messy
@@ -124,7 +123,6 @@ class TestMessyFolder:
         assert stdout.startswith("01: 12 photos of 2 families, 2 genera and 1 species kept, 14 rows or files rejected")
 
 
-@pytest.mark.xdist_group("messy")
 def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp_path):
     draw_specimens(1)[0].save(tmp_path / "a.png")
     assert (
@@ -146,7 +144,6 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp
 # ----------------------------------------------------------------------------------------- 02_extract_embeddings
 
 
-@pytest.mark.xdist_group("resume")
 def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     make_world(tmp_path / "photos", photos=20)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
@@ -215,7 +212,6 @@ def partly(project, tmp_path_factory):
     return project
 
 
-@pytest.mark.xdist_group("partly")
 @pytest.mark.parametrize("dataset", ["families_only", "nameless"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_works_with_and_without_families(partly, dataset, method):
@@ -228,14 +224,12 @@ def test_every_method_works_with_and_without_families(partly, dataset, method):
         assert clusters["family_cluster"].nunique() > 1
 
 
-@pytest.mark.xdist_group("partly")
 @pytest.mark.parametrize("method", METHODS)
 def test_no_method_reads_genus_or_species_names(partly, method):
     paths = [partly.data(d, "clusters", "pixels", method, "seed=0.parquet") for d in ("named", "families_only")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-@pytest.mark.xdist_group("partly")
 def test_caps_are_reached_and_the_same_seed_gives_the_same_bytes(partly):
     path = partly.data("families_only", "clusters", "pixels", "nested_kmeans_10", "seed=0.parquet")
     clusters, before = pd.read_parquet(path), path.read_bytes()
@@ -245,7 +239,6 @@ def test_caps_are_reached_and_the_same_seed_gives_the_same_bytes(partly):
     assert path.read_bytes() == before
 
 
-@pytest.mark.xdist_group("partly")
 @pytest.mark.parametrize(("dataset", "scored"), [("families_only", {"family"}), ("nameless", set())])
 def test_without_names_the_internal_indices_remain(partly, dataset, scored):
     words = (f"dataset={dataset}", "encoders=pixels", "clusterers=nested_ward", "seeds=0", "submit=pixels/nested_ward")
@@ -259,7 +252,6 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
     assert submission.iloc[-1, 1:].str.startswith("rejected/1").all()
 
 
-@pytest.mark.xdist_group("partly")
 def test_a_bad_setting_stops_with_what_was_expected(partly):
     few = partly.run("04", "dataset=nameless", "encoder=pixels", "n_neighbors=1", check=False)
     assert few.returncode and "a map needs n_neighbors of 2 or more" in few.stderr

@@ -13,7 +13,6 @@ from torchvision.models import resnet18
 
 import utils
 
-pytestmark = pytest.mark.xdist_group("make")
 WORDS = ("DATASET=tiny", "ENCODERS=true_traits resnet18_double", "CLUSTERERS=nested_ward nested_kmeans_10", "SEEDS=0 1")
 WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "image_size": 64, "seed": 4}
 

@@ -10,7 +10,6 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 import execute
 
-pytestmark = pytest.mark.xdist_group("signal")
 TINY = {"n_families": 2, "n_genera": 4, "n_species": 9, "n_specimens": 6, "image_size": 64}
 ALIKE = {"within_species": 0.0, "dimorphic": 0.0}  # no two specimens of a species differ
 WORDS = ("sweep", "SWEEP=few", "DATASET=none_such", "ENCODERS=true_traits scene pixels")
