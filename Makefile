@@ -54,7 +54,7 @@ override START := $(or $(START),$(call card,start),resnet18_double)
 override TRAINING := $(or $(TRAINING),$(call card,training))
 
 stems = $(strip $(foreach k,$(1),$(patsubst params/$(k)/%.yaml,%,$(wildcard $(foreach n,$(2),params/$(k)/$(n).yaml)))))
-named = $(or $(call stems,$(1),$(2) $(2)_*),$(error there is no params/$(firstword $(1))/$(2).yaml; there are: $(call stems,$(1),*)))
+named = $(or $(call stems,$(1),$(2)),$(call stems,$(1),$(2)_*),$(error there is no params/$(firstword $(1))/$(2).yaml; there are: $(call stems,$(1),*)))
 distinct = $(if $(1),$(firstword $(1)) $(call distinct,$(filter-out $(firstword $(1)),$(1))))
 override ENCODERS := $(call distinct,$(foreach n,$(ENCODERS),$(call named,encoders trainers,$(n))))
 override CLUSTERERS := $(call distinct,$(foreach n,$(CLUSTERERS),$(call named,clusterers,$(n))))
@@ -152,10 +152,12 @@ $(addprefix $(D)/models/$(1),.safetensors .yaml .csv) $(R)/03_supcon_finetune-$(
 	  start=$(START) weights_dir="$$$$CHAPTER_WEIGHTS" $(TRAINING) -f params/trainers/$(1).yaml
 endef
 
-# An encoder (1) and its card (2), which lies in params/ or was left by chapter 03.
+# An encoder (1) and its card (2), which lies in params/ or was left by chapter 03. A fused one is made of others (3).
+FUSED := $(shell grep -l '^library: fused' params/encoders/*.yaml)
+parts = $(if $(filter $(1),$(FUSED)),$(shell sed -n 's/^architecture: *//p' $(1)))
 define encoder_rules
 $(D)/embeddings/$(1)/_SUCCESS $(R)/02_extract_embeddings-$(1).ipynb &: notebooks/02_extract_embeddings.py \
-		$(2) $(wildcard models/*.safetensors) $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
+		$(2) $(3:%=$(D)/embeddings/%/_SUCCESS) $(wildcard models/*.safetensors) $(D)/metadata.parquet encoders.py $(SHARED) $(D)/weights.txt | $(READY)
 	@$(RUN) notebooks/02_extract_embeddings.py $(R)/02_extract_embeddings-$(1).ipynb \
 	  dataset=$(DATASET) encoder=$(1) weights_dir="$$$$CHAPTER_WEIGHTS" -f $(2)
 
@@ -172,7 +174,7 @@ $$(call clusters,$(1),$(2)) $(R)/05_hierarchical_clustering-$(1)-$(2).ipynb &: n
 	  dataset=$(DATASET) encoder=$(1) clusterer=$(2) seeds="$(SEEDS)" -f params/clusterers/$(2).yaml
 endef
 
-$(foreach e,$(call stems,encoders,*),$(eval $(call encoder_rules,$(e),params/encoders/$(e).yaml)))
+$(foreach e,$(call stems,encoders,*),$(eval $(call encoder_rules,$(e),params/encoders/$(e).yaml,$(call parts,params/encoders/$(e).yaml))))
 $(foreach t,$(call stems,trainers,*),$(eval $(call trainer_rules,$(t)))$(eval $(call encoder_rules,$(t),$(D)/models/$(t).yaml)))
 $(foreach e,$(ENCODERS),$(foreach c,$(CLUSTERERS),$(eval $(call clusterer_rules,$(e),$(c)))))
 
@@ -189,12 +191,12 @@ $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
 # What needs names: which index to go by, what the submitted run withstands, and taxon by taxon. Not part of `all`, for time.
 LOOKED_AT := $(firstword $(subst /, ,$(SUBMITTED)))
 .PHONY: report
-report: $(F)/choosing.png $(F)/taxa.png $(F)/robustness.png ## after all, where taxa are known: indices, robustness, taxon by taxon
+report: $(F)/choosing.png $(F)/robustness.png $(F)/taxa.png $(F)/numbers.png ## after all, where taxa are known: indices, robustness, taxon by taxon
 
 $(D)/choosing.csv $(addprefix $(F)/choosing,.png .csv) $(R)/10_choosing_without_labels.ipynb &: \
 		notebooks/10_choosing_without_labels.py $(D)/scores.csv $(ENCODERS:%=$(D)/maps/%/default.parquet) \
-		clustering.py scoring.py $(SHARED) | $(READY)
-	@$(RUN) $< $(R)/10_choosing_without_labels.ipynb dataset=$(DATASET) \
+		clustering.py encoders.py scoring.py $(SHARED) $(D)/weights.txt | $(READY)
+	@$(RUN) $< $(R)/10_choosing_without_labels.ipynb dataset=$(DATASET) weights_dir="$$CHAPTER_WEIGHTS" \
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)"
 
 $(D)/robustness.csv $(addprefix $(F)/robustness,.png .csv) $(R)/11_robustness.ipynb &: notebooks/11_robustness.py \
@@ -204,6 +206,10 @@ $(D)/robustness.csv $(addprefix $(F)/robustness,.png .csv) $(R)/11_robustness.ip
 
 $(D)/taxa.csv $(D)/confused.csv $(F)/taxa.png $(R)/12_taxa.ipynb &: notebooks/12_taxa.py $(D)/scores.csv scoring.py $(SHARED) | $(READY)
 	@$(RUN) $< $(R)/12_taxa.ipynb dataset=$(DATASET) run=$(SUBMITTED) seed=$(firstword $(SEEDS))
+
+$(D)/numbers.csv $(addprefix $(F)/numbers,.png .csv) $(R)/13_how_many.ipynb &: notebooks/13_how_many.py \
+		$(ENCODERS:%=$(D)/embeddings/%/_SUCCESS) clustering.py scoring.py $(SHARED) $(D)/plan.yaml | $(READY)
+	@$(RUN) $< $(R)/13_how_many.ipynb dataset=$(DATASET) encoders="$(ENCODERS)"
 
 # ---- sweeps ------------------------------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
 	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
 
 $(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb &: notebooks/$(SWEEP_DRAWN).py \
-		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py $(SHARED) | $(READY)
+		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py clustering.py $(SHARED) | $(READY)
 	@$(RUN) $< $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 

@@ -58,14 +58,20 @@ class Tree:
     """A hierarchy of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
 
     Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
-    58:236-244, or another of SciPy's methods.
+    58:236-244, or another of SciPy's methods. The distances of all pairs have to fit into memory, so more than `most` points
+    are first gathered by mini-batch k-means, and what is joined are the middles of a quarter as many small clusters.
     """
 
-    def __init__(self, points, seed=0, method="ward"):
+    def __init__(self, points, seed=0, method="ward", most=20_000):
+        self.gathered = np.arange(len(points))
+        if len(points) > most:
+            found = MiniBatchKMeans(most // 4, random_state=seed).fit_predict(points)
+            names, self.gathered = np.unique(found, return_inverse=True)
+            points = np.stack([points[found == name].mean(axis=0) for name in names])
         self.merges = linkage(points, method) if len(points) > 1 else np.empty((0, 4))
 
     def __call__(self, k):
-        return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
+        return (fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int))[self.gathered]
 
 
 class Fit:
@@ -296,6 +302,19 @@ def capped(points, genus_points, max_genera, max_species, seed=0):
     for label in np.unique(genus):
         species[genus == label] = Fit(points[genus == label], seed)(max_species)
     return genus, species
+
+
+def with_true_numbers(points, groups, taxa):
+    """{rank: labels (n,)} of one Ward tree per group, cut at the true numbers of taxa: a ceiling, as it reads their names.
+
+    `taxa` (n rows) has a column per rank, missing where a name is not known.
+    """
+    found = {rank: np.empty(len(points), int) for rank in taxa}
+    for rows in pd.Series(groups).groupby(groups).indices.values():
+        tree = Tree(points[rows])
+        for rank, labels in found.items():
+            labels[rows] = tree(max(taxa[rank].iloc[rows].nunique(), 1))
+    return found
 
 
 def parted(groups, labels):

@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import re
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import get_model, get_model_weights
@@ -396,6 +398,35 @@ def embed(encoder, paths, shards, device, precision, batch_size=32, progress=Non
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def looker(dataset, encoder, weights_dir=""):
+    """A function that gives the deepest layer (n, d) of pictures (PIL), as chapter 02 does of photographs; it goes by files.
+
+    None for an encoder that looks at no picture. One made of several sets their layers side by side, each of length 1.
+    """
+    card = utils.encoder_card(dataset, encoder)
+    if card["library"] == "truth":
+        return None
+    if card["library"] == "fused":
+        parts = [looker(dataset, part, weights_dir) for part in card["architecture"].split()]
+        return lambda pictures: np.hstack([normalize(part(pictures)) for part in parts])
+    model, device = build_encoder(**card, weights_dir=weights_dir), pick_device()
+    precision = pick_precision(device)
+    if card["library"] == "pixels":
+        photos = utils.dataset_dir(dataset) / "photos"
+        fit_pixels(model, [photos / path for path in utils.load_metadata(dataset)["path"]])
+        precision = torch.float32
+
+    def look(pictures):
+        with tempfile.TemporaryDirectory() as place:
+            files = [Path(place) / f"{number}.png" for number in range(len(pictures))]
+            for file, picture in zip(files, pictures, strict=True):
+                picture.save(file, compress_level=1)
+            (layers,) = embed(model, files, [list(range(len(files)))], device, precision)
+        return utils.pick_layer(layers, "last")
+
+    return look
 
 
 def _average(values):

@@ -149,7 +149,7 @@ def sweep_points(sweep, encoders):
     notebook = load_params("sweeps", sweep)["notebook"]
     declared = declared_parameters(jupytext.read(ROOT / "notebooks" / f"{notebook}.py"))
     asked = {"encoder": encoders[0], "encoders": encoders}
-    return expand_sweep(sweep, declared | {name: asked[name] for name in asked if name in declared})
+    return expand_sweep(sweep, declared | {name: asked[name] for name in asked if name in declared}, encoders)
 
 
 def write_sweep(sweep, folder, encoders, data):
@@ -176,8 +176,10 @@ def upstream(point, parameters, data):
         return [f"{data}/metadata.parquet", f"params/trainers/{parameters['trainer']}.yaml"]
     if "encoder" not in parameters:
         return cards
+    if "clusterer" in parameters:
+        cards.append(f"params/clusterers/{parameters['clusterer']}.yaml")
     encoder = parameters["encoder"]  # a point that is an encoder itself makes embeddings, others need them
-    return [f"{data}/metadata.parquet" if encoder == point else f"{data}/embeddings/{encoder}/_SUCCESS"]
+    return [*cards, f"{data}/metadata.parquet" if encoder == point else f"{data}/embeddings/{encoder}/_SUCCESS"]
 
 
 def main():

@@ -7,6 +7,7 @@ partitions is tested against cases worked out by hand.
 import itertools
 import math
 
+import dendropy
 import higra
 import numpy as np
 import pandas as pd
@@ -178,22 +179,41 @@ def dendrogram_purity(tree, labels):
     return float(higra.dendrogram_purity(higra.Tree(parents), codes(labels)))
 
 
-def robinson_foulds(tree, taxa):
-    """Robinson-Foulds distance of a SciPy linkage of k species from their taxonomy: (normalised, share of taxa not found).
+# A clade is a set of species, kept as the bits of a number; neither single species nor all of them count as one.
 
-    `taxa` (k rows) has a column per rank above the species. The distance counts the clades that only one of the two has,
-    and is divided by the number of clades in both. A taxonomy has far fewer clades than a binary tree, so its best is not 0:
-    the second value is the share of genera and families with several species that are no clade of the tree. Robinson and
-    Foulds (1981), Mathematical Biosciences 53:131-147. Clades are sets of species, kept as the bits of a number.
-    """
-    clades = [1 << species for species in range(len(taxa))]
+
+def linkage_clades(tree):
+    """Clades of a SciPy linkage of k species, numbered from 0."""
+    clades = [1 << species for species in range(len(tree) + 1)]
     for left, right in tree[:, :2].astype(int):
         clades.append(clades[left] | clades[right])
-    found = set(clades[len(taxa) : -1])
+    return set(clades[len(tree) + 1 : -1])
+
+
+def taxon_clades(taxa):
+    """Clades of a taxonomy: `taxa` (k rows, one per species) has a column per rank above the species."""
     groups = [rows for rank in taxa for rows in taxa.groupby(taxa[rank].to_numpy()).indices.values()]
-    known = {sum(1 << int(species) for species in rows) for rows in groups if 2 <= len(rows) < len(taxa)}
-    missed = len(known - found)
-    return len(found ^ known) / (len(found) + len(known)), missed / len(known) if known else np.nan
+    return {sum(1 << int(species) for species in rows) for rows in groups if 2 <= len(rows) < len(taxa)}
+
+
+def newick_clades(path, names):
+    """Clades of a rooted tree in a Newick file among the species of these names (k,); its other tips do not count."""
+    number = {name: species for species, name in enumerate(names)}
+    tree = dendropy.Tree.get(path=path, schema="newick", rooting="force-rooted")
+    sides = ({number[t.taxon.label] for t in node.leaf_iter() if t.taxon.label in number} for node in tree)
+    return {sum(1 << species for species in side) for side in sides if 2 <= len(side) < len(number)}
+
+
+def robinson_foulds(found, known):
+    """Robinson-Foulds distance of two sets of clades: (normalised, share of the known ones not found).
+
+    The distance counts the clades that only one of the two has, and is divided by the number of clades in both. A taxonomy has
+    far fewer clades than a binary tree, so its best is not 0, as the second value's is. Missing where no clade is known.
+    Robinson and Foulds (1981), Mathematical Biosciences 53:131-147.
+    """
+    if not known:
+        return np.nan, np.nan
+    return len(found ^ known) / (len(found) + len(known)), len(known - found) / len(known)
 
 
 def triplet_accuracy(tree, species, distances, sample=20000, seed=0):

@@ -55,6 +55,13 @@ def load_params(kind, name):
     return yaml.safe_load(path.read_text()) or {}
 
 
+def encoder_card(dataset, encoder):
+    """How to build an encoder: its card in params/encoders/, or the one that chapter 03 left in data/<dataset>/models/."""
+    tuned = dataset_dir(dataset) / "models" / f"{_simple_name(encoder)}.yaml"
+    card = yaml.safe_load(tuned.read_text()) if tuned.is_file() else load_params("encoders", encoder)
+    return {name: value for name, value in card.items() if name != "role"}
+
+
 def load_plan(dataset):
     """What the last `make all` was asked for: encoders, clusterers, seeds, and the run to submit."""
     path = dataset_dir(dataset) / "plan.yaml"
@@ -65,17 +72,18 @@ def load_plan(dataset):
     return yaml.safe_load(path.read_text())
 
 
-def expand_sweep(sweep, defaults):
+def expand_sweep(sweep, defaults, encoders=()):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
     The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
     from it, one parameter at a time, beside the baseline itself. They are crossed with `grid`, the Cartesian product of its
-    lists. A parameter named in `cards` is the name of a card, and brings all of it. A point's name is written to the
-    parameter called `names`, and so names its output. ValueError if two points would have one name, or if a value of `vary`
-    is no departure.
+    lists; "all" there stands for all `encoders`. A parameter named in `cards` is the name of a card, and brings all of it. A
+    point's name is written to the parameter called `names`, and so names its output. ValueError if two points would have one
+    name, or if a value of `vary` is no departure.
     """
     card = load_params("sweeps", sweep)
-    grid, baseline = card.get("grid", {}), {**defaults, **card.get("fixed", {})}
+    grid = {name: encoders if values == "all" else values for name, values in card.get("grid", {}).items()}
+    baseline = {**defaults, **card.get("fixed", {})}
     departures = [{name: value} for name, values in card.get("vary", {}).items() for value in values]
     for name, value in itertools.chain.from_iterable(departure.items() for departure in departures):
         if name in grid:

@@ -28,8 +28,8 @@
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"  # names the output; the card of this name is given below
-library = "tuned"  # torchvision, timm, open_clip, tuned (by chapter 03) or pixels; truth reads columns of a simulated world
-architecture = "resnet18"
+library = "tuned"  # torchvision, timm, open_clip, tuned (by chapter 03) or pixels; fused: of other encoders; truth: see below
+architecture = "resnet18"  # fused: the encoders, with blanks between
 weights = "models/specimen_resnet18.safetensors"  # the library's name for them; none keeps the random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name here: where the library finds it
 input_size = 128  # pixels
@@ -54,6 +54,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import encoders
@@ -70,6 +71,9 @@ paths = [utils.dataset_dir(dataset) / "photos" / path for path in specimens["pat
 #
 # Weights are loaded strictly: a file with a missing or an extra tensor is an error, not a partly random network. The
 # arithmetic runs in bfloat16 where the processor or the graphics card computes it natively, and in float32 elsewhere.
+#
+# Two libraries need no network. *Fused* sets a layer of several encoders side by side, each scaled to length 1. *Truth* reads
+# columns of the table that a simulated world was drawn from.
 
 # %%
 if role:
@@ -79,6 +83,13 @@ if library == "truth":
     truth = utils.load_truth(dataset, specimens["hash_id"])
     facts = {name: encoders.tabulate(truth, prefix) for name, prefix in layers.items()}
     model = encoders.Encoder(None, None, utils.file_digest(utils.dataset_dir(dataset) / "truth.parquet"))
+elif library == "fused":
+    parts = [utils.load_embeddings(dataset, part, specimens["hash_id"]) for part in architecture.split()]
+    facts = {
+        name: np.hstack([normalize(utils.pick_layer(part, layer)) for part in parts]) for name, layer in layers.items()
+    }
+    digest = hashlib.sha256(b"".join(values.tobytes() for values in facts.values())).hexdigest()
+    model = encoders.Encoder(None, None, digest)
 else:
     model = encoders.build_encoder(library, architecture, weights, layers, input_size, weights_dir, seed)
 if library == "pixels":
@@ -144,7 +155,7 @@ def write_shard(path, rows, values):
 
 
 with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
-    if library == "truth":
+    if model.network is None:
         embedded = ({name: values[rows] for name, values in facts.items()} for rows in pending.values())
     else:
         embedded = encoders.embed(model, paths, list(pending.values()), device, dtype, batch_size, bar.update)

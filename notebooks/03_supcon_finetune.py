@@ -159,7 +159,8 @@ utils.show_photos(figure)
 # Three curves are drawn as it goes: the loss, the learning rate, and three marks of quality that need no label. *Alignment*
 # is how far apart two views of one photograph lie and *uniformity* how much photographs crowd (both: lower is better);
 # *silhouette* tells how well their Ward tree falls into clusters.
-# After every epoch all is written down; a run that was killed goes on from there, to the same result.
+# After every epoch all is written down; a run that was killed goes on from there, to the same result. What was learnt once
+# from the same photographs, by the same recipe and code, is taken as it is (but for an autoencoder, whose decoder is not kept).
 
 
 # %%
@@ -183,14 +184,25 @@ versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-
 code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
 start_state = {name: value.double().sum().item() for name, value in backbone.state_dict().items()}
 learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
-made_from = [vars(recipe), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
-fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+decisive = [vars(recipe), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
+fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 curves = display(
     draw_log([{"epoch": 0} | dict.fromkeys(["loss", "learning_rate", *training.QUALITIES])]), display_id=True
 )
-checkpoint = models / f"{setting}.checkpoint"
-training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
+checkpoint, weights_file = models / f"{setting}.checkpoint", models / f"{setting}.safetensors"
+made_from = models / f"{setting}.made_from"
+kept = weights_file.is_file() and made_from.is_file() and made_from.read_text() == fingerprint
+if kept and not recipe.weight_pixels:
+    model.log = pd.read_csv(models / f"{setting}.csv").to_dict("records")
+    curves.update(draw_log(model.log))
+else:
+    made_from.unlink(missing_ok=True)
+    training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
+    encoders.save_tuned(model.network, backbone_card, weights_file)
+    utils.write_table(pd.DataFrame(model.log), models / f"{setting}.csv")
+    made_from.write_text(fingerprint)
+    checkpoint.unlink()
 print(f"kept: epoch {model.best_epoch()} of {len(model.log)}")
 
 # %% [markdown]
@@ -214,17 +226,13 @@ if recipe.weight_pixels:
 # %% [markdown]
 # ## An encoder like any other
 #
-# The weights, and a card that says how to read them. With its name among `ENCODERS`, chapters 02 to 06 follow.
+# A card says how to read the weights. With its name among `ENCODERS`, chapters 02 to 06 follow.
 
 # %%
-weights_file = models / f"{setting}.safetensors"
-encoders.save_tuned(model.network, backbone_card, weights_file)
 card = {"library": "tuned", "architecture": backbone_card["architecture"], "layers": layers}
 card |= {"weights": str(weights_file.relative_to(utils.ROOT)), "input_size": input_size or start_card["input_size"]}
 with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
     temporary.write_text(yaml.safe_dump(card, sort_keys=False))
-utils.write_table(pd.DataFrame(model.log), models / f"{setting}.csv")
-checkpoint.unlink()
 
 # %% [markdown]
 # ## Did it help?

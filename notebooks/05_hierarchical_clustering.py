@@ -27,7 +27,8 @@
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
-clusterer = "nested_ward"  # names the output; its card is given below: change that, and this with it
+clusterer = "nested_ward"  # its card is given below: change that, and this with it
+setting = ""  # names the output; empty: as the clusterer
 method = (
     "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc; or caps, the study's
 )
@@ -65,6 +66,7 @@ import clustering
 import utils
 
 utils.set_style()
+setting = setting or clusterer
 specimens = utils.load_metadata(dataset)[["hash_id", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
 clustering.check(method, number)
@@ -91,7 +93,8 @@ def prepared(weights, seed):
 # ## Families
 #
 # Given families are taken as they are; photographs without one form a group of their own. If no family is known (or it is
-# withheld), families are k-means clusters, as many as the silhouette prefers.
+# withheld), one Ward tree of all photographs is cut where the silhouette is best, at `max_families` or fewer: what is found
+# inside such a family is then a branch of the same tree.
 
 
 # %%
@@ -99,7 +102,7 @@ def families(points, seed):
     """Family label (n,) of every photograph: the given name, or a cluster."""
     if use_family and specimens["family"].notna().any():
         return specimens["family"].fillna("(unknown)").to_numpy(object)
-    labels, _, _ = clustering.split(points, "kmeans", "silhouette", seed, most=max_families)
+    labels, _, _ = clustering.split(points, "ward", "silhouette", seed, most=max_families)
     return np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
 
 
@@ -161,7 +164,7 @@ found = {}
 for seed in seeds:
     clusters = cluster(seed)
     utils.check_clusters(clusters, specimens["hash_id"])
-    utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
+    utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / setting / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")
 ranks = [f"{rank}_cluster" for rank in utils.RANKS]
 counts = pd.DataFrame({f"seed {seed}": clusters[ranks].nunique() for seed, clusters in found.items()})
@@ -200,7 +203,7 @@ ax.set(
     yscale="log",
     xlabel="cluster, from the largest",
     ylabel="photographs",
-    title=f"{utils.encoder_label(encoder)}, {clusterer}",
+    title=f"{utils.encoder_label(encoder)}, {setting}",
 )
 ax.legend(frameon=False)
 plt.show()

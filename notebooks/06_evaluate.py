@@ -124,17 +124,7 @@ partitions["none", "floor_family", seeds[0]] = utils.name_clusters(specimens["ha
 # the recommended clusterer prepares. They read the labels, so they are no methods: they tell what the same tree would give
 # if the number of clusters were no question.
 
-
 # %%
-def ward_with_true_numbers(points):
-    """Genus and species labels (n,) from one Ward tree per family, cut at the true numbers of taxa."""
-    genus, species = np.empty((2, len(family)), int)
-    for rows in pd.Series(family).groupby(family).indices.values():
-        tree = clustering.Tree(points[rows])
-        genus[rows], species[rows] = (tree(max(truth[rank].iloc[rows].nunique(), 1)) for rank in ("genus", "species"))
-    return genus, species
-
-
 deepest = {
     e: normalize(utils.pick_layer(utils.load_embeddings(dataset, e, specimens["hash_id"]), "last")) for e in encoders
 }
@@ -142,8 +132,8 @@ prepared = {e: clustering.prepare(points) for e, points in deepest.items()}
 if {"genus", "species"} <= set(scored):
     for encoder in tqdm(encoders, desc="ceilings", unit="encoder"):
         for name, points in (("ceiling_ward_true_number", deepest), ("ceiling_prepared_true_number", prepared)):
-            labels = ward_with_true_numbers(points[encoder])
-            partitions[encoder, name, seeds[0]] = utils.name_clusters(specimens["hash_id"], family, *labels)
+            labels = clustering.with_true_numbers(points[encoder], family, pd.DataFrame(truth)[["genus", "species"]])
+            partitions[encoder, name, seeds[0]] = utils.name_clusters(specimens["hash_id"], family, *labels.values())
 
 
 # %% [markdown]
@@ -209,8 +199,8 @@ for (encoder, clusterer, seed), clusters in partitions.items():
 # Without any cut, how well does a dendrogram of the prepared embedding tell the taxonomy? *Dendrogram purity* asks how
 # pure the smallest branch around two photographs of one taxon is; *cophenetic correlation* compares heights with
 # taxonomic distances; *triplet accuracy* asks which two of three photographs are joined first (a guess is right once in
-# three). *Robinson-Foulds* compares a tree of the species' centroids with the taxonomy, clade by clade. The trees are Ward's,
-# on a fixed sample where there are more than 5,000 photographs.
+# three). *Robinson-Foulds* compares a tree of the species' centroids with the taxonomy, clade by clade, and on a simulated
+# world with the true tree. The trees are Ward's, on a fixed sample where there are more than 5,000 photographs.
 
 # %%
 TREE = "ward_dendrogram"
@@ -220,13 +210,19 @@ if set(scored) == set(utils.RANKS):
     taxa = pd.DataFrame(truth).iloc[rows_of_tree].reset_index(drop=True)
     species = taxa.drop_duplicates("species").reset_index(drop=True)
     number = pd.Index(species["species"]).get_indexer(taxa["species"])
+    known_clades = {"taxonomy": scoring.taxon_clades(species[["family", "genus"]])}
+    if (folder / "tree.nwk").is_file():
+        known_clades["true_tree"] = scoring.newick_clades(
+            folder / "tree.nwk", species["species"].str.split(" > ").str[-1]
+        )
     for encoder, points in tqdm(prepared.items(), desc="dendrograms", unit="encoder"):
         points = points[rows_of_tree]
         values = scoring.dendrogram_scores(linkage(points, "ward"), taxa, number)
         centroids = pd.DataFrame(points).groupby(number).mean().to_numpy()
-        if len(species) > 2:
-            distance, missed = scoring.robinson_foulds(linkage(centroids, "ward"), species[["family", "genus"]])
-            values |= {"robinson_foulds": distance, "clades_missed": missed}
+        of_centroids = scoring.linkage_clades(linkage(centroids, "ward")) if len(species) > 1 else set()
+        for against, clades in known_clades.items():
+            distance, missed = scoring.robinson_foulds(of_centroids, clades)
+            values |= {f"robinson_foulds_{against}": distance, f"clades_missed_{against}": missed}
         rows += [(dataset, encoder, TREE, seeds[0], "all", *item, np.nan, np.nan) for item in values.items()]
 
 names = ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
@@ -258,6 +254,7 @@ def behind_the_best(table):
     return differences.sort_values("ami", ascending=False)
 
 
+(folder / "comparisons.csv").unlink(missing_ok=True)
 if len(left_out.columns):
     comparisons = pd.concat({rank: behind_the_best(left_out[rank]) for rank in left_out.columns.unique(0)})
     comparisons = comparisons.rename_axis(["rank", "encoder", "clusterer"]).reset_index()

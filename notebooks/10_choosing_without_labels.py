@@ -29,9 +29,11 @@ rank = "species"
 encoders = []  # these three empty: as in the last `make all`
 clusterers = []
 seeds = []
+weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 
 # %%
 import sys
+from pathlib import Path
 
 sys.path.insert(0, "..")
 import itertools
@@ -39,6 +41,7 @@ import itertools
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from PIL import ImageOps
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 from sklearn.preprocessing import normalize
@@ -47,9 +50,12 @@ from tqdm import tqdm
 import clustering
 import scoring
 import utils
+from encoders import looker
+from images import load_rgb
 
 utils.set_style()
 folder = utils.dataset_dir(dataset)
+weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 specimens = utils.load_metadata(dataset)
 if not encoders:
     encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
@@ -64,8 +70,9 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 # embedding as it came, and on its UMAP map. The **forgetful silhouette** is the one that chapter 05 goes by, in the prepared
 # embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of all runs of *other*
 # encoders, because what several ways of seeing agree on is less likely to be one's own invention. **Steadiness** is the mean
-# AMI between the seeds of a run. **Uniformity** (Wang and Isola, 2020) looks at the encoder alone: how evenly its vectors
-# fill the sphere. All are turned so that higher should be better.
+# AMI between the seeds of a run. **Alignment** and **uniformity** (Wang and Isola, 2020) look at the encoder alone: how close a
+# photograph lies to its mirrored and cropped self, and how evenly all fill the sphere. All are turned so that higher should be
+# better.
 
 
 # %%
@@ -73,6 +80,17 @@ def uniformity(points, sample=2000):
     """Minus the logarithm of the mean Gaussian potential of pairs of (n, d) unit vectors."""
     rows = np.random.default_rng(0).permutation(len(points))[:sample]
     return -np.log(np.exp(-2 * pdist(points[rows], "sqeuclidean")).mean())
+
+
+def alignment(encoder, points, n=300):
+    """Minus the mean squared distance of `n` photographs to themselves, mirrored and cropped; missing if it sees none."""
+    look = looker(dataset, encoder, weights_dir)
+    if look is None:
+        return np.nan
+    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:n])
+    pictures = [load_rgb(folder / "photos" / path) for path in specimens["path"].iloc[rows]]
+    others = [ImageOps.mirror(ImageOps.crop(picture, round(0.1 * min(picture.size)))) for picture in pictures]
+    return -((normalize(look(others)) - points[rows]) ** 2).sum(axis=1).mean()
 
 
 def geometry(space, points, labels):
@@ -99,12 +117,12 @@ for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
 rows = []
 for encoder in tqdm(encoders, unit="encoder"):
     points = normalize(utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last"))
-    prepared, places, even = clustering.prepare(points), map_of(encoder), uniformity(points)
+    prepared, places = clustering.prepare(points), map_of(encoder)
+    of_encoder = {"uniformity": uniformity(points), "alignment": alignment(encoder, points)}
     for (_, clusterer, seed), labels in ((run, found) for run, found in partitions.items() if run[0] == encoder):
         indices = geometry("embedding", points, labels) | geometry("map", places, labels)
         indices["forgetful silhouette"] = clustering.silhouettes([labels], prepared, forget=1)[0]
-        indices["uniformity"] = even
-        rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices)
+        rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices | of_encoder)
 table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
 
 
@@ -157,7 +175,7 @@ choosing = pd.DataFrame(
         "spearman": {name: correlation(name, table) for name in indices},
         "ci_low": drawn.quantile(0.025),
         "ci_high": drawn.quantile(0.975),
-        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in indices},
+        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in indices if table[name].notna().any()},
     }
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()

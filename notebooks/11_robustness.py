@@ -33,7 +33,6 @@ seeds = [0, 1, 2]
 # %%
 import io
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, "..")
@@ -205,25 +204,13 @@ shuffled = np.random.default_rng(0).permutation(each.index.to_numpy())
 enough = shuffled[np.cumsum(each[shuffled]) <= max(n_photos, each.max() * 3)]
 rows = np.flatnonzero(np.isin(species, enough))
 paths = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
-device = encoders.pick_device()
-dtype = encoders.pick_precision(device)
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-model = encoders.build_encoder(**utils.load_params("encoders", encoder), weights_dir=weights_dir)
-
-
-def embedded(pictures):
-    """Deepest layer (n, d) of pictures (PIL), by way of files, as chapter 02 sees them."""
-    with tempfile.TemporaryDirectory() as place:
-        files = [Path(place) / f"{number}.png" for number in range(len(rows))]
-        for file, image in zip(files, pictures, strict=True):
-            image.save(file, compress_level=1)
-        (layers,) = encoders.embed(model, files, [list(range(len(files)))], device, dtype)
-    return utils.pick_layer(layers, "last")
-
-
+look = encoders.looker(dataset, encoder, weights_dir)
+if look is None:
+    raise ValueError(f"{encoder} looks at no photograph: nothing can be worse for it. Choose another with SUBMIT=")
 doses = [(name, change, dose) for name, (change, several) in CORRUPTIONS.items() for dose in several]
 for name, change, dose in tqdm(doses, desc="corruptions", unit="dose"):
-    points = embedded(change(load_rgb(path), dose) for path in paths)
+    points = look([change(load_rgb(path), dose) for path in paths])
     note(name, dose, 0, scores(rows, points))
 
 # %%
@@ -235,7 +222,7 @@ if (folder / "truth.parquet").is_file():
         if swapped:
             lots[ground] = lots[ground].sample(frac=1, random_state=seed).to_numpy()
             lots["scene_seed"] += 1 + seed
-        points = embedded(picture(row) for row in lots.to_dict("records"))
+        points = look([picture(row) for row in lots.to_dict("records")])
         note("background swapped", float(swapped), seed, scores(rows, points))
 
 # %% [markdown]

@@ -19,8 +19,8 @@
 # which should be the default, and is that more than luck on the taxa it was chosen on?
 #
 # Every pair of a preparation and a rule clusters every family with one and the same Ward tree. Families are dealt into two
-# halves; the pair that is best on one half is reported on the other, both ways. So what is reported was not chosen by what it is
-# scored on.
+# halves; the pair that is best on one half is reported on the other, both ways. So what is reported was not chosen by what it
+# is scored on.
 #
 # **In:** embeddings of several encoders, and taxon names, for scores alone. **Out:** `numbers.csv` and one figure with a copy
 # of that table.

@@ -42,7 +42,9 @@ import seaborn as sns
 from scipy.stats import t as student_t
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.preprocessing import normalize
 
+import clustering
 import utils
 from execute import sweep_points
 
@@ -52,7 +54,8 @@ card = utils.load_params("sweeps", sweep)
 if not encoders:
     encoders = (folder / "sweeps" / sweep / "encoders.txt").read_text().split()
 points = sweep_points(sweep, encoders)
-grid, knobs = card.get("grid", {}), list(card.get("vary", {}))
+knobs = list(card.get("vary", {}))
+grid = {name: list(dict.fromkeys(point[name] for point in points.values())) for name in card.get("grid", {})}
 baseline = next(iter(points.values()))  # where `vary` departs from
 axes_names = [*knobs, *grid]
 
@@ -109,6 +112,26 @@ def measure_clusters(point, parameters):
     return tidy(parameters, pd.DataFrame(values).mean())
 
 
+def floor_and_ceilings():
+    """What needs no clusterer: the family itself as taxon, and Ward in every family told the true numbers, by encoder."""
+    taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in ("genus", "species")})
+    family = specimens["family"].fillna("(unknown)").to_numpy(object)
+    found = {("floor: the family itself", "none"): dict.fromkeys(taxa, family)}
+    for encoder in dict.fromkeys(parameters["encoder"] for parameters in points.values()):
+        points_of = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
+        labels = clustering.with_true_numbers(normalize(points_of), family, taxa)
+        names = {rank: pd.Series(family).str.cat(numbers.astype(str), " ") for rank, numbers in labels.items()}
+        found["ceiling: Ward told the true numbers", encoder] = names
+    rows = [
+        (*name, f"{rank} AMI", adjusted_mutual_info_score(taxa[rank][known], np.asarray(labels[rank])[known]))
+        for name, labels in found.items()
+        for rank in taxa
+        if (known := taxa[rank].notna().to_numpy()).any()
+    ]
+    return pd.DataFrame(rows, columns=["clusterer", "encoder", "measure", "value"])
+
+
+# %%
 def measure_duration(point, parameters):
     """Seconds that the executed notebook took, as papermill noted them."""
     notebook = nbformat.read(folder / "sweeps" / sweep / f"{point}.ipynb", as_version=4)
@@ -136,6 +159,8 @@ parts = [
     for point, parameters in points.items()
 ]
 table = pd.concat(parts, ignore_index=True)
+if by_name := "clusterer" in grid:
+    table = pd.concat([table, floor_and_ceilings()], ignore_index=True)
 table = table[list(dict.fromkeys([*axes_names, "encoder", "measure", "value"]))]
 utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
 shown = dict.fromkeys(["encoder", "measure", *(knobs or axes_names[:2])])
@@ -147,7 +172,8 @@ table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).ro
 #
 # Maps stand in a grid, the first two parameters down and across and the others at their first value, with the mean and
 # standard deviation of their trustworthiness over those others. Clusterings are drawn as curves, with the standard
-# deviation over the parameters not shown.
+# deviation over the parameters not shown; clusterers by name as marks, between the floor that takes the family itself as
+# taxon and a ceiling (hollow) that is told the true numbers.
 #
 # Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
 # (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied and
@@ -201,6 +227,30 @@ def draw_curves():
         facet_kws={"sharey": False},
     )
     return curves.set_titles("{col_name}").figure
+
+
+# %%
+def draw_dots():
+    """AMI of every clusterer, the best on top, with a mark per encoder."""
+    ami = table[table["measure"].isin(["genus AMI", "species AMI"])]
+    value = ami.pivot_table(index="clusterer", columns=["measure", "encoder"], values="value")
+    rows = value.drop(index="floor: the family itself")
+    rows = rows.loc[rows["species AMI"].mean(axis=1).sort_values().index]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 0.33 * len(rows) + 1.6), sharey=True)
+    for ax, measure in zip(axes, ("genus AMI", "species AMI"), strict=True):
+        floor = value.loc["floor: the family itself", (measure, "none")]
+        ax.axvline(floor, color="0.45", linestyle="--", label="floor: the family itself as taxon")
+        for encoder, colour, mark in zip(grid["encoder"], utils.PALETTE, "osD^vPX*", strict=False):
+            places, values = np.arange(len(rows)), rows[measure, encoder]
+            told = rows.index.str.startswith("ceiling")
+            looks = {"linestyle": "", "marker": mark, "color": colour}
+            ax.plot(values[~told], places[~told], **looks, label=utils.encoder_label(encoder))
+            ax.plot(values[told], places[told], markerfacecolor="white", **looks)
+        ax.set(xlabel=measure, yticks=range(len(rows)), yticklabels=[name.replace("_", " ") for name in rows.index])
+    figure.tight_layout()
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
+    return figure
 
 
 # %%
@@ -259,7 +309,7 @@ def draw_knobs():
     return figure
 
 
-draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_curves
+draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_dots if by_name else draw_curves
 figure = draw()
 utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")

@@ -17,7 +17,8 @@
 #
 # **The question.** What did all of it show? Every figure that README embeds is drawn here, from `scores.csv` and the maps.
 #
-# **In:** scores and maps. **Out:** `figures/<dataset>/*.png` and a copy of the tidy `scores.csv` beside them.
+# **In:** scores and maps. **Out:** `figures/<dataset>/*.png`, and copies of `scores.csv` and `comparisons.csv`
+# beside them.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -61,18 +62,22 @@ FLOORS = {  # start of the name in scores.csv: line style and text
 }
 
 
+CEILINGS = {
+    "ceiling_prepared_true_number": "ceiling: prepared, and Ward\ntold the true number",
+    "ceiling_ward_true_number": "ceiling: Ward told\nthe true number",
+}
+
+
 def row_label(clusterer):
-    """Name of a clusterer for people; the ceiling is called what it is."""
-    if clusterer == "ceiling_ward_true_number":
-        return "ceiling: Ward told\nthe true number"
-    return clusterer.replace("_", " ")
+    """Name of a clusterer for people; a ceiling is called what it is."""
+    return CEILINGS.get(clusterer, clusterer.replace("_", " "))
 
 
 # %% [markdown]
 # ## Methods between floor and ceiling
 #
 # One point per encoder and clusterer, the mean over seeds; bars are the mean 95 % jackknife interval over species. Grey
-# lines are floors, which look at no photograph. The top row is the ceiling, which is told the true number of taxa.
+# lines are floors, which look at no photograph. The top rows are ceilings, which are told the true number of taxa.
 
 
 # %%
@@ -92,7 +97,7 @@ def draw_scores(ax, rank):
     """One panel of the headline figure; returns the names of its rows from the bottom."""
     table = means(rank, metric)
     found = table.index.get_level_values("clusterer")
-    rows = [*clusterers[::-1], *([c] if (c := "ceiling_ward_true_number") in found else [])]
+    rows = [*clusterers[::-1], *(name for name in CEILINGS if name in found)]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
         line = of_encoder(table, encoder).reindex(rows)
         error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
@@ -111,12 +116,12 @@ def draw_scores(ax, rank):
 
 # %%
 figure, axes = plt.subplots(
-    1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 1)), sharex=True, sharey=True
+    1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 2)), sharex=True, sharey=True
 )
 for ax, rank in zip(axes, ("genus", "species"), strict=True):
     n_rows = len(draw_scores(ax, rank))
     if n_rows > len(clusterers):
-        ax.axhspan(n_rows - 1.5, n_rows - 0.5, color="0.93", zorder=-1)
+        ax.axhspan(len(clusterers) - 0.5, n_rows - 0.5, color="0.93", zorder=-1)
 handles, labels = axes[0].get_legend_handles_labels()
 if metric == "ami":
     handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in FLOORS.values()]
@@ -289,6 +294,8 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
 
 # %%
 utils.write_table(scores, out / "scores.csv")
+if (folder / "comparisons.csv").is_file():
+    utils.write_table(pd.read_csv(folder / "comparisons.csv"), out / "comparisons.csv")
 wanted = ["ami", "ami_within", "nmi"] if metric == "ami" else ["silhouette"]
 shown = scores[scores["metric"].isin([*wanted, "n_found"]) & scores["rank"].isin(["genus", "species"])]
 shown.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], values="value").round(2)

@@ -59,17 +59,8 @@ class Project:
 
     def __init__(self, root):
         self.root = root
-        for name in (
-            "utils.py",
-            "images.py",
-            "encoders.py",
-            "training.py",
-            "execute.py",
-            "Makefile",
-            "jupytext.toml",
-            "requirements.txt",
-        ):
-            shutil.copy(ROOT / name, root / name)
+        for path in (*ROOT.glob("*.py"), *(ROOT / name for name in ("Makefile", "jupytext.toml", "requirements.txt"))):
+            shutil.copy(path, root)
         for name in ("notebooks", "params", "simulation"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
 

@@ -252,6 +252,14 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
     assert submission.iloc[-1, 1:].str.startswith("rejected/1").all()
 
 
+@pytest.mark.parametrize(
+    ("chapter", "word"), [("11", "encoder=pixels"), ("12", "run=pixels/nested_ward"), ("13", "encoders=pixels")]
+)
+def test_what_needs_names_says_so(partly, chapter, word):
+    failed = partly.run(chapter, "dataset=families_only", word, check=False)
+    assert failed.returncode and "families_only" in failed.stderr and "nothing says" in failed.stderr
+
+
 def test_a_bad_setting_stops_with_what_was_expected(partly):
     few = partly.run("04", "dataset=nameless", "encoder=pixels", "n_neighbors=1", check=False)
     assert few.returncode and "a map needs n_neighbors of 2 or more" in few.stderr

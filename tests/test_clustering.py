@@ -146,3 +146,10 @@ def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
     assert fine[0] == fine[1] != fine[2] == fine[3]
     assert (pd.Series(coarse).groupby(fine).nunique() == 1).all()
     assert clustering.Tree(points[:1])(5).tolist() == [1]
+
+
+def test_more_points_than_fit_are_gathered_first():
+    points, names = blobs(5, each=40)
+    tree = clustering.Tree(points, most=100)
+    assert len(tree.merges) < 25 and metrics.adjusted_mutual_info_score(names, tree(5)) == pytest.approx(1)
+    assert len(set(tree(1000))) == len(tree.merges) + 1

@@ -3,12 +3,14 @@
 import shutil
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 from conftest import Project, make_world, write_csv
 from safetensors.torch import save_file
+from sklearn.preprocessing import normalize
 from torchvision.models import resnet18
 
 import utils
@@ -54,8 +56,8 @@ def test_one_command_leaves_everything(made):
         assert made.data("tiny", name).is_file()
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert drawn == {
-        "scores.csv", "scores.png", "nmi_misleads.png", "floors.png", "n_clusters.png", "maps.png", "families.jpg", "family_sizes.png",
-        "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
+        "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "floors.png", "n_clusters.png", "maps.png",
+        "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
     }  # fmt: skip
     for path in made.data("tiny", "runs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -173,7 +175,7 @@ def test_a_narrower_run_takes_its_rows_out_of_the_table(made):
 
 def test_one_name_may_stand_for_its_group(made):
     listed = made.make("help", "CLUSTERERS=nested_kmeans flat_kmeans nested_kmeans_20").stdout
-    assert "nested_kmeans_10 nested_kmeans_20 nested_kmeans_30 nested_kmeans_auto flat_kmeans" in listed
+    assert "nested_kmeans_10 nested_kmeans_20 nested_kmeans_30 nested_free_kmeans flat_kmeans" in listed
     assert listed.count("nested_kmeans_20") == 1
 
 
@@ -215,6 +217,45 @@ def test_a_failed_notebook_leaves_no_target_behind(made):
     assert run.is_file() and not run.with_suffix(".failed.ipynb").exists()
 
 
+def test_the_report_tells_what_to_choose_what_it_withstands_and_who_is_taken_for_whom(made):
+    done = made.make("report", *WORDS, "SUBMIT=resnet18_double/nested_ward").stdout
+    assert all(f"\n{chapter}_" in done for chapter in (10, 11, 12, 13))
+    choosing = pd.read_csv(made.data("tiny", "choosing.csv")).set_index("index")
+    assert choosing["spearman"].dropna().between(-1, 1).all() and "alignment" in choosing.index
+    hard = pd.read_csv(made.data("tiny", "robustness.csv"))
+    assert {"blur (pixels of 256)", "background swapped", "share of wrong families"} <= set(hard["hardship"])
+    wrong = (
+        hard[(hard["hardship"] == "share of wrong families") & (hard["rank"] == "species")]
+        .groupby("dose")["ami"]
+        .mean()
+    )
+    assert wrong[0.2] < wrong[0.0]
+    taxa = pd.read_csv(made.data("tiny", "taxa.csv"))
+    assert len(taxa) == 12 and set(taxa["verdict"]) <= {"found", "merged", "split", "lost"}
+    numbers = pd.read_csv(made.data("tiny", "numbers.csv"))
+    assert {"told", "gap", "stability", "heights", "silhouette"} <= set(numbers["rule"])
+    told = numbers[(numbers["rule"] == "told") & (numbers["clusters"] == "species") & numbers["half"].isna()]
+    assert (told["found"] == 12).all()
+    drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
+    assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "numbers")} <= drawn
+    assert "Nothing to be done" in made.make("report", *WORDS).stdout
+
+
+def test_an_encoder_may_be_made_of_several(made):
+    card = "library: fused\narchitecture: true_traits resnet18_double\nweights: null\nlayers: {both: last}\n"
+    (made.root / "params" / "encoders" / "fused_two.yaml").write_text(card)
+    made.make("data/tiny/embeddings/fused_two/_SUCCESS", *WORDS)
+    ids = pd.read_parquet(made.data("tiny", "metadata.parquet"))["hash_id"]
+    tables = {
+        name: pd.concat(map(pd.read_parquet, sorted(made.data("tiny", "embeddings", name).glob("part-*.parquet"))))
+        for name in ("fused_two", "true_traits", "resnet18_double")
+    }
+    both = np.stack(tables["fused_two"]["both"])
+    parts = [np.stack(tables[name].iloc[:, -1]) for name in ("true_traits", "resnet18_double")]
+    assert tables["fused_two"]["hash_id"].tolist() == ids.tolist()
+    assert both == pytest.approx(np.hstack([normalize(part) for part in parts]), abs=1e-6)
+
+
 def write_sweep(project, name, **card):
     path = project.root / "params" / "sweeps" / f"{name}.yaml"
     path.write_text(yaml.safe_dump(card, sort_keys=False))
@@ -231,7 +272,7 @@ def test_a_sweep_of_maps_ends_in_one_figure(made):
 def test_a_sweep_runs_its_grid_and_only_its_grid(made):
     card = {
         "notebook": "05_hierarchical_clustering",
-        "names": "clusterer",
+        "names": "setting",
         "fixed": {"method": "caps", "seeds": [0]},
     }
     words = write_sweep(made, "few", **card, grid={"max_species": [1, 2]})
@@ -250,6 +291,31 @@ def test_a_sweep_runs_its_grid_and_only_its_grid(made):
     made.make(*write_sweep(made, "few", **card, grid={"max_species": [2]}))
     assert set(pd.read_csv(folder / "summary.csv")["max_species"]) == {2}
     assert (folder / f"{points[1]}.ipynb").stat().st_mtime_ns == date  # the point that stayed was not run again
+
+
+def test_a_sweep_of_clusterers_sets_all_encoders_between_floor_and_ceiling(made):
+    card = {
+        "notebook": "05_hierarchical_clustering",
+        "names": "setting",
+        "cards": ["clusterer"],
+        "fixed": {"seeds": [0]},
+    }
+    made.make(
+        *write_sweep(made, "methods", **card, grid={"encoder": "all", "clusterer": ["images_alone", "flat_hdbscan"]})
+    )
+    table = pd.read_csv(made.data("tiny", "sweeps", "methods", "summary.csv"))
+    ami = table.pivot_table(index="clusterer", columns="measure", values="value")["species AMI"]
+    assert set(ami.index[ami.index.str.contains(":")]) == {
+        "floor: the family itself", "ceiling: Ward told the true numbers",
+    }  # fmt: skip
+    assert ami["floor: the family itself"] < ami["images_alone"] <= 1  # told the traits
+    clusters = pd.read_parquet(
+        made.data(
+            "tiny", "clusters", "true_traits", "methods__encoder-true_traits__clusterer-images_alone", "seed=0.parquet"
+        )
+    )
+    assert clusters["family_cluster"].str.fullmatch(r"f\d+").all()  # no name was read
+    assert (made.root / "figures" / "tiny" / "sweep_methods.png").is_file()
 
 
 def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):

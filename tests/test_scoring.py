@@ -131,11 +131,16 @@ def test_a_tree_of_the_taxonomy_is_perfect():
     assert {scores[f"dendrogram_purity_{rank}"] for rank in TAXA} == {1}
     assert scores["cophenetic_correlation"] > 0.9
     species = TAXA.drop_duplicates("species")[["family", "genus"]].reset_index(drop=True)
-    distance, missed = scoring.robinson_foulds(line(0, 1, 4, 20, 21), species)
+    distance, missed = compared(line(0, 1, 4, 20, 21), species)
     # found: (1 2), (1 2 3), (4 5) below the root; known: (1 2), (1 2 3), (4 5)
     assert (distance, missed) == (0, 0)
-    distance, missed = scoring.robinson_foulds(line(0, 4, 1, 20, 21), species)  # 3 and 2 change places
+    distance, missed = compared(line(0, 4, 1, 20, 21), species)  # 3 and 2 change places
     assert (distance, missed) == (2 / 6, 1 / 3)
+
+
+def compared(tree, taxa):
+    """Robinson-Foulds distance of a linkage from a taxonomy, and the share of taxa that it misses."""
+    return scoring.robinson_foulds(scoring.linkage_clades(tree), scoring.taxon_clades(taxa))
 
 
 def newick(tree):
@@ -161,15 +166,22 @@ def test_robinson_foulds_is_that_of_dendropy():
         extra, missed = treecompare.false_positives_and_negatives(known, found)
         clades = sum(len(tips) > 1 for tips in members)
         expected = (extra + missed) / (12 + clades), missed / clades
-        assert scoring.robinson_foulds(tree, genera) == pytest.approx(expected)
+        assert compared(tree, genera) == pytest.approx(expected)
 
 
 def test_robinson_foulds_takes_a_long_comb_and_a_taxonomy_without_clades():
     n = 3000
     comb = np.array([[i if i == 0 else n + i - 1, i + 1, i + 1.0, i + 2] for i in range(n - 1)], float)
     each = pd.DataFrame({"family": range(n), "genus": range(n)})
-    distance, missed = scoring.robinson_foulds(comb, each)
-    assert distance == 1 and np.isnan(missed)
+    assert np.isnan(compared(comb, each)).all() and len(scoring.linkage_clades(comb)) == n - 2
+
+
+def test_a_tree_in_a_file_is_compared_by_the_names_of_its_tips(tmp_path):
+    (tmp_path / "tree.nwk").write_text("((Aa_one:1,Aa_two:1):2,((Bb_one:1,Cc_other:1):1,Bb_two:2):1);")
+    names = ["Bb two", "Aa one", "Bb one", "Aa two"]  # "Cc other" is not among what was found
+    assert scoring.newick_clades(tmp_path / "tree.nwk", names) == {0b0101, 0b1010}
+    found = scoring.linkage_clades(line(5, 0, 6, 20))  # (((Bb two, Bb one), Aa one), Aa two)
+    assert scoring.robinson_foulds(found, scoring.newick_clades(tmp_path / "tree.nwk", names)) == (2 / 4, 1 / 2)
 
 
 def jackknife(statistic, units, **options):

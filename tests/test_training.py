@@ -408,7 +408,9 @@ def learnt(project, tmp_path_factory):
 def test_the_chapter_leaves_an_encoder_its_log_and_its_scores(learnt):
     left = {path.name for path in learnt.data("toy", "models").iterdir()}
     assert left == {
-        f"{name}{end}" for name in ("whole", "killed") for end in (".safetensors", ".yaml", ".csv", "_scores.csv")
+        f"{name}{end}"
+        for name in ("whole", "killed")
+        for end in (".safetensors", ".yaml", ".csv", ".made_from", "_scores.csv")
     }
     log = pd.read_csv(learnt.data("toy", "models", "whole.csv"))
     assert list(log) == ["epoch", "loss", "learning_rate", *training.QUALITIES] and list(log["epoch"]) == [1, 2]
@@ -424,6 +426,17 @@ def test_killed_and_run_again_it_writes_the_same_bytes(learnt):
     for end in (".safetensors", ".csv", "_scores.csv"):
         whole, killed = (learnt.data("toy", "models", f"{name}{end}") for name in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes()
+
+
+def test_what_was_learnt_once_is_scored_again_and_not_learnt_again(learnt):
+    weights, scores = (learnt.data("toy", "models", f"killed{end}") for end in (".safetensors", "_scores.csv"))
+    before, date = scores.read_bytes(), weights.stat().st_mtime_ns
+    scores.unlink()
+    words = ("dataset=toy", "setting=killed", *WORDS, "-f", "params/trainers/gcd.yaml")
+    assert "2 epochs on 72 photographs" in learnt.run("03", *words).stdout
+    assert weights.stat().st_mtime_ns == date and scores.read_bytes() == before
+    learnt.run("03", *words, "temperature_views=0.3")
+    assert weights.stat().st_mtime_ns > date
 
 
 def test_half_of_the_families_learn_and_the_other_half_is_scored(learnt):

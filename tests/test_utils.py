@@ -37,6 +37,12 @@ def test_a_sweep_is_the_product_of_its_grid(in_tmp):
     assert points["s__a-2__b-0.5"] == {"encoder": "pixels", "c": 7, "a": 2, "b": 0.5, "setting": "s__a-2__b-0.5"}
 
 
+def test_all_in_a_grid_are_all_encoders(in_tmp):
+    (in_tmp / "params" / "sweeps").mkdir(parents=True)
+    (in_tmp / "params" / "sweeps" / "s.yaml").write_text("notebook: x\nnames: setting\ngrid: {encoder: all}\n")
+    assert list(utils.expand_sweep("s", {}, ["pixels", "scene"])) == ["s__encoder-pixels", "s__encoder-scene"]
+
+
 def test_a_sweep_may_vary_one_parameter_at_a_time_around_a_baseline(in_tmp):
     (in_tmp / "params" / "sweeps").mkdir(parents=True)
     path = in_tmp / "params" / "sweeps" / "s.yaml"
