@@ -265,7 +265,7 @@ pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not
 # that it was last made with.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
-  09_recoverability 97_tuned_encoders-trainers 98_sweep-signal 99_figures
+  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 97_tuned_encoders-trainers 98_sweep-signal 99_figures
 SWEPT := $(D)/sweeps/signal/encoders.txt
 $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py clustering.py scoring.py $(wildcard simulation/*.py) $(SHARED) | $(READY)
 	@$(RUN) $< $@
@@ -273,7 +273,7 @@ $(R)/09_recoverability.ipynb: notebooks/09_recoverability.py encoders.py cluster
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
-publish: all $(R)/09_recoverability.ipynb ## keep what the demo and two of its sweeps give in the notebooks that are committed
+publish: all report $(R)/09_recoverability.ipynb ## keep what the demo and two of its sweeps give in the notebooks that are committed
 	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
 	$(MAKE) sweep SWEEP=trainers
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
@@ -283,8 +283,9 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 
-bench: $(D)/metadata.parquet ## extraction speed against the plain loop, in one run, on the photographs of DATASET=
+bench: $(D)/metadata.parquet ## speed of extraction (against the plain loop, on the photographs of DATASET=) and of scoring
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
+	$(PYTHON) tests/bench_scoring.py
 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

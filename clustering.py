@@ -14,12 +14,13 @@ from evoc import EVoC
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
-from sklearn import metrics
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
+
+import scoring
 
 # --------------------------------------------------------------------------------------------------- preparation
 
@@ -63,7 +64,7 @@ class Tree:
     """
 
     def __init__(self, points, seed=0, method="ward", most=20_000):
-        self.gathered = np.arange(len(points))
+        self.points, self.gathered = points, np.arange(len(points))
         if len(points) > most:
             found = MiniBatchKMeans(most // 4, random_state=seed).fit_predict(points)
             names, self.gathered = np.unique(found, return_inverse=True)
@@ -217,7 +218,7 @@ def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
         _, *both = np.intersect1d(*samples, return_indices=True)
         for i, k in enumerate(numbers):
             labels = [partition(k)[rows] for partition, rows in zip(partitions, both, strict=True)]
-            agreed[i] += metrics.adjusted_mutual_info_score(*labels)
+            agreed[i] += scoring.mutual_information(scoring.contingency(*labels))["ami"]
     return numbers[agreed >= agreed.max() - 1e-9].max()
 
 
@@ -268,19 +269,16 @@ def split(points, method, rule, seed=0, per_cluster=1.0, smallest=5, most=None):
     return partition(RULES[rule](algorithm, points, numbers, seed)), partition, none
 
 
-def hierarchy(
-    points, genus_points, method="ward", rule="forgetful_silhouette", seed=0, species_per_genus=2.0, **options
-):
-    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
+def genera(species, partition, genus_points, method="ward", seed=0, species_per_genus=2.0):
+    """Genus labels (n,) for species labels (n,), so that each species lies in one genus.
 
-    `points` (n, d) tell species, `genus_points` (n, e) genera. Species are those of `split`. There are so many genera that
-    each holds `species_per_genus` species on average; 0 leaves that to the silhouette of the species' centroids. A tree on
-    one and the same points is cut a second time; otherwise the centroids are clustered.
+    `partition` is what cut the species, as `split` gives it: a tree on `genus_points` (n, e) themselves is cut a second time.
+    Otherwise the centroids of the species there are clustered. There are so many genera that each holds `species_per_genus`
+    species on average; 0 leaves that to the silhouette of the centroids.
     """
-    species, partition, noise = split(points, method, rule, seed, **options)
     first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
     centroids = np.stack([genus_points[members == s].mean(axis=0) for s in range(len(first))])
-    if isinstance(partition, Tree) and genus_points is points:
+    if isinstance(partition, Tree) and partition.points is genus_points:
 
         def coarser(k):
             return partition(k)[first]
@@ -292,7 +290,18 @@ def hierarchy(
         numbers = candidates(len(first) - 1)
         found = silhouettes([coarser(k) for k in numbers], centroids)
         number = numbers[np.argmax(found)] if len(numbers) else 1
-    return coarser(number)[members], species, noise
+    return coarser(number)[members]
+
+
+def hierarchy(
+    points, genus_points, method="ward", rule="forgetful_silhouette", seed=0, species_per_genus=2.0, **options
+):
+    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
+
+    `points` (n, d) tell species, `genus_points` (n, e) genera; see `split` and `genera`.
+    """
+    species, partition, noise = split(points, method, rule, seed, **options)
+    return genera(species, partition, genus_points, method, seed, species_per_genus), species, noise
 
 
 def capped(points, genus_points, max_genera, max_species, seed=0):

@@ -81,12 +81,12 @@ def of_family(points, names, rule):
     if rule == "told":
         tree = clustering.Tree(points)
         return {"species": tree(names["species"].nunique()), "genus, told": tree(names["genus"].nunique())}
-    found = {}
-    for name, per_genus in GENERA.items():
-        found[f"genus, {name}"], found["species"], _ = clustering.hierarchy(
-            points, points, rule=rule, species_per_genus=per_genus
-        )
-    return found
+    species, tree, _ = clustering.split(points, "ward", rule)
+    genera = {
+        f"genus, {name}": clustering.genera(species, tree, points, species_per_genus=per_genus)
+        for name, per_genus in GENERA.items()
+    }
+    return genera | {"species": species}
 
 
 def of_setting(encoder, preparation, rule):

@@ -20,9 +20,14 @@ def score_table(dataset, encoders, clusterers=None):
     """README's table of some encoders and of what needs none ("none"), by species AMI."""
     mean = mean_scores(dataset)
     lines = [
-        "| encoder | clusterer | genus AMI | above family | species AMI | above family | species NMI | species clusters |",
-        "|---|---|---|---|---|---|---|---|",
+        "| encoder | clusterer | genus AMI | above family | species AMI | above family | behind the best method | species NMI "
+        "| species clusters |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    comparisons = pd.read_csv(ROOT / "figures" / dataset / "comparisons.csv").set_index(
+        ["rank", "encoder", "clusterer"]
+    )
+    behind_the_best = comparisons.loc["species", ["difference", "ci_low", "ci_high"]]
     runs = (
         mean.xs(("species", "ami"), level=("rank", "metric"))["value"].sort_values(ascending=False, kind="stable").index
     )
@@ -32,6 +37,9 @@ def score_table(dataset, encoders, clusterers=None):
             above, low, high = mean.loc[(*run, rank, "ami_above_family")]
             cells.append(f"{mean.loc[(*run, rank, 'ami'), 'value']:.2f}")
             cells.append("0" if run[1] == "floor_family" else f"{above:+.2f} [{low:.2f}, {high:.2f}]")
+        behind, low, high = behind_the_best.loc[run]
+        apart = f"{behind:+.2f} [{low:.2f}, {high:.2f}]"
+        cells.append("0" if low == high == 0 else apart if low > 0 or high < 0 else f"{behind:+.2f}, not told apart")
         cells.append(f"{mean.loc[(*run, 'species', 'nmi'), 'value']:.2f}")
         cells.append(f"{mean.loc[(*run, 'species', 'n_found'), 'value']:,.0f}")
         lines.append(f"| {run[0]} | {run[1].replace('_', ' ')} | {' | '.join(cells)} |".replace("-0.00", "0.00"))
@@ -257,7 +265,7 @@ def test_every_figure_committed_is_written_by_a_notebook():
     written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     for picture in (ROOT / "figures").glob("*/*"):
-        assert re.fullmatch(r"scores\.csv|sweep_\w+\.csv", picture.name) or any(
+        assert re.fullmatch(r"(scores|comparisons|choosing|robustness|numbers|sweep_\w+)\.csv", picture.name) or any(
             re.fullmatch(p, picture.name) for p in patterns
         ), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
