@@ -205,7 +205,7 @@ if metric == "ami":
     for name, colour, mark in (("nmi", utils.PALETTE[3], "s"), ("ami", utils.PALETTE[0], "o")):
         ax.plot(blind.index, blind[name], color=colour, marker=mark, label=f"{name.upper()} of random labels")
     ax.axvline(species.nunique(), color="0.3")
-    ax.annotate(f" true: {species.nunique()}", (species.nunique(), 0.03), color="0.3", fontsize=11)
+    ax.annotate(f" true: {species.nunique()}", (species.nunique(), 0.94), color="0.3", fontsize=11)
     ax.set(xscale="log", xlabel="number of species clusters, dealt at random", ylabel="score", ylim=(-0.02, 1))
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:,.0f}")

@@ -47,9 +47,12 @@ def score_table(dataset, encoders, clusterers=None):
 
 
 TUNED = ("simclr", "supcon_family", "gcd", "autoencoder")
-DEMO_ROWS = ("ceiling_ward_true_number", "nested_ward", "floor_family", "floor_singletons")
+FLOORS = ("floor_family", "floor_singletons", "floor_random_10x10")
+CEILINGS = ("ceiling_prepared_true_number", "ceiling_ward_true_number")
+DEMO_ROWS = (*CEILINGS, "nested_ward", *FLOORS)
+EU_ROWS = (*DEMO_ROWS, "images_alone", "nested_kmeans_10", "nested_kmeans_30", "flat_kmeans")
 TABLES = {
-    "eu_moths": (("none", "resnet50_double", "pixels"),),
+    "eu_moths": (("none", "gcd", "fused_imagenet", "resnet50_double", "pixels"), EU_ROWS),
     "demo": (("none", "true_traits", "specimen_resnet18_double", *TUNED, "resnet18_untrained", "pixels"), DEMO_ROWS),
 }
 
