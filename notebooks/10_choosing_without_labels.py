@@ -36,6 +36,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, "..")
+import functools
 import itertools
 
 import matplotlib.pyplot as plt
@@ -131,10 +132,15 @@ table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
 
 
 # %%
+@functools.cache
+def between(one, other):
+    """AMI between the clusters of two runs."""
+    return scoring.mutual_information(scoring.contingency(partitions[one], partitions[other]))["ami"]
+
+
 def alike(run, others):
     """Mean AMI between the clusters of a run and those of others; missing if there are none."""
-    tables = (scoring.contingency(partitions[run], partitions[other]) for other in others)
-    return np.mean([scoring.mutual_information(t)["ami"] for t in tables] or [np.nan])
+    return np.mean([between(*sorted((run, other))) for other in others] or [np.nan])
 
 
 runs = list(partitions)

@@ -23,7 +23,7 @@
 # is scored on.
 #
 # **In:** embeddings of several encoders, and taxon names, for scores alone. **Out:** `numbers.csv` and one figure with a copy
-# of that table.
+# of that table, and `halves.csv` with what was chosen and reported.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -193,6 +193,7 @@ figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
 utils.save_figure(figure, utils.figures_dir(dataset) / "numbers.png")
 utils.write_table(table.round(4), utils.figures_dir(dataset) / "numbers.csv")
+utils.write_table(halves.round(4), utils.figures_dir(dataset) / "halves.csv")
 
 # %% tags=["summary"]
 best = mean.loc["species"].drop(columns="told").stack()

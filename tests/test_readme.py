@@ -268,7 +268,7 @@ def test_every_figure_committed_is_written_by_a_notebook():
     written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     for picture in (ROOT / "figures").glob("*/*"):
-        assert re.fullmatch(r"(scores|comparisons|choosing|robustness|numbers|sweep_\w+)\.csv", picture.name) or any(
+        assert re.fullmatch(r"(scores|comparisons|choosing|robustness|numbers|halves|sweep_\w+)\.csv", picture.name) or any(
             re.fullmatch(p, picture.name) for p in patterns
         ), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
