@@ -63,6 +63,72 @@ def test_the_table_is_that_of_the_scores(dataset):
     assert table in README, f"the table in README should be\n\n{table}"
 
 
+def figures_table(dataset, name):
+    return pd.read_csv(ROOT / "figures" / dataset / f"{name}.csv")
+
+
+def alone_table():
+    """README's table of what is lost without family names, on EU Moths."""
+    ami = mean_scores("eu_moths").xs("ami", level="metric")["value"].unstack("rank")
+    lines = [
+        "| encoder | species AMI, family given | images alone | genus AMI, family given | images alone | family AMI |",
+        "|---|---|---|---|---|---|",
+    ]
+    for encoder in ("gcd", "fused_imagenet", "resnet50_double", "resnet18_double", "deit_tiny", "pixels"):
+        given, alone = ami.loc[(encoder, "nested_ward")], ami.loc[(encoder, "images_alone")]
+        cells = [f"{run[rank]:.2f}" for rank in ("species", "genus") for run in (given, alone)]
+        lines.append(f"| {encoder} | {' | '.join(cells)} | {alone['family']:.2f} |")
+    return "\n".join(lines)
+
+
+def choosing_table():
+    """README's table of internal indices on both datasets, by the mean of their rank correlations."""
+    tables = {dataset: figures_table(dataset, "choosing").set_index("index") for dataset in ("eu_moths", "demo")}
+    order = (
+        sum(table["spearman"].fillna(-1) for table in tables.values()).sort_values(ascending=False, kind="stable").index
+    )
+    lines = ["| index | EU Moths | chosen AMI | demo | chosen AMI |", "|---|---|---|---|---|"]
+    for name in order:
+        cells = []
+        for table in tables.values():
+            row = table.loc[name]
+            cells.append(
+                "" if pd.isna(row["spearman"]) else "{spearman:+.2f} [{ci_low:.2f}, {ci_high:.2f}]".format(**row)
+            )
+            cells.append("" if pd.isna(row["chosen_ami"]) else f"{row['chosen_ami']:.2f}")
+        lines.append(f"| {name} | {' | '.join(cells)} |".replace("-0.00", "0.00"))
+    return "\n".join(lines)
+
+
+def halves_table():
+    """README's table of AMI on halves of the families, chosen on the other half and fixed; mean over halves."""
+    halves = figures_table("eu_moths", "halves")
+    mean = halves.groupby(["encoder", "setting"], sort=False)[["species", "genus"]].mean()
+    settings = list(dict.fromkeys(halves["setting"]))
+    lines = [f"| encoder | {' | '.join(settings)} |", "|---" * (1 + len(settings)) + "|"]
+    for encoder in dict.fromkeys(halves["encoder"]):
+        cells = ["{species:.2f}, {genus:.2f}".format(**mean.loc[(encoder, setting)]) for setting in settings]
+        lines.append(f"| {encoder} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def numbers_table():
+    """README's table of species AMI on EU Moths by rule and preparation, mean over encoders."""
+    table = figures_table("eu_moths", "numbers")
+    species = table[(table["clusters"] == "species") & table["half"].isna()]
+    ami = species.pivot_table(index="rule", columns="preparation", values="ami", sort=False)
+    lines = [f"| number of species by | {' | '.join(ami.columns)} |", "|---" * (1 + len(ami.columns)) + "|"]
+    for rule, row in ami.iterrows():
+        name = "told (a ceiling)" if rule == "told" else rule.replace("_", " ")
+        lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in row)} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("table", [alone_table, choosing_table, halves_table, numbers_table])
+def test_a_table_is_that_of_the_runs(table):
+    assert table() in README, f"the table in README should be\n\n{table()}"
+
+
 GAINS = {
     "species AMI": "species AMI",
     "genus AMI": "genus AMI",
@@ -268,7 +334,7 @@ def test_every_figure_committed_is_written_by_a_notebook():
     written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     for picture in (ROOT / "figures").glob("*/*"):
-        assert re.fullmatch(r"(scores|comparisons|choosing|robustness|numbers|halves|sweep_\w+)\.csv", picture.name) or any(
-            re.fullmatch(p, picture.name) for p in patterns
-        ), picture
+        assert re.fullmatch(
+            r"(scores|comparisons|choosing|robustness|numbers|halves|sweep_\w+)\.csv", picture.name
+        ) or any(re.fullmatch(p, picture.name) for p in patterns), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
