@@ -162,7 +162,9 @@ for seed in tqdm(seeds, desc="wrong families", unit="seed"):
 # ## Worse photographs
 #
 # Blur, noise, compression, cropping and darkness, in growing doses, on whole species drawn at random. The first dose is
-# none: the photographs as they are. On a simulated world the ground can be changed, too: the same organism, laid before another one's background.
+# none: the photographs as they are. On a simulated world the ground can be changed, too: the same organism, laid before
+# another one's background.
+
 
 
 # %%
