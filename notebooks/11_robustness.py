@@ -166,7 +166,6 @@ for seed in tqdm(seeds, desc="wrong families", unit="seed"):
 # another one's background.
 
 
-
 # %%
 def noisy(image, deviation):
     """Gaussian noise of so many grey levels; the picture itself seeds it."""
