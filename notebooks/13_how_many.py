@@ -167,8 +167,9 @@ def chosen(encoder, part):
             "species": values[0],
             "genus": values[1],
         }
-    tables = {rank: scoring.contingency(*taxa.loc[half == part, [rank, "family"]].to_numpy().T) for rank in taxa}
-    floor = {rank: scoring.mutual_information(tables[rank])["ami"] for rank in ("species", "genus")}
+    names = taxa[half == part]
+    tables = {rank: scoring.contingency(names[rank], names["family"]) for rank in ("species", "genus")}
+    floor = {rank: scoring.mutual_information(shared)["ami"] for rank, shared in tables.items()}
     yield {"encoder": encoder, "half": part, "setting": "floor, the family", "what": "floor"} | floor
 
 
