@@ -62,6 +62,16 @@ def test_information_is_that_of_the_library():
         assert scoring.mutual_information(scoring.contingency(truth, found)) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_rand_index_is_that_of_the_library():
+    random = np.random.default_rng(0)
+    for taxa, clusters in ((1, 1), (1, 5), (5, 1), (4, 7), (40, 40)):
+        one, other = random.integers(taxa, size=60), random.integers(clusters, size=60)
+        expected = metrics.adjusted_rand_score(one, other)
+        assert scoring.adjusted_rand(scoring.contingency(one, other)) == pytest.approx(expected)
+    assert scoring.adjusted_rand(scoring.contingency(one, one)) == 1
+    assert scoring.adjusted_rand(scoring.contingency([0], [0])) == 1
+
+
 def test_names_and_order_do_not_matter():
     random = np.random.default_rng(1)
     order = random.permutation(10)
