@@ -6,11 +6,8 @@ stands here joins them into nested clusters.
 
 import functools
 
-import igraph
-import leidenalg
 import numpy as np
 import pandas as pd
-from evoc import EVoC
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
@@ -104,6 +101,9 @@ def _hdbscan(points, seed, smallest):
 
 def _leiden(points, seed, smallest):
     """Traag, Waltman and van Eck (2019), Scientific Reports 9:5233, on the graph of the `smallest` nearest neighbours."""
+    import igraph  # takes time to load
+    import leidenalg
+
     graph = kneighbors_graph(points, min(smallest, len(points) - 1))
     edges = igraph.Graph.Weighted_Adjacency(graph.maximum(graph.T), mode="undirected")
     return np.array(leidenalg.find_partition(edges, leidenalg.ModularityVertexPartition, seed=seed).membership)
@@ -111,6 +111,8 @@ def _leiden(points, seed, smallest):
 
 def _evoc(points, seed, smallest):
     """The finest layer of EVoC, Embedding Vector Oriented Clustering (github.com/TutteInstitute/evoc)."""
+    from evoc import EVoC  # takes seconds to load
+
     found = EVoC(base_min_cluster_size=smallest, random_state=seed).fit(points.astype(np.float32))
     return found.cluster_layers_[0]
 
