@@ -263,7 +263,7 @@ def test_what_readme_says_of_the_demo_holds_in_the_scores():
     for rank in ("genus", "species"):
         assert told.loc[("nested_ward", rank, "ami_above_family"), "ci_low"] > 0
     best, ward = (told.loc[(name, "species", "ami"), "value"] for name in ("ceiling_ward_true_number", "nested_ward"))
-    assert 0 < best - ward < 0.03 and ward > 0.95
+    assert 0 < best - ward < 0.05 and ward > 0.9
     for control in ("resnet18_untrained", "pixels"):
         for rank in ("genus", "species"):
             scores = mean.loc[control].xs(rank, level="rank")["value"].unstack("metric")
