@@ -204,7 +204,7 @@ $(D)/robustness.csv $(addprefix $(F)/robustness,.png .csv) $(R)/11_robustness.ip
 		$(D)/weights.txt $(D)/submit.txt | $(READY)
 	@$(RUN) $< $(R)/11_robustness.ipynb dataset=$(DATASET) encoder=$(LOOKED_AT) weights_dir="$$CHAPTER_WEIGHTS" seeds="$(SEEDS)"
 
-$(D)/taxa.csv $(D)/confused.csv $(F)/taxa.png $(R)/12_taxa.ipynb &: notebooks/12_taxa.py $(D)/scores.csv scoring.py $(SHARED) | $(READY)
+$(D)/taxa.csv $(D)/confused.csv $(addprefix $(F)/,taxa.png taxa.csv confused.csv) $(R)/12_taxa.ipynb &: notebooks/12_taxa.py $(D)/scores.csv scoring.py $(SHARED) | $(READY)
 	@$(RUN) $< $(R)/12_taxa.ipynb dataset=$(DATASET) run=$(SUBMITTED) seed=$(firstword $(SEEDS))
 
 $(D)/numbers.csv $(addprefix $(F)/,numbers.png numbers.csv halves.csv) $(R)/13_how_many.ipynb &: notebooks/13_how_many.py \

@@ -21,7 +21,8 @@
 # One run is looked at closely: its clusters beside the names, taxon by taxon, and the photographs that ended up with
 # strangers. (Photographs are shown in this notebook alone, and in the committed copy only those of the simulated demo.)
 #
-# **In:** clusters of one run, metadata and photographs. **Out:** `taxa.csv` and `confused.csv`, and one figure.
+# **In:** clusters of one run, metadata and photographs. **Out:** `taxa.csv` and `confused.csv`, and one figure
+# with copies of both (of the second its top).
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -172,6 +173,8 @@ ax.legend(frameon=False, loc="lower right")
 ax.grid(axis="y", visible=False)
 figure.tight_layout()
 utils.save_figure(figure, utils.figures_dir(dataset) / "taxa.png")
+utils.write_table(species.round(4), utils.figures_dir(dataset) / "taxa.csv")
+utils.write_table(confused.head(50).round(4), utils.figures_dir(dataset) / "confused.csv")
 
 # %% tags=["summary"]
 counted = species["verdict"].value_counts()
