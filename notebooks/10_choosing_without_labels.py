@@ -57,6 +57,9 @@ from images import load_rgb
 utils.set_style()
 folder = utils.dataset_dir(dataset)
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+
+
+# %%
 specimens = utils.load_metadata(dataset)
 if not encoders:
     encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
@@ -94,6 +97,7 @@ def alignment(encoder, points, n=300):
     return -((normalize(look(others)) - points[rows]) ** 2).sum(axis=1).mean()
 
 
+# %%
 def geometry(space, points, labels):
     """{index in a space: value} of labels (n,) over points (n, d)."""
     found = scoring.internal_indices(points, labels)

@@ -82,6 +82,7 @@ def ami_of(true, labels):
     return scoring.mutual_information(scoring.contingency(scoring.codes(true), scoring.codes(labels)))["ami"]
 
 
+# %%
 def scores(rows, points, family=None):
     """[{rank, ami, ci_low, ci_high, floor, ceiling}] of the photographs `rows` with embedding `points` (n, d)."""
     true, prepared = taxa.iloc[rows], clustering.prepare(points)
@@ -193,6 +194,7 @@ def blurred(image, pixels):
     return image.filter(ImageFilter.GaussianBlur(pixels * min(image.size) / 256))
 
 
+# %%
 CORRUPTIONS = {
     "blur (pixels of 256)": (blurred, (0, 2, 4, 8)),
     "noise (grey levels)": (noisy, (0, 15, 30, 60)),

@@ -89,6 +89,7 @@ def of_family(points, names, rule):
     return genera | {"species": species}
 
 
+# %%
 def of_setting(encoder, preparation, rule):
     """One row per half and column of clusters: AMI and the number of clusters."""
     points = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")

@@ -112,6 +112,7 @@ def measure_clusters(point, parameters):
     return tidy(parameters, pd.DataFrame(values).mean())
 
 
+# %%
 def floor_and_ceilings():
     """What needs no clusterer: the family itself as taxon, and Ward in every family told the true numbers, by encoder."""
     taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in ("genus", "species")})

@@ -189,6 +189,7 @@ def dealt(number, seed):
     return labels.astype(str)
 
 
+# %%
 if metric == "ami":
     species = utils.lineage(specimens, "species")
     known = species.notna().to_numpy()

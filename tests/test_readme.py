@@ -277,6 +277,32 @@ def test_what_readme_says_of_the_demo_holds_in_the_scores():
         assert gained < 0.005 and (gained < -0.01) == (name not in ("simclr", "gcd"))
 
 
+def test_what_readme_says_of_choosing_and_of_numbers_holds():
+    tables = {dataset: figures_table(dataset, "choosing").set_index("index") for dataset in ("eu_moths", "demo")}
+    assert sum(table["spearman"] for table in tables.values()).idxmax() == "consensus"
+    for table in tables.values():
+        assert table["chosen_ami"].max() - table.loc["forgetful silhouette", "chosen_ami"] < 0.05
+        assert table.loc["consensus", "chosen_ami"] < table.loc["forgetful silhouette", "chosen_ami"] - 0.1
+        assert table.loc["davies-bouldin, embedding", "ci_high"] < 0
+    assert tables["eu_moths"].loc["silhouette, embedding", "chosen_ami"] < 0.15
+    halves = (
+        figures_table("eu_moths", "halves").set_index(["encoder", "half", "setting"])[["species", "genus"]].unstack()
+    )
+    for rank in ("species", "genus"):
+        for setting in ("recommended", "chosen on the other half"):
+            assert (halves[rank][setting] > halves[rank]["ceiling, told"] - 0.002).all()
+        assert (halves[rank]["usual"] < halves[rank]["ceiling, told"]).all()
+
+
+def test_what_readme_says_of_taxa_holds():
+    taxa, confused = figures_table("eu_moths", "taxa"), figures_table("eu_moths", "confused")
+    verdicts = taxa["verdict"].value_counts()
+    assert len(taxa) == 200 and verdicts["found"] > 100 and verdicts["merged"] < 10
+    missed = taxa[taxa["verdict"].isin(["split", "lost"])]["family"].value_counts()
+    assert missed[["Geometridae", "Noctuidae"]].sum() > 0.8 * missed.sum()
+    assert (confused["same genus"].head(3) == "yes").all()
+
+
 def recovered(measure, encoder, **departure):
     """Values of the five worlds at one point of the signal sweep, in the order of their seeds."""
     table = pd.read_csv(ROOT / "figures" / "demo" / "sweep_signal.csv").sort_values("seed")
