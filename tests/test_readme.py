@@ -209,7 +209,7 @@ def test_what_readme_says_of_tuning_on_the_demo_holds_in_the_sweep():
     backbone = gain.xs("avgpool", level="layer")
     assert (backbone["low"] < 0.005).all()
     for trainer in ("supcon_family", "supcon_views"):
-        assert backbone.loc[(trainer, "species AMI, told the number"), "high"] < 0
+        assert backbone.loc[(trainer, "species linear probe, told names"), "high"] < 0
 
 
 def test_what_readme_says_of_unseen_families_holds_in_the_sweep():
@@ -301,6 +301,22 @@ def test_what_readme_says_of_taxa_holds():
     missed = taxa[taxa["verdict"].isin(["split", "lost"])]["family"].value_counts()
     assert missed[["Geometridae", "Noctuidae"]].sum() > 0.8 * missed.sum()
     assert (confused["same genus"].head(3) == "yes").all()
+
+
+def test_what_readme_says_of_hardships_holds():
+    mean = figures_table("demo", "robustness").groupby(["hardship", "dose", "rank"])[["ami", "floor"]].mean()
+    species = mean.xs("species", level="rank")
+    untouched = species.loc[("crop (share of side)", 1.0), "ami"]
+    for slight in (("JPEG (quality)", 5.0), ("crop (share of side)", 0.4), ("background swapped", 1.0)):
+        assert abs(species.loc[slight, "ami"] - untouched) < 0.04
+    for heavy in (("blur (pixels of 256)", 8.0), ("noise (grey levels)", 60.0), ("brightness (factor)", 0.2)):
+        assert species.loc[heavy, "ami"] < species.loc[heavy, "floor"]
+    lead = species["ami"] - species["floor"]
+    for spread in ("photographs per species", "imbalance (power)"):
+        assert lead[spread].between(0.04, 0.08).all()
+    wrong = mean.loc["share of wrong families"]
+    lost = wrong.loc[0.0] - wrong.loc[0.2]
+    assert lost.loc["genus", "ami"] > lost.loc["species", "ami"] > 0.1 and (lost["floor"] > 0.1).all()
 
 
 def recovered(measure, encoder, **departure):
