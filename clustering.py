@@ -195,7 +195,7 @@ def _dispersion(points, labels):
 
 def _gap(algorithm, points, numbers, seed, references=5):
     """Tibshirani, Walther and Hastie (2001), JRSS B 63:411-423: against points spread evenly along the principal axes."""
-    numbers = numbers[numbers <= len(points) // 2]  # the dispersion of single points is 0, its logarithm nothing
+    numbers = numbers[numbers <= max(2, len(points) // 2)]  # the dispersion of single points is 0, its logarithm nothing
     scores = PCA(svd_solver="full").fit_transform(points)
     random = np.random.default_rng(seed)
     spread = [random.uniform(scores.min(0), scores.max(0), scores.shape) for _ in range(references)]
@@ -215,7 +215,8 @@ def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
     numbers = numbers[numbers <= max(2, len(points) // 2)]  # single points agree always
     random, agreed = np.random.default_rng(seed), np.zeros(len(numbers))
     for _ in range(rounds):
-        samples = [np.sort(random.permutation(len(points))[: int(share * len(points))]) for _ in range(2)]
+        size = int(np.ceil(share * len(points)))  # two samples of three points and more have some in common
+        samples = [np.sort(random.permutation(len(points))[:size]) for _ in range(2)]
         partitions = [algorithm(points[rows], seed) for rows in samples]
         _, *both = np.intersect1d(*samples, return_indices=True)
         for i, k in enumerate(numbers):

@@ -63,7 +63,7 @@ def mutual_information(table):
     shared = max(0.0, (entries.data * np.log(entries.data / independent)).sum() / n)
     by_chance = expected_mutual_information(*sizes)
     mean = (taxa + clusters) / 2
-    alike = len(sizes[0]) == len(sizes[1]) == 1  # one taxon, one cluster: the same partition
+    alike = table.nnz == len(sizes[0]) == len(sizes[1])  # the same partition, be it of one part or all of single rows
     return {
         "ami": 1.0 if alike else (shared - by_chance) / (mean - by_chance),
         "nmi": 1.0 if alike else shared / mean,

@@ -38,6 +38,13 @@ def test_a_handful_of_points_is_enough(method, n):
     assert len(genus) == len(species) == len(noise) == n
 
 
+@pytest.mark.parametrize("rule", clustering.RULES)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7])
+def test_every_rule_takes_a_handful_of_points(rule, n):
+    points = np.random.default_rng(n).normal(size=(n, 4))
+    assert 1 <= len(set(clustering.split(points, "ward", rule)[0])) <= n
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(method):
     points, _ = blobs(9, spread=0.3)

@@ -300,7 +300,7 @@ def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth", "tuned")]
+    "name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth", "tuned", "fused")]
 )
 def test_every_card_fits_its_architecture(name, monkeypatch):
     """Layers and input size of every card, on torch's meta device: shapes without numbers."""

@@ -432,10 +432,10 @@ def test_what_was_learnt_once_is_scored_again_and_not_learnt_again(learnt):
     weights, scores = (learnt.data("toy", "models", f"killed{end}") for end in (".safetensors", "_scores.csv"))
     before, date = scores.read_bytes(), weights.stat().st_mtime_ns
     scores.unlink()
-    words = ("dataset=toy", "setting=killed", *WORDS, "-f", "params/trainers/gcd.yaml")
-    assert "2 epochs on 72 photographs" in learnt.run("03", *words).stdout
+    words, card = ("dataset=toy", "setting=killed", *WORDS), ("-f", "params/trainers/gcd.yaml")
+    assert "2 epochs on 72 photographs" in learnt.run("03", *words, *card).stdout
     assert weights.stat().st_mtime_ns == date and scores.read_bytes() == before
-    learnt.run("03", *words, "temperature_views=0.3")
+    learnt.run("03", *words, "temperature_views=0.3", *card)
     assert weights.stat().st_mtime_ns > date
 
 
