@@ -388,3 +388,14 @@ def test_every_figure_committed_is_written_by_a_notebook():
             r"(scores|comparisons|choosing|robustness|numbers|halves|taxa|confused|sweep_\w+)\.csv", picture.name
         ) or any(re.fullmatch(p, picture.name) for p in patterns), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
+
+
+def test_what_readme_says_of_clusterers_holds():
+    table = figures_table("eu_moths", "sweep_clusterers").pivot_table(
+        index="clusterer", columns="measure", values="value"
+    )
+    ami, told = table["species AMI"], table.loc["ceiling: Ward told the true numbers", "species AMI"]
+    plain = ["nested_ward_silhouette", "nested_kmeans_10", "flat_kmeans"]
+    assert len(table) == 17 + 2
+    assert (ami.drop([*plain, *ami.index[ami.index.str.contains(":")]]) > told).all() and (ami[plain] < told).all()
+    assert ami["nested_average"] > ami["nested_ward"] and ami["nested_hdbscan"] > ami["nested_ward"]
