@@ -22,6 +22,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # nothing of the make that runs the tests
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that no worker is left alone with it in the end."""
+    items.sort(key=lambda item: item.path.stem != "test_make")
+
+
 def make_world(folder, families=3, genera=6, species=12, photos=6):
     """Write photographs of a simulated world into nested folders, and metadata.csv; return its rows."""
     specimens = simulate(families, genera, species, photos, seed=4).specimens
