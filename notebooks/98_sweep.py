@@ -160,7 +160,8 @@ parts = [
     for point, parameters in points.items()
 ]
 table = pd.concat(parts, ignore_index=True)
-if by_name := "clusterer" in grid:
+by_name = "clusterer" in grid and table["measure"].str.endswith("AMI").any()  # without names there is nothing between
+if by_name:
     table = pd.concat([table, floor_and_ceilings()], ignore_index=True)
 table = table[list(dict.fromkeys([*axes_names, "encoder", "measure", "value"]))]
 utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
@@ -233,12 +234,14 @@ def draw_curves():
 # %%
 def draw_dots():
     """AMI of every clusterer, the best on top, with a mark per encoder."""
-    ami = table[table["measure"].isin(["genus AMI", "species AMI"])]
+    ami = table[table["measure"].str.endswith("AMI")]
+    measures = sorted(ami["measure"].unique())
     value = ami.pivot_table(index="clusterer", columns=["measure", "encoder"], values="value")
     rows = value.drop(index="floor: the family itself")
-    rows = rows.loc[rows["species AMI"].mean(axis=1).sort_values().index]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 0.33 * len(rows) + 1.6), sharey=True)
-    for ax, measure in zip(axes, ("genus AMI", "species AMI"), strict=True):
+    rows = rows.loc[rows[measures[-1]].mean(axis=1).sort_values().index]
+    size = (1 + 4.5 * len(measures), 0.33 * len(rows) + 1.6)
+    figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
+    for ax, measure in zip(axes[0], measures, strict=True):
         floor = value.loc["floor: the family itself", (measure, "none")]
         ax.axvline(floor, color="0.45", linestyle="--", label="floor: the family itself as taxon")
         for encoder, colour, mark in zip(grid["encoder"], utils.PALETTE, "osD^vPX*", strict=False):
@@ -249,7 +252,7 @@ def draw_dots():
             ax.plot(values[told], places[told], markerfacecolor="white", **looks)
         ax.set(xlabel=measure, yticks=range(len(rows)), yticklabels=[name.replace("_", " ") for name in rows.index])
     figure.tight_layout()
-    handles = axes[0].get_legend_handles_labels()
+    handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
     return figure
 
