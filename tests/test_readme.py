@@ -398,4 +398,7 @@ def test_what_readme_says_of_clusterers_holds():
     plain = ["nested_ward_silhouette", "nested_kmeans_10", "flat_kmeans"]
     assert len(table) == 17 + 2
     assert (ami.drop([*plain, *ami.index[ami.index.str.contains(":")]]) > told).all() and (ami[plain] < told).all()
+    genus = table["genus AMI"]
+    below = genus.index[genus < genus["ceiling: Ward told the true numbers"]]
+    assert set(below) == {*plain, "flat_leiden", "images_alone", "floor: the family itself"}
     assert ami["nested_average"] > ami["nested_ward"] and ami["nested_hdbscan"] > ami["nested_ward"]
