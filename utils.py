@@ -157,6 +157,12 @@ def lineage(metadata, rank):
     return names.fillna("").agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
 
 
+def family_halves(families):
+    """0 or 1 for every one of a Series of family names, missing where no name is: families dealt out by falling size."""
+    sizes = families.value_counts().sort_index().sort_values(kind="stable", ascending=False)
+    return families.map(dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True)))
+
+
 def load_truth(dataset, ids):
     """What is known of simulated specimens beyond their photographs, a row for each id: columns trait_<name>, scene_<name>.
 

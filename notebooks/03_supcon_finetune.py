@@ -102,9 +102,7 @@ recipe = training.Recipe(**{name: globals()[name] for name in training.Recipe.__
 # scored on. Families are dealt out by falling size, so the halves are alike.
 
 # %%
-sizes = metadata["family"].value_counts().sort_index().sort_values(kind="stable", ascending=False)
-dealt = dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True))
-side = metadata["family"].map(dealt)
+side = utils.family_halves(metadata["family"])
 learning = metadata if half is None else metadata[side == half]
 scored_on = metadata if half is None else metadata[side == 1 - half]
 names = learning[label_rank].dropna().sort_values().unique()
@@ -246,17 +244,12 @@ with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
 # %%
 def clustering_scores(points, taxa, family):
     """{measure: AMI} of nested Ward on (n, d) points at genus and species, free of labels and told the true numbers."""
-    found = {rank: np.empty((2, len(points)), int) for rank in ("genus", "species")}
-    for rows in pd.Series(family).groupby(family).indices.values():
-        tree = clustering.Tree(points[rows])
-        free = clustering.hierarchy(points[rows], points[rows])
-        for (rank, partition), labels in zip(found.items(), free, strict=False):
-            partition[:, rows] = labels, tree(taxa[rank].iloc[rows].nunique())
+    free, told = clustering.nested_ward(points, family), clustering.with_true_numbers(points, family, taxa)
     scores = {}
-    for rank, partition in found.items():
-        for name, labels in zip(("AMI", "AMI, told the number"), partition, strict=True):
-            clusters = pd.Series(family).str.cat(labels.astype(str), " ")
-            known = taxa[rank].notna().to_numpy()
+    for rank in free:
+        known = taxa[rank].notna().to_numpy()
+        for name, found in (("AMI", free), ("AMI, told the number", told)):
+            clusters = pd.Series(family).str.cat(found[rank].astype(str), " ")
             scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], clusters[known])
     return scores
 

@@ -68,15 +68,6 @@ embedding = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["
 
 
 # %%
-def found(prepared, family):
-    """Genus and species labels (n,) of prepared points (n, d) by the recommended clusterer inside the families given (n,)."""
-    genus, species = np.empty((2, len(prepared)), int)
-    for rows in pd.Series(family).groupby(family).indices.values():
-        genus[rows], species[rows], _ = clustering.hierarchy(prepared[rows], prepared[rows])
-    clusters = utils.name_clusters(np.arange(len(prepared)), family, genus, species)
-    return {rank: clusters[f"{rank}_cluster"].to_numpy() for rank in ("genus", "species")}
-
-
 def ami_of(true, labels):
     """AMI of labels (n,) of any kind."""
     return scoring.mutual_information(scoring.contingency(scoring.codes(true), scoring.codes(labels)))["ami"]
@@ -87,10 +78,12 @@ def scores(rows, points, family=None):
     """[{rank, ami, ci_low, ci_high, floor, ceiling}] of the photographs `rows` with embedding `points` (n, d)."""
     true, prepared = taxa.iloc[rows], clustering.prepare(points)
     family = true["family"].to_numpy() if family is None else family
+    found = clustering.nested_ward(prepared, family)
     told = clustering.with_true_numbers(prepared, family, true[["genus", "species"]])
     measured = []
-    for rank, labels in found(prepared, family).items():
-        names, best = true[rank].to_numpy(), pd.Series(family).str.cat(told[rank].astype(str), " ")
+    for rank in found:
+        names = true[rank].to_numpy()
+        labels, best = (pd.Series(family).str.cat(cut[rank].astype(str), " ").to_numpy() for cut in (found, told))
         without = scoring.left_out(lambda part, n=names, m=labels: {"ami": ami_of(n[part], m[part])}, true["species"])
         value, low, high = scoring.jackknife_interval(without)["ami"]
         measured.append({"rank": rank, "ami": value, "ci_low": low, "ci_high": high})

@@ -51,8 +51,7 @@ specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 if taxa.isna().any(axis=None) or taxa["family"].nunique() < 2:
     raise ValueError(f"{dataset} does not name every family, genus and species: nothing says what a number is worth")
-sizes = taxa["family"].value_counts().sort_index().sort_values(kind="stable", ascending=False)
-half = taxa["family"].map(dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True))).to_numpy()
+half = utils.family_halves(taxa["family"]).to_numpy()
 groups = list(taxa.groupby("family").indices.values())
 
 # %% [markdown]

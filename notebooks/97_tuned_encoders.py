@@ -37,6 +37,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
+from sklearn.metrics import adjusted_mutual_info_score
 
 import utils
 from execute import sweep_points
@@ -56,7 +57,6 @@ parts = [
     for point, parameters in sweep_points(sweep, ["none"]).items()
 ]
 table = pd.concat(parts, ignore_index=True)[[*varied, "encoder", "layer", "measure", "value"]]
-utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
 
 # %% [markdown]
 # ## Tuned against frozen
@@ -81,6 +81,30 @@ gained = gain.xs(deepest, level="layer").groupby(["measure", "trainer"], sort=Fa
 gained.round(3)
 
 # %% [markdown]
+# ## A floor
+#
+# The family itself as genus and as species, on the photographs that are scored: what a clusterer gets that only repeats the
+# name it was given.
+
+# %%
+specimens = utils.load_metadata(dataset)
+side = utils.family_halves(specimens["family"])
+scored_on = [specimens[side == half] for half in (0, 1)] if "half" in varied else [specimens]
+
+
+def family_as(rank, rows):
+    """AMI of the family itself as taxon of `rank`."""
+    true = utils.lineage(rows, rank)
+    return adjusted_mutual_info_score(true.dropna(), rows["family"].fillna("")[true.notna()])
+
+
+floor = {f"{rank} AMI": np.mean([family_as(rank, rows) for rows in scored_on]) for rank in ("species", "genus")}
+floor_rows = pd.DataFrame(floor.items(), columns=["measure", "value"]).assign(encoder="floor: the family itself")
+table = pd.concat([table, floor_rows], ignore_index=True).convert_dtypes(convert_floating=False)
+utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
+floor_rows.round(3)
+
+# %% [markdown]
 # ## Heads, shallow layers and the backbone
 #
 # The same gain for every layer. A head is trained to forget what its contrast does not ask for; what it forgets, the
@@ -94,20 +118,22 @@ by_layer.round(3)
 # ## One figure
 #
 # Above, clusters that no name below the family was told to; in the middle, the same trees told the true number of taxa (a
-# ceiling); below, classifiers that are told species names. The line is the frozen encoder. Bars are 95 % intervals over
-# seeds.
+# ceiling); below, classifiers that are told species names. The line is the frozen encoder, the dashed one the floor. Bars are
+# 95 % intervals over seeds.
 
 # %%
 LOOKS = {"avgpool": "o", "layer3": "s", "head_avgpool": "D", "head_layer3": "^"}
 CLUSTERS = [f"{rank} AMI{told}" for told in ("", ", told the number") for rank in ("species", "genus")]
 PANELS = [*CLUSTERS, "species kNN, told names", "species linear probe, told names"]
-trainers = list(dict.fromkeys(table["trainer"]))
+trainers = list(dict.fromkeys(table["trainer"].dropna()))
 shown = [name for name in LOOKS if name in set(tuned.index.get_level_values("layer"))]
 
 
 def draw_panel(ax, measure):
     """One measure: a row per recipe, a mark per layer, the frozen encoder as a line."""
     ax.axvline(frozen.xs((deepest, measure), level=("layer", "measure")).mean(), color="0.3", label="frozen, avgpool")
+    if measure in floor:
+        ax.axvline(floor[measure], color="0.45", linestyle="--", label="floor: the family itself as taxon")
     for number, layer in enumerate(shown):
         values = tuned.xs((layer, measure), level=("layer", "measure")).groupby("trainer").apply(interval).unstack()
         values = values.reindex(trainers)

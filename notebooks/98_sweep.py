@@ -98,7 +98,7 @@ def measure_map(point, parameters):
 
 # %%
 def measure_clusters(point, parameters):
-    """AMI at every known rank and the number of clusters, mean over the point's seeds."""
+    """AMI at every known rank and the number of clusters of a point's clusterer, mean over its seeds."""
     values = []
     for seed in parameters["seeds"]:
         path = folder / "clusters" / parameters["encoder"] / point / f"seed={seed}.parquet"
@@ -109,7 +109,7 @@ def measure_clusters(point, parameters):
             values.append({f"{rank} clusters": found.nunique()})
             if known.any():
                 values.append({f"{rank} AMI": adjusted_mutual_info_score(true[known], found[known])})
-    return tidy(parameters, pd.DataFrame(values).mean())
+    return tidy(parameters, pd.DataFrame(values).mean()).assign(clusterer=parameters["clusterer"])
 
 
 # %%
@@ -160,11 +160,12 @@ parts = [
     for point, parameters in points.items()
 ]
 table = pd.concat(parts, ignore_index=True)
-by_name = "clusterer" in grid and table["measure"].str.endswith("AMI").any()  # without names there is nothing between
-if by_name:
-    table = pd.concat([table, floor_and_ceilings()], ignore_index=True)
-table = table[list(dict.fromkeys([*axes_names, "encoder", "measure", "value"]))]
-utils.write_table(table, folder / "sweeps" / sweep / "summary.csv")
+written, about = table, ["encoder"]
+if measure is measure_clusters:
+    bounds, about = floor_and_ceilings(), ["encoder", "clusterer"]
+    written = pd.concat([table, bounds], ignore_index=True).convert_dtypes(convert_floating=False)
+written = written[list(dict.fromkeys([*axes_names, *about, "measure", "value"]))]
+utils.write_table(written, folder / "sweeps" / sweep / "summary.csv")
 shown = dict.fromkeys(["encoder", "measure", *(knobs or axes_names[:2])])
 table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).round(4)
 
@@ -173,9 +174,9 @@ table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).ro
 # ## One figure
 #
 # Maps stand in a grid, the first two parameters down and across and the others at their first value, with the mean and
-# standard deviation of their trustworthiness over those others. Clusterings are drawn as curves, with the standard
-# deviation over the parameters not shown; clusterers by name as marks, between the floor that takes the family itself as
-# taxon and a ceiling (hollow) that is told the true numbers.
+# standard deviation of their trustworthiness over those others. Clusterings are drawn as curves, each the mean over the
+# encoders, between the floor that takes the family itself as taxon and a ceiling that is told the true numbers; clusterers by
+# name as marks, between the same two.
 #
 # Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
 # (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied and
@@ -210,31 +211,37 @@ def draw_maps():
 
 # %%
 def draw_curves():
-    """Every measure against the first axis of the grid, one curve per value of the second."""
-    hue = axes_names[1] if len(axes_names) > 1 else None
+    """Every measure against the first axis of the grid, one curve per value of the second and the third; mean over others."""
+    hue, style = ([name for name in axes_names[1:] if name != "encoder"] + [None, None])[:2]
     palette = sns.color_palette(utils.PALETTE, table[hue].nunique()) if hue else None
     curves = sns.relplot(
         table,
         x=axes_names[0],
         y="value",
         hue=hue,
+        style=style,
         palette=palette,
         col="measure",
         col_wrap=2,
         kind="line",
         marker="o",
-        errorbar="sd",
+        errorbar=None,
         height=2.8,
         aspect=1.3,
         facet_kws={"sharey": False},
     )
+    lines = bounds.groupby(["clusterer", "measure"])["value"].mean() if measure is measure_clusters else pd.Series()
+    for (name, panel), value in lines.items():
+        ax, kind = curves.axes_dict[panel], name.split(":")[0]
+        ax.axhline(value, color="0.45", linestyle={"floor": "--", "ceiling": ":"}[kind])
+        ax.text(1, value, kind, color="0.35", ha="right", va="bottom", transform=ax.get_yaxis_transform())
     return curves.set_titles("{col_name}").figure
 
 
 # %%
 def draw_dots():
     """AMI of every clusterer, the best on top, with a mark per encoder."""
-    ami = table[table["measure"].str.endswith("AMI")]
+    ami = written[written["measure"].str.endswith("AMI")]
     measures = sorted(ami["measure"].unique())
     value = ami.pivot_table(index="clusterer", columns=["measure", "encoder"], values="value")
     rows = value.drop(index="floor: the family itself")
@@ -313,10 +320,11 @@ def draw_knobs():
     return figure
 
 
+by_name = "clusterer" in grid and table["measure"].str.endswith("AMI").any()  # without names there is nothing between
 draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_dots if by_name else draw_curves
 figure = draw()
 utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
-utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
+utils.write_table(written.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 
 # %% tags=["summary"]
 print(f"{len(points)} points of {card['notebook']}, drawn in sweep_{sweep}.png")

@@ -124,6 +124,19 @@ def test_smoothing_draws_neighbours_together():
     assert smooth < plain
 
 
+def test_the_recommended_clusterer_keeps_to_its_groups_and_so_does_the_ceiling():
+    points, names = blobs(4, each=30)
+    groups = np.array(["moths", "snails"])[names // 2]
+    taxa = pd.DataFrame({"genus": names // 2, "species": names})
+    for found in (clustering.nested_ward(points, groups), clustering.with_true_numbers(points, groups, taxa)):
+        alone = {rank: labels[groups == "moths"] for rank, labels in found.items()}
+        assert metrics.adjusted_rand_score(names[groups == "moths"], alone["species"]) == 1
+        assert len(set(alone["genus"])) == 1  # half as many as species
+    genus, species, _ = clustering.hierarchy(points[groups == "snails"], points[groups == "snails"])
+    again = clustering.nested_ward(points, groups)
+    assert (again["species"][groups == "snails"] == species).all() and (again["genus"][groups == "snails"] == genus).all()
+
+
 def test_caps_hold():
     points = np.random.default_rng(0).normal(size=(60, 3))
     genus, species = clustering.capped(points, points, 4, 3)

@@ -150,7 +150,7 @@ def gains(dataset, sweep):
     half = by_trainer.sem() * student_t.ppf(0.975, by_trainer.size() - 1)
     mean = by_trainer.mean()
     gained = pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
-    return gained.reindex(table["trainer"].unique(), level="trainer"), frozen
+    return gained.reindex(table["trainer"].dropna().unique(), level="trainer"), frozen
 
 
 def gain_table(dataset, sweep):
@@ -158,6 +158,9 @@ def gain_table(dataset, sweep):
     gain, frozen = gains(dataset, sweep)
     lines = [f"| | {' | '.join(GAINS.values())} |", "|---" * (len(GAINS) + 1) + "|"]
     start = frozen.groupby("measure").mean()
+    table = pd.read_csv(ROOT / "figures" / dataset / f"sweep_{sweep}.csv")
+    floor = table[table["encoder"].str.startswith("floor")].set_index("measure")["value"]
+    lines.append(f"| floor, the family itself | {' | '.join(f'{floor[m]:.2f}' if m in floor else '' for m in GAINS)} |")
     lines.append(f"| frozen | {' | '.join(f'{start[measure]:.2f}' for measure in GAINS)} |")
     for trainer in gain.index.unique("trainer"):
         for layer in ("avgpool", "head_avgpool") if trainer == "supcon_original" else ("avgpool",):

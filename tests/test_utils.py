@@ -103,6 +103,13 @@ def test_a_blank_ancestor_is_taken_from_the_other_rows_where_they_agree():
     assert utils.lineage(homonym, "genus").nunique() == 3  # whose it is, nobody can say
 
 
+def test_families_are_dealt_into_halves_of_like_size():
+    families = pd.Series([*"aaaa", *"bbb", *"cc", *"ddd", None, "e"])
+    halves = utils.family_halves(families)
+    assert halves.groupby(families).first().to_dict() == {"a": 0, "b": 1, "d": 1, "c": 0, "e": 0}
+    assert halves.isna().tolist() == families.isna().tolist()
+
+
 def test_missing_embeddings_are_named(in_tmp):
     folder = in_tmp / "data" / "d" / "embeddings" / "e"
     utils.write_table(
