@@ -44,7 +44,6 @@ import numpy as np
 import pandas as pd
 from PIL import ImageOps
 from scipy.spatial.distance import pdist
-from scipy.stats import spearmanr
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
@@ -164,10 +163,9 @@ table["ami"] = known["value"].reindex(table.index)
 
 
 # %%
-def correlation(name, frame):
-    """Spearman's correlation of an index with the AMI over the rows that have both."""
-    pair = frame[[name, "ami"]].dropna()
-    return spearmanr(pair[name], pair["ami"]).statistic if pair.nunique().min() > 1 else np.nan
+def correlations(frame):
+    """Spearman's correlation of every index with the AMI, each over the rows that have both."""
+    return frame.corr("spearman")["ami"].drop("ami")
 
 
 def resampled(frame, times=1000, seed=0):
@@ -178,14 +176,13 @@ def resampled(frame, times=1000, seed=0):
         yield pd.concat([groups[i] for i in random.integers(len(groups), size=len(groups))])
 
 
-indices = [name for name in table if name != "ami"]
-drawn = pd.DataFrame([{name: correlation(name, frame) for name in indices} for frame in resampled(table)])
+drawn = pd.DataFrame([correlations(frame) for frame in resampled(table)])
 choosing = pd.DataFrame(
     {
-        "spearman": {name: correlation(name, table) for name in indices},
+        "spearman": correlations(table),
         "ci_low": drawn.quantile(0.025),
         "ci_high": drawn.quantile(0.975),
-        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in indices if table[name].notna().any()},
+        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in drawn if table[name].notna().any()},
     }
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()

@@ -145,7 +145,7 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp
 
 
 def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
-    make_world(tmp_path / "photos", photos=20)
+    make_world(tmp_path / "photos", photos=10)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
     project.run("01", "dataset=killed", f"source={tmp_path / 'photos'}")
     card = ["dataset=killed", f"weights_dir={tmp_path}", "shard_size=8", "batch_size=4", "input_size=96", "-f"]
@@ -159,11 +159,11 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     executed.unlink(missing_ok=True)  # of another test
     project.run_and_kill("02", "encoder=broken_off", *card, when=three_shards)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
-    assert 3 <= len(done) < 30 and not (folder / "_SUCCESS").exists()
+    assert 3 <= len(done) < 15 and not (folder / "_SUCCESS").exists()
     assert not executed.exists()
 
     resumed = project.run("02", "encoder=broken_off", *card)
-    assert f"{30 - len(done)} shards made" in resumed.stdout
+    assert f"{15 - len(done)} shards made" in resumed.stdout
     assert all((folder / name).stat().st_mtime_ns == date for name, date in done.items())
     project.run("02", "encoder=whole", *card)
     for path in sorted(project.data("killed", "embeddings", "whole").glob("part-*.parquet")):
@@ -172,7 +172,7 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     # other weights are other embeddings: nothing that was made from the old ones is kept
     torch.manual_seed(9)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
-    assert "30 shards made" in project.run("02", "encoder=whole", *card).stdout
+    assert "15 shards made" in project.run("02", "encoder=whole", *card).stdout
 
 
 # -------------------------------------------------------------- 05_hierarchical_clustering and 06_evaluate, part labels
