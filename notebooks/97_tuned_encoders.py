@@ -132,8 +132,8 @@ shown = [name for name in LOOKS if name in set(tuned.index.get_level_values("lay
 def draw_panel(ax, measure):
     """One measure: a row per recipe, a mark per layer, the frozen encoder as a line."""
     ax.axvline(frozen.xs((deepest, measure), level=("layer", "measure")).mean(), color="0.3", label="frozen, avgpool")
-    if measure in floor:
-        ax.axvline(floor[measure], color="0.45", linestyle="--", label="floor: the family itself as taxon")
+    if (clusters := measure.removesuffix(", told the number")) in floor:
+        ax.axvline(floor[clusters], color="0.45", linestyle="--", label="floor: the family itself as taxon")
     for number, layer in enumerate(shown):
         values = tuned.xs((layer, measure), level=("layer", "measure")).groupby("trainer").apply(interval).unstack()
         values = values.reindex(trainers)

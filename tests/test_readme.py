@@ -181,12 +181,17 @@ def test_the_table_of_tuning_is_that_of_the_sweep(dataset, sweep):
 
 
 def test_what_readme_says_of_tuning_on_moths_holds_in_the_sweep():
-    gain, _ = gains("eu_moths", "trainers")
+    gain, frozen = gains("eu_moths", "trainers")
+    start = frozen.groupby("measure").mean()
     clusters = [f"{rank} AMI{told}" for rank in ("species", "genus") for told in ("", ", told the number")]
 
     def of(trainer, measure, column="mean", layer="avgpool"):
         return gain.loc[(trainer, layer, measure), column]
 
+    runs = pd.read_csv(ROOT / "figures" / "eu_moths" / "sweep_trainers.csv").groupby(["encoder", "measure"])["value"]
+    floor = runs.mean().loc["floor: the family itself"]
+    for measure in floor.index:
+        assert abs(start[measure] + of("supcon_original", measure, layer="head_avgpool") - floor[measure]) < 0.02
     for measure in clusters:
         head = of("supcon_original", measure, layer="head_avgpool")
         assert (
