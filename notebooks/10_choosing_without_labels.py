@@ -159,7 +159,7 @@ table["ami"] = known["value"].reindex(table.index)
 #
 # Spearman's rank correlation of every index with the AMI over all runs. Runs of one encoder hang together, so the 95 %
 # interval is a bootstrap over encoders: would another set of encoders tell the same? *Chosen* is the AMI of the run that the
-# index likes best, beside the best that there was.
+# index likes best (the mean where it likes several equally), beside the best that there was.
 
 
 # %%
@@ -182,7 +182,7 @@ choosing = pd.DataFrame(
         "spearman": correlations(table),
         "ci_low": drawn.quantile(0.025),
         "ci_high": drawn.quantile(0.975),
-        "chosen_ami": {name: table.loc[table[name].idxmax(), "ami"] for name in drawn if table[name].notna().any()},
+        "chosen_ami": {name: table.loc[table[name] == table[name].max(), "ami"].mean() for name in drawn},
     }
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()
