@@ -235,7 +235,7 @@ def draw_curves():
         ax, kind = curves.axes_dict[panel], name.split(":")[0]
         ax.axhline(value, color="0.45", linestyle={"floor": "--", "ceiling": ":"}[kind])
         ax.text(1, value, kind, color="0.35", ha="right", va="bottom", transform=ax.get_yaxis_transform())
-    return curves.set_titles("{col_name}").figure
+    return curves.set_titles("{col_name}").set_ylabels("").figure
 
 
 # %%

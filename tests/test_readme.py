@@ -324,6 +324,25 @@ def test_what_readme_says_of_hardships_holds():
     assert lost.loc["genus", "ami"] > lost.loc["species", "ami"] > 0.1 and (lost["floor"] > 0.1).all()
 
 
+def test_what_readme_says_of_hardships_of_moths_holds():
+    columns = ["ami", "floor", "ceiling"]
+    mean = figures_table("eu_moths", "robustness").groupby(["hardship", "dose", "rank"])[columns].mean()
+    behind = mean["ceiling"] - mean["ami"]
+    for rank in ("genus", "species"):
+        few = behind.xs(rank, level="rank").loc["photographs per species"]
+        assert few[[5.0, 8.0]].abs().max() < 0.012
+    species = mean.xs("species", level="rank")
+    for dose in (("photographs per species", 2.0), ("imbalance (power)", 1.0)):
+        assert behind.loc[(*dose, "species")] > 0.14
+    lost = mean.loc[("share of wrong families", 0.0)] - mean.loc[("share of wrong families", 0.2)]
+    assert lost.stack().between(0.12, 0.18).all()
+    untouched = species.loc[("crop (share of side)", 1.0), "ami"]
+    for slight in (("crop (share of side)", 0.4), ("brightness (factor)", 0.2)):
+        assert abs(species.loc[slight, "ami"] - untouched) < 0.04
+    for heavy in (("JPEG (quality)", 5.0), ("noise (grey levels)", 60.0), ("blur (pixels of 256)", 8.0)):
+        assert species.loc[heavy, "ami"] < species.loc[heavy, "floor"] + 0.05
+
+
 def recovered(measure, encoder, **departure):
     """Values of the five worlds at one point of the signal sweep, in the order of their seeds."""
     table = pd.read_csv(ROOT / "figures" / "demo" / "sweep_signal.csv").sort_values("seed")
@@ -410,3 +429,20 @@ def test_what_readme_says_of_clusterers_holds():
     below = genus.index[genus < genus["ceiling: Ward told the true numbers"]]
     assert set(below) == {*plain, "flat_leiden", "images_alone", "floor: the family itself"}
     assert ami["nested_average"] > ami["nested_ward"] and ami["nested_hdbscan"] > ami["nested_ward"]
+
+
+def test_what_readme_says_of_preparations_holds():
+    table = figures_table("eu_moths", "sweep_preparation")
+    runs = table[table["clusterer"] == "nested_ward"]
+    for rank in ("genus", "species"):
+        ami = runs[runs["measure"] == f"{rank} AMI"]
+        mean = ami.groupby(["whiten", "neighbours", "root"])["value"].mean()
+        told = table["clusterer"].str.startswith("ceiling") & (table["measure"] == f"{rank} AMI")
+        ceiling = table.loc[told, "value"].mean()
+        assert (mean.loc[0.0] < ceiling).all() and (mean.loc[0.25:] > ceiling).all()
+    by_root = ami[ami["neighbours"] == 0].pivot(index=["encoder", "whiten"], columns="root", values="value")
+    root = by_root[True] - by_root[False]
+    assert root["resnet50_double", 0.5] > 0 and (root["deit_tiny"] < 0).all()
+    count = runs[runs["measure"] == "species clusters"].groupby(["whiten", "neighbours", "root"])["value"].mean()
+    more, worse = (values.xs(3, level="neighbours") - values.xs(0, level="neighbours") for values in (count, mean))
+    assert (more > 0).all() and (worse.loc[0.25:] < 0).all()
