@@ -97,6 +97,8 @@ def run(source, output, files, assignments):
                 stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,  # progress bars, as they move
                 # the kernel is reached by socket files of this run alone, and listens on no network port
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
+                # it is interrupted before it is shut down, and would sometimes call that an error
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except (papermill.PapermillExecutionError, DeadKernelError) as error:
             os.replace(executed, failed)
