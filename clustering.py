@@ -316,12 +316,19 @@ def capped(points, genus_points, max_genera, max_species, seed=0):
     return genus, species
 
 
+def _in_groups(groups, ranks, cut):
+    """{rank: labels (n,)} that `cut(rows)` gives for the rows of each group (n,); no label stands in two groups."""
+    found = {rank: np.empty(len(groups), int) for rank in ranks}
+    for rows in pd.Series(groups).groupby(groups).indices.values():
+        for rank, labels in zip(ranks, cut(rows), strict=True):
+            found[rank][rows] = labels
+    both = {rank: pd.Series(groups).groupby([groups, labels]) for rank, labels in found.items()}
+    return {rank: groupby.ngroup().to_numpy() for rank, groupby in both.items()}
+
+
 def nested_ward(points, groups):
     """{rank: labels (n,)} by the recommended clusterer: every group by itself, with what `hierarchy` takes by default."""
-    found = {rank: np.empty(len(points), int) for rank in ("genus", "species")}
-    for rows in pd.Series(groups).groupby(groups).indices.values():
-        found["genus"][rows], found["species"][rows], _ = hierarchy(points[rows], points[rows])
-    return found
+    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows])[:2])
 
 
 def with_true_numbers(points, groups, taxa):
@@ -329,12 +336,12 @@ def with_true_numbers(points, groups, taxa):
 
     `taxa` (n rows) has a column per rank, missing where a name is not known.
     """
-    found = {rank: np.empty(len(points), int) for rank in taxa}
-    for rows in pd.Series(groups).groupby(groups).indices.values():
+
+    def cut(rows):
         tree = Tree(points[rows])
-        for rank, labels in found.items():
-            labels[rows] = tree(max(taxa[rank].iloc[rows].nunique(), 1))
-    return found
+        return [tree(max(taxa[rank].iloc[rows].nunique(), 1)) for rank in taxa]
+
+    return _in_groups(groups, list(taxa), cut)
 
 
 def parted(groups, labels):

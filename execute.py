@@ -19,7 +19,7 @@ from pathlib import Path
 os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's others
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to those that load photographs
 os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # bars are drawn as text here, and meant to be
-sys.modules["rfc3987_syntax"] = None  # jsonschema would compile a grammar of web addresses at every start: a second each
+sys.modules["rfc3987_syntax"] = None  # jsonschema would compile a grammar of web addresses at every start, for most of a second
 
 import jupytext
 import papermill

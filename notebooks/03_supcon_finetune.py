@@ -249,8 +249,7 @@ def clustering_scores(points, taxa, family):
     for rank in free:
         known = taxa[rank].notna().to_numpy()
         for name, found in (("AMI", free), ("AMI, told the number", told)):
-            clusters = pd.Series(family).str.cat(found[rank].astype(str), " ")
-            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], clusters[known])
+            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], found[rank][known])
     return scores
 
 

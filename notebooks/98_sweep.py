@@ -121,8 +121,7 @@ def floor_and_ceilings():
     for encoder in dict.fromkeys(parameters["encoder"] for parameters in points.values()):
         points_of = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
         labels = clustering.with_true_numbers(normalize(points_of), family, taxa)
-        names = {rank: pd.Series(family).str.cat(numbers.astype(str), " ") for rank, numbers in labels.items()}
-        found["ceiling: Ward told the true numbers", encoder] = names
+        found["ceiling: Ward told the true numbers", encoder] = labels
     rows = [
         (*name, f"{rank} AMI", adjusted_mutual_info_score(taxa[rank][known], np.asarray(labels[rank])[known]))
         for name, labels in found.items()
