@@ -207,7 +207,7 @@ $(D)/robustness.csv $(addprefix $(F)/robustness,.png .csv) $(R)/11_robustness.ip
 $(D)/taxa.csv $(D)/confused.csv $(addprefix $(F)/,taxa.png taxa.csv confused.csv) $(R)/12_taxa.ipynb &: notebooks/12_taxa.py $(D)/scores.csv scoring.py $(SHARED) | $(READY)
 	@$(RUN) $< $(R)/12_taxa.ipynb dataset=$(DATASET) run=$(SUBMITTED) seed=$(firstword $(SEEDS))
 
-$(D)/numbers.csv $(addprefix $(F)/,numbers.png numbers.csv halves.csv) $(R)/13_how_many.ipynb &: notebooks/13_how_many.py \
+$(addprefix $(D)/,numbers.csv few.csv) $(addprefix $(F)/,numbers.png numbers.csv halves.csv few.csv) $(R)/13_how_many.ipynb &: notebooks/13_how_many.py \
 		$(ENCODERS:%=$(D)/embeddings/%/_SUCCESS) clustering.py scoring.py $(SHARED) $(D)/plan.yaml | $(READY)
 	@$(RUN) $< $(R)/13_how_many.ipynb dataset=$(DATASET) encoders="$(ENCODERS)"
 

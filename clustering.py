@@ -148,19 +148,24 @@ def candidates(largest, n=80):
     return np.unique(np.geomspace(2, largest, n).astype(int))
 
 
-def silhouettes(partitions, points, forget=0, sample=5000):
+def silhouettes(partitions, points, forget=(0,), sample=5000):
     """Mean silhouette over points (n, d) of each of several labels (n,); -1 where it is not defined.
 
     Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65, on a fixed sample where there are more than `sample`
-    points. With `forget`, no point counts its so many nearest neighbours among its own cluster: photographs of one
-    individual are next to each other, and would make it a cluster. A point with no other left scores 0, as one alone does.
+    points. For every number in `forget`, no point counts its so many nearest neighbours among its own cluster, and the mean
+    is taken over these numbers, too. A point with no other left scores 0, as one alone does.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
     distances = squareform(pdist(points[rows]))
     everyone = np.arange(len(rows))
     apart = distances + np.diag(np.full(len(rows), np.inf))
-    near = np.argsort(apart, axis=1, kind="stable")[:, :forget]
+    near = np.argsort(apart, axis=1, kind="stable")[:, : min(max(forget), len(rows) - 1)]
     near_distances = np.take_along_axis(distances, near, 1)
+
+    def of_nearest(values):
+        """Sums (n, len(forget)) of the values (n, k) of nearest neighbours over as many of them as are forgotten."""
+        return np.pad(values.cumsum(axis=1), ((0, 0), (1, 0)))[:, np.minimum(forget, near.shape[1])]
+
     scores = []
     for labels in partitions:
         members, sizes = np.unique(labels[rows], return_inverse=True, return_counts=True)[1:]
@@ -169,18 +174,23 @@ def silhouettes(partitions, points, forget=0, sample=5000):
             continue
         order = np.argsort(members, kind="stable")
         sums = np.add.reduceat(distances[:, order], np.cumsum(sizes) - sizes, axis=1)
-        forgotten = members[near] == members[:, None]
-        left = sizes[members] - 1 - forgotten.sum(axis=1)
-        inside = (sums[everyone, members] - (forgotten * near_distances).sum(axis=1)) / np.maximum(left, 1)
+        own = members[near] == members[:, None]
+        left = (sizes[members] - 1)[:, None] - of_nearest(own)
+        inside = (sums[everyone, members][:, None] - of_nearest(own * near_distances)) / np.maximum(left, 1)
         means = sums / sizes
         means[everyone, members] = np.inf
-        outside = means.min(axis=1)
+        outside = means.min(axis=1)[:, None]
         larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
         scores.append(np.where(left > 0, (outside - inside) / larger, 0).mean())
     return np.array(scores)
 
 
-def _silhouette(algorithm, points, numbers, seed, forget=0):
+# Photographs of one individual lie next to each other, and would make it a cluster if a silhouette counted every neighbour.
+# Where a species has two or three photographs nothing is left if it forgets one or two. So it does each, and counts the mean.
+FORGETFUL = (0, 1, 2)
+
+
+def _silhouette(algorithm, points, numbers, seed, forget=(0,)):
     partition = algorithm(points, seed)
     return numbers[np.argmax(silhouettes([partition(k) for k in numbers], points, forget))]
 
@@ -233,8 +243,9 @@ def _heights(algorithm, points, numbers, seed):
 
 RULES = {
     "silhouette": _silhouette,
-    "forgetful_silhouette": functools.partial(_silhouette, forget=1),
-    "more_forgetful_silhouette": functools.partial(_silhouette, forget=2),
+    "silhouette_without_nearest": functools.partial(_silhouette, forget=(1,)),
+    "silhouette_without_two": functools.partial(_silhouette, forget=(2,)),
+    "forgetful_silhouette": functools.partial(_silhouette, forget=FORGETFUL),
     "gap": _gap,
     "stability": _stability,
     "heights": _heights,
@@ -326,9 +337,9 @@ def _in_groups(groups, ranks, cut):
     return {rank: groupby.ngroup().to_numpy() for rank, groupby in both.items()}
 
 
-def nested_ward(points, groups):
+def nested_ward(points, groups, rule="forgetful_silhouette"):
     """{rank: labels (n,)} by the recommended clusterer: every group by itself, with what `hierarchy` takes by default."""
-    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows])[:2])
+    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows], rule=rule)[:2])
 
 
 def with_true_numbers(points, groups, taxa):

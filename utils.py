@@ -163,6 +163,23 @@ def family_halves(families):
     return families.map(dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True)))
 
 
+def sample_of_each(taxa, sizes, seed):
+    """Rows, in their order, of `sizes[taxon]` or fewer of every taxon in (n,) names, drawn at random."""
+    taxa = np.asarray(taxa)
+    order = np.random.default_rng(seed).permutation(len(taxa))
+    place = pd.Series(order).groupby(taxa[order]).cumcount().to_numpy()
+    return np.sort(order[place < pd.Series(taxa[order]).map(sizes).to_numpy()])
+
+
+def uneven_sizes(counts, power, seed):
+    """{taxon: size}, 1 or more, that falls with a power of the taxon's place in a random order (Zipf's law).
+
+    `counts` is a Series, taxon to the size it has: at power 0 all keep it, at 1 the tenth keeps a tenth.
+    """
+    place = np.random.default_rng(seed).permutation(len(counts)) + 1
+    return dict(zip(counts.index, np.maximum(1, np.ceil(counts.to_numpy() / place**power)).astype(int), strict=True))
+
+
 def load_truth(dataset, ids):
     """What is known of simulated specimens beyond their photographs, a row for each id: columns trait_<name>, scene_<name>.
 

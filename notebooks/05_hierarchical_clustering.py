@@ -111,8 +111,9 @@ def families(points, seed):
 #
 # The silhouette (Rousseeuw, 1987) compares each point's distance to its own cluster with that to the nearest other one,
 # without a label. But a camera takes the same individual twice, and two such photographs are so alike that the silhouette
-# would make a cluster of every pair. So each photograph forgets its nearest neighbour: a cluster has to be close to the
-# *others* in it, too. Of a range of numbers, the one with the best mean is taken, family by family.
+# would make a cluster of every pair. So each photograph forgets its nearest neighbour, or its nearest two: a cluster has to be
+# close to the *others* in it, too. A species of two photographs has none left then, and is found by a silhouette that forgets
+# nothing. So the mean of the three is asked: of a range of numbers, the one where it is best is taken, family by family.
 #
 # ## How many genera? A prior
 #

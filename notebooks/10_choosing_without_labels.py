@@ -125,7 +125,7 @@ for encoder in tqdm(encoders, unit="encoder"):
     of_encoder = {"uniformity": uniformity(points), "alignment": alignment(encoder, points)}
     for (_, clusterer, seed), labels in ((run, found) for run, found in partitions.items() if run[0] == encoder):
         indices = geometry("embedding", points, labels) | geometry("map", places, labels)
-        indices["forgetful silhouette"] = clustering.silhouettes([labels], prepared, forget=1)[0]
+        indices["forgetful silhouette"] = clustering.silhouettes([labels], prepared, clustering.FORGETFUL)[0]
         rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices | of_encoder)
 table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
 

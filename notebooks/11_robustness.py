@@ -106,19 +106,10 @@ def note(hardship, dose, seed, measured):
 
 # %%
 species = taxa["species"].to_numpy()
-
-
-def sample_of_species(sizes, seed):
-    """Rows of at most `sizes[species]` photographs of every species, in their order."""
-    order = np.random.default_rng(seed).permutation(len(taxa))
-    place = pd.Series(order).groupby(species[order]).cumcount().to_numpy()
-    return np.sort(order[place < pd.Series(species[order]).map(sizes).to_numpy()])
-
-
 each = pd.Series(species).value_counts()
 for seed in tqdm(seeds, desc="fewer photographs", unit="seed"):
     for size in [n for n in (2, 3, 5, 8, 12, 20) if n <= each.median()]:
-        rows = sample_of_species(dict.fromkeys(each.index, size), seed)
+        rows = utils.sample_of_each(species, dict.fromkeys(each.index, size), seed)
         note("photographs per species", size, seed, scores(rows, embedding[rows]))
 
 # %% [markdown]
@@ -129,10 +120,8 @@ for seed in tqdm(seeds, desc="fewer photographs", unit="seed"):
 
 # %%
 for seed in tqdm(seeds, desc="imbalance", unit="seed"):
-    place = np.random.default_rng(seed).permutation(len(each)) + 1
     for power in (0.0, 0.25, 0.5, 1.0):
-        sizes = dict(zip(each.index, np.maximum(1, np.ceil(each.to_numpy() / place**power)).astype(int), strict=True))
-        rows = sample_of_species(sizes, seed)
+        rows = utils.sample_of_each(species, utils.uneven_sizes(each, power, seed), seed)
         note("imbalance (power)", power, seed, scores(rows, embedding[rows]))
 
 # %% [markdown]

@@ -74,7 +74,16 @@ def test_a_forgetful_silhouette_leaves_out_the_nearest_of_the_own_cluster():
     labels = np.array([0, 0, 0, 1, 1])
     # 0 forgets 1 and has 4 left, 1 forgets 0 and has 3 left, 4 forgets 1 and has 4 left; 10 and 12 have none left
     near = [(11 - 4) / 11, (10 - 3) / 10, (7 - 4) / 7, 0, 0]
-    assert clustering.silhouettes([labels], points, forget=1) == pytest.approx(np.mean(near))
+    without_nearest = clustering.silhouettes([labels], points, forget=(1,))
+    assert without_nearest == pytest.approx(np.mean(near))
+    assert clustering.silhouettes([labels], points, forget=(2,)).tolist() == [0]  # nobody has any left
+    both = clustering.silhouettes([labels], points, clustering.FORGETFUL)
+    assert both == pytest.approx((metrics.silhouette_score(points, labels) + np.mean(near)) / 3)
+
+
+def numbers_of_species(points, *rules):
+    """{rule: number of clusters that it finds with Ward}."""
+    return {rule: len(set(clustering.split(points, "ward", rule)[0])) for rule in rules}
 
 
 def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_one():
@@ -82,10 +91,14 @@ def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_on
     middle = 2 * random.normal(size=(6, 20))
     individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
     points = np.repeat(individuals, 2, axis=0) + 0.02 * random.normal(size=(72, 20))  # each photographed twice
-    number = {
-        rule: len(set(clustering.split(points, "ward", rule)[0])) for rule in ("silhouette", "forgetful_silhouette")
-    }
-    assert number == {"silhouette": 36, "forgetful_silhouette": 6}
+    number = numbers_of_species(points, "silhouette", "silhouette_without_nearest", "forgetful_silhouette")
+    assert number == {"silhouette": 36, "silhouette_without_nearest": 6, "forgetful_silhouette": 6}
+
+
+def test_of_species_with_two_photographs_each_a_forgetful_silhouette_keeps_more_than_one_that_only_forgets():
+    points, _ = blobs(12, each=2, spread=0.1)
+    number = numbers_of_species(points, "silhouette", "silhouette_without_nearest", "forgetful_silhouette")
+    assert number["silhouette"] == 12 > number["forgetful_silhouette"] > number["silhouette_without_nearest"]
 
 
 @pytest.mark.parametrize("rule", clustering.RULES)

@@ -236,6 +236,9 @@ def test_the_report_tells_what_to_choose_what_it_withstands_and_who_is_taken_for
     assert {"told", "gap", "stability", "heights", "silhouette"} <= set(numbers["rule"])
     told = numbers[(numbers["rule"] == "told") & (numbers["clusters"] == "species") & numbers["half"].isna()]
     assert (told["found"] == 12).all()
+    few = pd.read_csv(made.data("tiny", "few.csv"))
+    assert (few.groupby("left")["photographs"].first()[["2 of each species", "3 of each species"]] == [24, 36]).all()
+    assert few["left"].nunique() == 5 and {"silhouette", "forgetful_silhouette", "told"} <= set(few["rule"])
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "numbers")} <= drawn
     assert "Nothing to be done" in made.make("report", *WORDS).stdout

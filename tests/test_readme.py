@@ -412,7 +412,7 @@ def test_every_figure_committed_is_written_by_a_notebook():
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     for picture in (ROOT / "figures").glob("*/*"):
         assert re.fullmatch(
-            r"(scores|comparisons|choosing|robustness|numbers|halves|taxa|confused|sweep_\w+)\.csv", picture.name
+            r"(scores|comparisons|choosing|robustness|numbers|halves|few|taxa|confused|sweep_\w+)\.csv", picture.name
         ) or any(re.fullmatch(p, picture.name) for p in patterns), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
 

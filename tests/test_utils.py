@@ -110,6 +110,23 @@ def test_families_are_dealt_into_halves_of_like_size():
     assert halves.isna().tolist() == families.isna().tolist()
 
 
+def test_a_sample_of_each_taxon_has_so_many_of_it_and_another_seed_has_others():
+    taxa = np.array(["a", "b", "a", "c", "a", "b", "a"])
+    rows = utils.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed=0)
+    assert sorted(taxa[rows]) == ["a", "a", "b", "b"] and (np.diff(rows) > 0).all()
+    draws = {tuple(utils.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed)) for seed in range(20)}
+    assert len(draws) == 6  # two of the four
+
+
+def test_uneven_sizes_fall_with_the_power_and_never_to_nothing():
+    counts = pd.Series(30, index=[*"abcdefghij"])
+    assert set(utils.uneven_sizes(counts, 0, seed=0).values()) == {30}
+    sizes = utils.uneven_sizes(counts, 1, seed=0)
+    assert sorted(sizes.values(), reverse=True) == [30, 15, 10, 8, 6, 5, 5, 4, 4, 3]
+    assert min(utils.uneven_sizes(counts, 9, seed=0).values()) == 1
+    assert sizes != utils.uneven_sizes(counts, 1, seed=1)
+
+
 def test_missing_embeddings_are_named(in_tmp):
     folder = in_tmp / "data" / "d" / "embeddings" / "e"
     utils.write_table(
