@@ -337,9 +337,12 @@ def _in_groups(groups, ranks, cut):
     return {rank: groupby.ngroup().to_numpy() for rank, groupby in both.items()}
 
 
-def nested_ward(points, groups, rule="forgetful_silhouette"):
-    """{rank: labels (n,)} by the recommended clusterer: every group by itself, with what `hierarchy` takes by default."""
-    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows], rule=rule)[:2])
+def nested_ward(points, groups, **options):
+    """{rank: labels (n,)} by the recommended clusterer: every group by itself, with what `hierarchy` takes by default.
+
+    `options` of `hierarchy` depart from it, as `rule` does where rules are compared.
+    """
+    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows], **options)[:2])
 
 
 def with_true_numbers(points, groups, taxa):

@@ -177,7 +177,7 @@ def uneven_sizes(counts, power, seed):
     `counts` is a Series, taxon to the size it has: at power 0 all keep it, at 1 the tenth keeps a tenth.
     """
     place = np.random.default_rng(seed).permutation(len(counts)) + 1
-    return dict(zip(counts.index, np.maximum(1, np.ceil(counts.to_numpy() / place**power)).astype(int), strict=True))
+    return dict(zip(counts.index, np.ceil(counts.to_numpy() / place**power).astype(int), strict=True))
 
 
 def load_truth(dataset, ids):

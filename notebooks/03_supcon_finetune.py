@@ -245,7 +245,7 @@ with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
 # %%
 def clustering_scores(points, taxa, family):
     """{measure: AMI} of nested Ward on (n, d) points at genus and species, free of labels and told the true numbers."""
-    free = clustering.nested_ward(points, family, "silhouette_without_nearest")
+    free = clustering.nested_ward(points, family, rule="silhouette_without_nearest")
     told = clustering.with_true_numbers(points, family, taxa)
     scores = {}
     for rank in free:

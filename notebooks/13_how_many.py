@@ -203,7 +203,7 @@ def of_sample(encoder, left, seed):
     names, embedding = taxa.iloc[rows], deepest(encoder)[rows]
     family, species = names["family"].to_numpy(), names[["species"]]
     points, plain = clustering.prepare(embedding), clustering.prepare(embedding, **PREPARATIONS["as it came"])
-    found = {rule: clustering.nested_ward(points, family, rule) for rule in SILHOUETTES}
+    found = {rule: clustering.nested_ward(points, family, rule=rule) for rule in SILHOUETTES}
     found["told"] = clustering.with_true_numbers(points, family, species)
     found["told, as it came"] = clustering.with_true_numbers(plain, family, species)
     found["floor, the family"] = {"species": family}
