@@ -227,7 +227,8 @@ if set(scored) == set(utils.RANKS):
 
 names = ["dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]
 scores = pd.DataFrame(rows, columns=names).dropna(subset="value")
-utils.write_table(scores.round(6), folder / "scores.csv")
+scores[names[6:]] = scores[names[6:]].round(6) + 0.0  # there is no -0
+utils.write_table(scores, folder / "scores.csv")
 
 # %% [markdown]
 # ## Which method is better, and is it sure?
@@ -253,8 +254,8 @@ def behind_the_best(table):
     differences = scoring.jackknife_interval(table.sub(table[best], axis=0))
     differences = pd.DataFrame(differences, index=["difference", "ci_low", "ci_high"]).T
     differences.insert(0, "ami", table.loc[0])
-    differences["best"] = " + ".join(best)
-    return differences.sort_values("ami", ascending=False)
+    differences = differences.round(6) + 0.0  # before sorting, so that equals stay in order
+    return differences.assign(best=" + ".join(best)).sort_values("ami", ascending=False, kind="stable")
 
 
 (folder / "comparisons.csv").unlink(missing_ok=True)
@@ -263,7 +264,7 @@ if len(left_out.columns):
     comparisons = comparisons.rename_axis(["rank", "encoder", "clusterer"]).reset_index()
     told = (comparisons["ci_low"] > 0) | (comparisons["ci_high"] < 0)
     comparisons["told_apart"] = np.where(told, "yes", "not told apart")
-    utils.write_table(comparisons.round(6), folder / "comparisons.csv")
+    utils.write_table(comparisons, folder / "comparisons.csv")
     shown = comparisons[comparisons["rank"] == "species"].drop(columns=["rank", "best"])
     display(shown.head(12).round(3))
 
