@@ -185,7 +185,7 @@ $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evalu
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
 $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
-		$(ENCODERS:%=$(D)/maps/%/default.parquet) scoring.py $(SHARED) | $(READY)
+		$(ENCODERS:%=$(D)/maps/%/default.parquet) $(wildcard $(F)/sweep_trainers.csv $(F)/sweep_unseen.csv) scoring.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/99_figures.py $(R)/99_figures.ipynb dataset=$(DATASET) encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)"
 
 # What needs names: which index to go by, what the submitted run withstands, and taxon by taxon. Not part of `all`, for time.
@@ -239,7 +239,7 @@ $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
 	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
 
 $(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb &: notebooks/$(SWEEP_DRAWN).py \
-		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py clustering.py $(SHARED) | $(READY)
+		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py clustering.py scoring.py $(SHARED) | $(READY)
 	@$(RUN) $< $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb dataset=$(DATASET) sweep=$(SWEEP) encoders="$(ENCODERS)"
 endif
 
@@ -276,6 +276,7 @@ endif
 publish: all report $(R)/09_recoverability.ipynb ## keep what the demo and two of its sweeps give in the notebooks that are committed
 	$(MAKE) sweep SWEEP=signal $(if $(wildcard $(SWEPT)),ENCODERS="$(file <$(SWEPT))")
 	$(MAKE) sweep SWEEP=trainers
+	$(MAKE) all # scores.csv takes in what the recipes reached
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(R)/$(run).ipynb)
 
 pretrain: ## train models/specimen_resnet18 again, from random weights on another world (about an hour on 2 cores)

@@ -312,3 +312,45 @@ def jackknife_interval(values, level=0.95):
     variance = (groups - 1) / groups * ((values.iloc[1:] - whole) ** 2).sum(min_count=groups)
     half = student_t.ppf((1 + level) / 2, groups - 1) * np.sqrt(variance)
     return {name: (value, value - half[name], value + half[name]) for name, value in whole.items()}
+
+
+def over_seeds(values, levels):
+    """Mean of a Series by `levels` of its index and Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
+
+    The interval is missing where there is a single value.
+    """
+    groups = values.groupby(levels, sort=False)
+    half = student_t.ppf(0.975, groups.size() - 1) * groups.sem()
+    return pd.DataFrame({"mean": groups.mean(), "ci_low": groups.mean() - half, "ci_high": groups.mean() + half})
+
+
+# ------------------------------------------------------------------------------------ sweeps of recipes for tuning
+
+
+def recipe_gains(table):
+    """What the frozen and the tuned encoder reach in a sweep of recipes, and the gain: Series by trainer, seed, layer, measure.
+
+    Where both halves of the families were scored, this is their mean. A gain is over the deepest layer of the frozen encoder.
+    """
+    runs = table.groupby(["trainer", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
+    frozen, tuned = runs.xs("frozen", level="encoder"), runs.xs("tuned", level="encoder")
+    deepest = frozen.index.get_level_values("layer")[-1]
+    return frozen, tuned, tuned - frozen.xs(deepest, level="layer")
+
+
+def recipe_scores(table, sweep):
+    """The table of a sweep of recipes as rows of scores.csv: the encoder is trainer/layer, the clusterer names the sweep.
+
+    A row per seed of training, and one without a seed for their mean with its 95 % interval; likewise of every gain.
+    """
+    frozen, tuned, gain = recipe_gains(table)
+    frozen = frozen.groupby(["seed", "layer", "measure"], sort=False).mean()
+    values = pd.concat([pd.concat({"frozen": frozen}, names=["trainer"]), tuned])
+    values = pd.concat({"": values, "_above_frozen": gain}, names=["above"]).rename("value")
+    means = over_seeds(values, ["above", "trainer", "layer", "measure"]).rename(columns={"mean": "value"})
+    rows = pd.concat([values.reset_index(), means.reset_index()], ignore_index=True)
+    rank_and_measure = rows["measure"].str.split(" ", n=1)
+    metric = rank_and_measure.str[1].str.lower().str.replace(r"\W+", "_", regex=True)
+    rows = rows.assign(encoder=rows["trainer"] + "/" + rows["layer"], clusterer=f"sweep_{sweep}")
+    rows = rows.assign(rank=rank_and_measure.str[0], metric=metric + rows["above"])
+    return rows[["encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]]

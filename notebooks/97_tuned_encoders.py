@@ -36,9 +36,9 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student_t
 from sklearn.metrics import adjusted_mutual_info_score
 
+import scoring
 import utils
 from execute import sweep_points
 
@@ -65,19 +65,10 @@ table = pd.concat(parts, ignore_index=True)[[*varied, "encoder", "layer", "measu
 # seeds: would another run of the same recipe tell the same? (How much hangs on the species at hand, the intervals of chapter
 # 06 tell.) Where the interval contains 0, the recipe has not shown that it does better or worse than no training at all.
 
-
 # %%
-def interval(values):
-    """Mean and 95 % interval by Student's t of a Series."""
-    half = student_t.ppf(0.975, len(values) - 1) * values.sem() if len(values) > 1 else np.nan
-    return pd.Series({"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half})
-
-
-runs = table.groupby(["trainer", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()  # over halves
-frozen, tuned = runs.xs("frozen", level="encoder"), runs.xs("tuned", level="encoder")
+frozen, tuned, gain = scoring.recipe_gains(table)
 deepest = frozen.index.get_level_values("layer")[-1]
-gain = (tuned - frozen.xs(deepest, level="layer")).rename("gain")
-gained = gain.xs(deepest, level="layer").groupby(["measure", "trainer"], sort=False).apply(interval).unstack()
+gained = scoring.over_seeds(gain.xs(deepest, level="layer"), ["measure", "trainer"]).sort_index()
 gained.round(3)
 
 # %% [markdown]
@@ -135,9 +126,8 @@ def draw_panel(ax, measure):
     if (clusters := measure.removesuffix(", told the number")) in floor:
         ax.axvline(floor[clusters], color="0.45", linestyle="--", label="floor: the family itself as taxon")
     for number, layer in enumerate(shown):
-        values = tuned.xs((layer, measure), level=("layer", "measure")).groupby("trainer").apply(interval).unstack()
-        values = values.reindex(trainers)
-        error = np.abs(values[["low", "high"]].sub(values["mean"], axis=0)).T.fillna(0).to_numpy()
+        values = scoring.over_seeds(tuned.xs((layer, measure), level=("layer", "measure")), "trainer").reindex(trainers)
+        error = np.abs(values[["ci_low", "ci_high"]].sub(values["mean"], axis=0)).T.fillna(0).to_numpy()
         where = -np.arange(len(trainers)) + 0.24 - 0.16 * number
         looks = {"marker": LOOKS[layer], "color": utils.PALETTE[number], "linestyle": "", "markersize": 6}
         ax.errorbar(values["mean"], where, xerr=error, elinewidth=1, label=f"tuned, {layer}", **looks)

@@ -17,8 +17,8 @@
 #
 # **The question.** What did all of it show? Every figure that README embeds is drawn here, from `scores.csv` and the maps.
 #
-# **In:** scores and maps. **Out:** `figures/<dataset>/*.png`, and copies of `scores.csv` and `comparisons.csv`
-# beside them.
+# **In:** scores and maps. **Out:** `figures/<dataset>/*.png`, and beside them copies of `comparisons.csv` and of `scores.csv`,
+# which is joined there by what sweeps of recipes have left.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -292,9 +292,15 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
 
 # %% [markdown]
 # ## The numbers behind them
+#
+# A run of the chapters trains a recipe once. The sweeps that train each with several seeds take hours and are not part of it;
+# the tables that they left stand in the same file, as clusterers `sweep_...`.
 
 # %%
-utils.write_table(scores, out / "scores.csv")
+sweeps = [sweep for sweep in ("trainers", "unseen") if (out / f"sweep_{sweep}.csv").is_file()]
+swept = [scoring.recipe_scores(pd.read_csv(out / f"sweep_{sweep}.csv"), sweep) for sweep in sweeps]
+every = pd.concat([scores, *(rows.assign(dataset=dataset).round(6) for rows in swept)]).astype({"seed": "Int64"})
+utils.write_table(every, out / "scores.csv")
 if (folder / "comparisons.csv").is_file():
     utils.write_table(pd.read_csv(folder / "comparisons.csv"), out / "comparisons.csv")
 wanted = ["ami", "ami_within", "nmi"] if metric == "ami" else ["silhouette"]

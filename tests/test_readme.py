@@ -197,6 +197,22 @@ def test_the_table_of_tuning_is_that_of_the_sweep(dataset, sweep):
     assert table in README, f"the table in README should be\n\n{table}"
 
 
+@pytest.mark.parametrize(("dataset", "sweep"), SWEEPS)
+def test_the_scores_that_are_published_hold_those_of_the_sweep(dataset, sweep):
+    gain, _ = gains(dataset, sweep)
+    scores = pd.read_csv(ROOT / "figures" / dataset / "scores.csv")
+    rows = scores[scores["clusterer"] == f"sweep_{sweep}"].set_index(["encoder", "rank", "metric"]).sort_index()
+    for (trainer, layer, measure), expected in gain.iterrows():
+        rank, metric = measure.split(" ", 1)
+        metric = metric.lower().replace(",", "").replace(" ", "_")
+        reached = rows.loc[(f"{trainer}/{layer}", rank, metric)]
+        gained = rows.loc[(f"{trainer}/{layer}", rank, f"{metric}_above_frozen")]
+        for found in (reached, gained):
+            assert found["seed"].dropna().tolist() == [0, 1, 2]
+        (over_seeds,) = gained[gained["seed"].isna()][["value", "ci_low", "ci_high"]].to_numpy()
+        assert over_seeds == pytest.approx(expected.to_numpy(), abs=1e-4), (trainer, layer, measure)
+
+
 def test_what_readme_says_of_tuning_on_moths_holds_in_the_sweep():
     gain, frozen = gains("eu_moths", "trainers")
     start = frozen.groupby("measure").mean()

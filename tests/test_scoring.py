@@ -306,3 +306,37 @@ def test_internal_indices_see_separation_and_refuse_the_undefined():
     assert np.isnan(list(scoring.internal_indices(points, [0] * 60).values())).all()
     lonely = scoring.internal_indices(points, [0] * 59 + [1], sample=20)  # the sample may miss the only other label
     assert set(lonely) == set(scoring.INTERNAL)
+
+
+def recipe_table(*runs):
+    """The table that chapter 97 leaves, of (half, seed, encoder, layer, value) for one recipe and one measure."""
+    table = pd.DataFrame(runs, columns=["half", "seed", "encoder", "layer", "value"])
+    return table.assign(trainer="recipe", measure="species AMI, told the number")
+
+
+def test_recipes_over_seeds_of_training_as_by_hand():
+    before = {"layer3": 0.4, "avgpool": 0.5}
+    frozen = [(0, seed, "frozen", layer, value) for seed in range(3) for layer, value in before.items()]
+    tuned = [(half, seed, "tuned", "avgpool", 0.6 + seed / 10 + half / 5) for seed in range(3) for half in (0, 1)]
+    rows = scoring.recipe_scores(recipe_table(*frozen, *tuned), "unseen")
+    assert set(rows["clusterer"]) == {"sweep_unseen"} and set(rows["rank"]) == {"species"}
+    rows = rows.set_index(["encoder", "metric"]).sort_index()
+    reached = rows.loc[("recipe/avgpool", "ami_told_the_number")]
+    gained = rows.loc[("recipe/avgpool", "ami_told_the_number_above_frozen")]
+    # halves lie 0.1 to either side of their mean, seeds deviate by 0.1, and Student's t with 2 degrees of freedom is 4.303
+    half_width = 4.303 * 0.1 / np.sqrt(3)
+    for found, mean in ((reached, 0.8), (gained, 0.3)):
+        (over,) = found[found["seed"].isna()][["value", "ci_low", "ci_high"]].to_numpy()
+        assert over == pytest.approx([mean, mean - half_width, mean + half_width], abs=1e-4)
+        by_seed = found[found["seed"].notna()]
+        assert by_seed["value"].tolist() == pytest.approx([mean - 0.1, mean, mean + 0.1])
+        assert by_seed[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert rows.loc[("frozen/layer3", "ami_told_the_number"), "value"].tolist() == pytest.approx([0.4] * 4)
+    assert "frozen/avgpool" not in rows.xs("ami_told_the_number_above_frozen", level="metric").index
+
+
+def test_one_seed_of_training_has_no_interval():
+    table = recipe_table((0, 7, "frozen", "avgpool", 0.5), (0, 7, "tuned", "avgpool", 0.6))
+    rows = scoring.recipe_scores(table, "trainers")
+    assert len(rows) == 6 and rows[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert rows.loc[rows["metric"].str.endswith("above_frozen"), "value"].tolist() == pytest.approx([0.1, 0.1])
