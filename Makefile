@@ -185,7 +185,7 @@ $(D)/scores.csv $(D)/submission.csv $(R)/06_evaluate.ipynb &: notebooks/06_evalu
 	  encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)" seeds="$(SEEDS)" submit="$(SUBMITTED)"
 
 $(FIGURES) $(R)/99_figures.ipynb &: notebooks/99_figures.py $(D)/scores.csv \
-		$(ENCODERS:%=$(D)/maps/%/default.parquet) $(wildcard $(F)/sweep_trainers.csv $(F)/sweep_unseen.csv) scoring.py $(SHARED) | $(READY)
+		$(ENCODERS:%=$(D)/maps/%/default.parquet) $(wildcard $(F)/sweep_*.csv) scoring.py $(SHARED) | $(READY)
 	@$(RUN) notebooks/99_figures.py $(R)/99_figures.ipynb dataset=$(DATASET) encoders="$(ENCODERS)" clusterers="$(CLUSTERERS)"
 
 # What needs names: which index to go by, what the submitted run withstands, and taxon by taxon. Not part of `all`, for time.

@@ -338,8 +338,8 @@ def recipe_gains(table):
     return frozen, tuned, tuned - frozen.xs(deepest, level="layer")
 
 
-def recipe_scores(table, sweep):
-    """The table of a sweep of recipes as rows of scores.csv: the encoder is trainer/layer, the clusterer names the sweep.
+def recipe_scores(table, clusterer):
+    """The table of a sweep of recipes as rows of scores.csv, of which the encoder is trainer/layer.
 
     A row per seed of training, and one without a seed for their mean with its 95 % interval; likewise of every gain.
     """
@@ -351,6 +351,6 @@ def recipe_scores(table, sweep):
     rows = pd.concat([values.reset_index(), means.reset_index()], ignore_index=True)
     rank_and_measure = rows["measure"].str.split(" ", n=1)
     metric = rank_and_measure.str[1].str.lower().str.replace(r"\W+", "_", regex=True)
-    rows = rows.assign(encoder=rows["trainer"] + "/" + rows["layer"], clusterer=f"sweep_{sweep}")
+    rows = rows.assign(encoder=rows["trainer"] + "/" + rows["layer"], clusterer=clusterer)
     rows = rows.assign(rank=rank_and_measure.str[0], metric=metric + rows["above"])
     return rows[["encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]]

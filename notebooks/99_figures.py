@@ -293,12 +293,12 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
 # %% [markdown]
 # ## The numbers behind them
 #
-# A run of the chapters trains a recipe once. The sweeps that train each with several seeds take hours and are not part of it;
-# the tables that they left stand in the same file, as clusterers `sweep_...`.
+# A run of the chapters trains a recipe once. Sweeps that train it with several seeds take hours and are not part of it; the
+# tables that they left stand in the same file, as clusterers `sweep_...`.
 
 # %%
-sweeps = [sweep for sweep in ("trainers", "unseen") if (out / f"sweep_{sweep}.csv").is_file()]
-swept = [scoring.recipe_scores(pd.read_csv(out / f"sweep_{sweep}.csv"), sweep) for sweep in sweeps]
+sweeps = {path.stem: pd.read_csv(path) for path in sorted(out.glob("sweep_*.csv"))}
+swept = [scoring.recipe_scores(table, name) for name, table in sweeps.items() if "trainer" in table]
 every = pd.concat([scores, *(rows.assign(dataset=dataset).round(6) for rows in swept)]).astype({"seed": "Int64"})
 utils.write_table(every, out / "scores.csv")
 if (folder / "comparisons.csv").is_file():

@@ -345,7 +345,15 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
     assert set(table["seed"]) == {3} and set(table["encoder"]) == {"frozen", "tuned"}
     frozen = table[table["encoder"] == "frozen"].groupby(["layer", "measure"])["value"]
     assert (frozen.nunique() == 1).all() and (frozen.size() == 2).all()  # what all started from is one
-    assert (made.root / "figures" / "tiny" / "sweep_recipes.png").is_file()
+    figures = made.root / "figures" / "tiny"
+    assert (figures / "sweep_recipes.png").is_file()
+    made.run("99", "dataset=tiny")
+    scores = pd.read_csv(figures / "scores.csv")
+    reached = scores[(scores["clusterer"] == "sweep_recipes") & (scores["encoder"] == "supcon_no_self/avgpool")]
+    reached = reached.set_index(["rank", "metric", "seed"])["value"].dropna()
+    learnt = table[(table["trainer"] == "supcon_no_self") & (table["encoder"] == "tuned") & (table["layer"] == "avgpool")]
+    expected = learnt.set_index("measure")["value"]["species AMI"]
+    assert reached[("species", "ami", 3)] == pytest.approx(expected, abs=1e-4)  # tables in figures/ have four decimals
     tuned = made.data("tiny", "models", "recipes__trainer-supcon_no_self__seed-3.yaml")
     assert list(yaml.safe_load(tuned.read_text())["layers"]) == ["layer3", "avgpool"]  # the last is the deepest
     card = made.root / "params" / "trainers" / "supcon_original.yaml"

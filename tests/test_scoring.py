@@ -318,7 +318,7 @@ def test_recipes_over_seeds_of_training_as_by_hand():
     before = {"layer3": 0.4, "avgpool": 0.5}
     frozen = [(0, seed, "frozen", layer, value) for seed in range(3) for layer, value in before.items()]
     tuned = [(half, seed, "tuned", "avgpool", 0.6 + seed / 10 + half / 5) for seed in range(3) for half in (0, 1)]
-    rows = scoring.recipe_scores(recipe_table(*frozen, *tuned), "unseen")
+    rows = scoring.recipe_scores(recipe_table(*frozen, *tuned), "sweep_unseen")
     assert set(rows["clusterer"]) == {"sweep_unseen"} and set(rows["rank"]) == {"species"}
     rows = rows.set_index(["encoder", "metric"]).sort_index()
     reached = rows.loc[("recipe/avgpool", "ami_told_the_number")]
@@ -337,6 +337,6 @@ def test_recipes_over_seeds_of_training_as_by_hand():
 
 def test_one_seed_of_training_has_no_interval():
     table = recipe_table((0, 7, "frozen", "avgpool", 0.5), (0, 7, "tuned", "avgpool", 0.6))
-    rows = scoring.recipe_scores(table, "trainers")
+    rows = scoring.recipe_scores(table, "sweep_trainers")
     assert len(rows) == 6 and rows[["ci_low", "ci_high"]].isna().all(axis=None)
     assert rows.loc[rows["metric"].str.endswith("above_frozen"), "value"].tolist() == pytest.approx([0.1, 0.1])
