@@ -131,7 +131,7 @@ def draw_panel(ax, measure):
         where = -np.arange(len(trainers)) + 0.24 - 0.16 * number
         looks = {"marker": LOOKS[layer], "color": utils.PALETTE[number], "linestyle": "", "markersize": 6}
         ax.errorbar(values["mean"], where, xerr=error, elinewidth=1, label=f"tuned, {layer}", **looks)
-    ax.set(yticks=-np.arange(len(trainers)), yticklabels=trainers, xlabel=measure)
+    ax.set(yticks=-np.arange(len(trainers)), yticklabels=trainers, ylim=(0.5 - len(trainers), 0.5), xlabel=measure)
     ax.grid(axis="y", visible=False)
 
 
