@@ -314,7 +314,7 @@ def jackknife_interval(values, level=0.95):
     return {name: (value, value - half[name], value + half[name]) for name, value in whole.items()}
 
 
-def over_seeds(values, levels):
+def mean_interval(values, levels):
     """Mean of a Series by `levels` of its index and Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
 
     The interval is missing where there is a single value.
@@ -347,7 +347,7 @@ def recipe_scores(table, clusterer):
     frozen = frozen.groupby(["seed", "layer", "measure"], sort=False).mean()
     values = pd.concat([pd.concat({"frozen": frozen}, names=["trainer"]), tuned])
     values = pd.concat({"": values, "_above_frozen": gain}, names=["above"]).rename("value")
-    means = over_seeds(values, ["above", "trainer", "layer", "measure"]).rename(columns={"mean": "value"})
+    means = mean_interval(values, ["above", "trainer", "layer", "measure"]).rename(columns={"mean": "value"})
     rows = pd.concat([values.reset_index(), means.reset_index()], ignore_index=True)
     rank_and_measure = rows["measure"].str.split(" ", n=1)
     metric = rank_and_measure.str[1].str.lower().str.replace(r"\W+", "_", regex=True)

@@ -68,7 +68,7 @@ table = pd.concat(parts, ignore_index=True)[[*varied, "encoder", "layer", "measu
 # %%
 frozen, tuned, gain = scoring.recipe_gains(table)
 deepest = frozen.index.get_level_values("layer")[-1]
-gained = scoring.over_seeds(gain.xs(deepest, level="layer"), ["measure", "trainer"]).sort_index()
+gained = scoring.mean_interval(gain.xs(deepest, level="layer"), ["measure", "trainer"]).sort_index()
 gained.round(3)
 
 # %% [markdown]
@@ -126,7 +126,7 @@ def draw_panel(ax, measure):
     if (clusters := measure.removesuffix(", told the number")) in floor:
         ax.axvline(floor[clusters], color="0.45", linestyle="--", label="floor: the family itself as taxon")
     for number, layer in enumerate(shown):
-        values = scoring.over_seeds(tuned.xs((layer, measure), level=("layer", "measure")), "trainer").reindex(trainers)
+        values = scoring.mean_interval(tuned.xs((layer, measure), level=("layer", "measure")), "trainer").reindex(trainers)
         error = np.abs(values[["ci_low", "ci_high"]].sub(values["mean"], axis=0)).T.fillna(0).to_numpy()
         where = -np.arange(len(trainers)) + 0.24 - 0.16 * number
         looks = {"marker": LOOKS[layer], "color": utils.PALETTE[number], "linestyle": "", "markersize": 6}

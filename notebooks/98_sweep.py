@@ -39,12 +39,12 @@ import nbformat
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from scipy.stats import t as student_t
 from sklearn.manifold import trustworthiness
 from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import normalize
 
 import clustering
+import scoring
 import utils
 from execute import sweep_points
 
@@ -293,8 +293,8 @@ def draw_panel(ax, rows, knob, styles):
     """Curves of one measure over one parameter: mean and 95 % interval over the grid, by Student's t."""
     beside = 0.015 * (rows[knob].max() - rows[knob].min())  # so that bars do not cover each other
     for place, (encoder, style) in enumerate(styles.items(), -(len(styles) // 2)):
-        values = rows[rows["encoder"] == encoder].groupby(knob)["value"].agg(["mean", "sem", "count"])
-        half = student_t.ppf(0.975, values["count"] - 1) * values["sem"]
+        values = scoring.mean_interval(rows[rows["encoder"] == encoder].set_index(knob)["value"], knob).sort_index()
+        half = values["ci_high"] - values["mean"]
         looks = {"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style
         ax.errorbar(values.index + place * beside, values["mean"], half, **looks)
 
