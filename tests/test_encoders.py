@@ -399,3 +399,23 @@ def test_the_encoder_that_ships_is_small_and_loads_strictly():
     assert images.shape[-1] == 128 and all(torch.isfinite(values).all() for values in layers.values())
     with safe_open(file, "pt") as content:
         assert {content.get_tensor(name).dtype for name in content.keys()} == {torch.float16, torch.int64}  # noqa: SIM118
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "native", "device", "precision"),
+    [
+        (True, False, True, "cuda", torch.bfloat16),
+        (True, True, False, "cuda", torch.float16),
+        (False, True, False, "mps", torch.float32),
+        (False, False, False, "cpu", None),
+    ],
+)
+def test_the_fastest_device_is_taken_and_the_precision_that_it_computes(
+    monkeypatch, cuda, mps, native, device, precision
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    found = encoders.pick_device()
+    assert found == torch.device(device)
+    assert encoders.pick_precision(found) in ([precision] if precision else [torch.bfloat16, torch.float32])

@@ -171,9 +171,9 @@ def test_seed_epoch_and_photograph_decide_a_view(photos):
 # ------------------------------------------------------------------------------------------------------- training
 
 
-def trainer(photos, recipe=SHORT, card=UNTRAINED, seed=0):
+def trainer(photos, recipe=SHORT, card=UNTRAINED, seed=0, precision=torch.float32):
     backbone, transform, _ = encoders.start_tuning(card)
-    return training.Trainer(backbone, transform, *photos, recipe, CPU, torch.float32, seed)
+    return training.Trainer(backbone, transform, *photos, recipe, CPU, precision, seed)
 
 
 def weights(model):
@@ -218,6 +218,18 @@ def test_a_recipe_that_asks_for_nothing_or_the_impossible_is_refused():
             Recipe(**asked)
     with pytest.raises(ValueError, match="batches of 8 with 5 of each label do not hold two of them"):
         training.batches(np.repeat([0, 1], 8), Recipe(weight_labels=1.0, batch_size=8, per_label=5), 0, 1)
+
+
+def test_in_half_precision_gradients_are_scaled_and_the_scale_is_kept(photos):
+    model, fresh = (trainer(photos, precision=torch.float16) for _ in range(2))
+    before = model.network.backbone.state_dict()["conv1.weight"].clone()
+    model.train_epoch()
+    assert np.isfinite(model.log[0]["loss"])
+    assert not torch.equal(before, model.network.backbone.state_dict()["conv1.weight"])
+    assert model.scaler.is_enabled() and not trainer(photos).scaler.is_enabled()
+    assert fresh.scaler.state_dict() != model.scaler.state_dict()
+    fresh.load_state(model.state())
+    assert fresh.scaler.state_dict() == model.scaler.state_dict()
 
 
 def test_what_is_frozen_stays_and_what_follows_learns(photos, tmp_path):
