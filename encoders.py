@@ -376,6 +376,13 @@ def pick_precision(device):
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
+def memory_format(device):
+    """How the layers of a picture lie in memory: channels last is faster, but on Apple's GPUs it has made the gradients of
+    batch normalisation wrong (https://github.com/pytorch/pytorch/issues/175189).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
 def embed(encoder, paths, shards, device, precision, batch_size=32, progress=None):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `paths`.
 
@@ -386,12 +393,13 @@ def embed(encoder, paths, shards, device, precision, batch_size=32, progress=Non
     photos = Photos(paths, encoder.transform)
     workers = min(8, os.cpu_count() or 1)
     loader = iter(DataLoader(photos, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
-    network = encoder.network.to(device, memory_format=torch.channels_last)
+    layout = memory_format(device)
+    network = encoder.network.to(device, memory_format=layout)
     mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     for shard in shards:
         parts = []
         for _ in range(0, len(shard), batch_size):
-            images = next(loader).to(device, memory_format=torch.channels_last, non_blocking=True)
+            images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
                 layers = network(images)
             parts.append({name: _average(values).cpu().numpy() for name, values in layers.items()})

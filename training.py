@@ -229,8 +229,9 @@ def freeze(backbone, recipe):
 class Trainer:
     """A network in training on photographs (n paths) with labels (n,), -1 where there is none.
 
-    `network` is a TunedNetwork, `log` has a row per epoch. The same seed, device, number of threads and libraries give the
-    same network, however often training was broken off and taken up again. ValueError if the recipe does not fit.
+    `network` is a TunedNetwork, `log` has a row per epoch. On the processor the same seed, number of threads and libraries
+    give the same network, however often training was broken off and taken up again; other devices may sum in another order.
+    ValueError if the recipe does not fit.
     """
 
     PARTS = ("network", "decoder", "optimizer", "schedule", "scaler")
@@ -239,7 +240,7 @@ class Trainer:
         torch.manual_seed(seed)
         self.paths, self.labels, self.recipe, self.seed = list(paths), np.asarray(labels), recipe, seed
         self.device, self.precision = device, precision
-        self.statistics = [value.view(1, 3, 1, 1).to(device) for value in normalisation(transform)]
+        self.statistics = [value.view(1, 3, 1, 1) for value in normalisation(transform)]
         self.network = encoders.TunedNetwork(backbone, {}, 0).to(device)
         blank = torch.zeros(2, 1, 3, recipe.image_size, recipe.image_size, dtype=torch.uint8)
         with torch.inference_mode():
@@ -279,15 +280,23 @@ class Trainer:
 
     def _see(self, views):
         """{layer: (v * b, d)} of (b, v, 3, s, s) bytes: all first views, then all second ones."""
-        images = self._normalised(views).contiguous(memory_format=torch.channels_last)
+        images = self._normalised(views, self.device).contiguous(memory_format=encoders.memory_format(self.device))
         with self._mixed():
             layers = self.network(images)
         return {name: values.float() for name, values in layers.items()}
 
-    def _normalised(self, views):
-        mean, std = self.statistics
-        images = views.to(self.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
+    def _normalised(self, views, device):
+        """Pictures (v * b, 3, s, s) as the network takes them, of views (b, v, 3, s, s) in bytes."""
+        mean, std = (value.to(device) for value in self.statistics)
+        images = views.to(device, non_blocking=True).transpose(0, 1).flatten(0, 1)
         return (images.float() / 255 - mean) / std
+
+    def _small(self, views):
+        """What the decoder is to draw: views (b, v, 3, s, s) as pictures (v * b, 3, 64, 64), normalised, on the CPU.
+
+        Apple's GPUs shrink by whole numbers only (https://github.com/pytorch/pytorch/issues/143864).
+        """
+        return F.interpolate(self._normalised(views, "cpu"), 64, mode="area")
 
     def _redraw(self, layers):
         """Pictures (v * b, 3, 64, 64), normalised, that the decoder draws from the deepest layer."""
@@ -303,9 +312,8 @@ class Trainer:
         self.network.eval()
         self.decoder.eval()
         mean, std = self.statistics
-        drawn = self._redraw(self._see(views[:, :1])) * std + mean
-        seen = F.interpolate(views[:, 0].float() / 255, 64, mode="area")
-        return seen, drawn.clamp(0, 1).cpu()
+        drawn = self._redraw(self._see(views[:, :1])).cpu()
+        return tuple((pictures * std + mean).clamp(0, 1) for pictures in (self._small(views[:, :1]), drawn))
 
     def loss(self, views, rows):
         """What the recipe asks for, on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
@@ -315,8 +323,8 @@ class Trainer:
             labels = torch.from_numpy(self.labels)[rows]
             total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.recipe)
         if self.recipe.weight_pixels:
-            small = F.interpolate(self._normalised(views), 64, mode="area")
-            total = total + self.recipe.weight_pixels * F.mse_loss(self._redraw(layers), small)
+            wanted = self._small(views).to(self.device)
+            total = total + self.recipe.weight_pixels * F.mse_loss(self._redraw(layers), wanted)
         return total
 
     def train_epoch(self):

@@ -180,7 +180,7 @@ def draw_log(log):
 # %%
 versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-metric-learning", "pillow")]
 code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
-start_state = {name: value.double().sum().item() for name, value in backbone.state_dict().items()}
+start_state = {name: value.cpu().double().sum().item() for name, value in backbone.state_dict().items()}
 learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
 decisive = [vars(recipe), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
 fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()

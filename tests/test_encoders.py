@@ -419,3 +419,5 @@ def test_the_fastest_device_is_taken_and_the_precision_that_it_computes(
     found = encoders.pick_device()
     assert found == torch.device(device)
     assert encoders.pick_precision(found) in ([precision] if precision else [torch.bfloat16, torch.float32])
+    layout = torch.contiguous_format if device == "mps" else torch.channels_last
+    assert encoders.memory_format(found) == layout

@@ -1,0 +1,152 @@
+"""Training and extraction where the device is not the processor: the same results, by operations that real devices have."""
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pretended
+import pytest
+import torch
+import torchgen
+import yaml
+from conftest import ROOT, draw_specimens
+
+import encoders
+import training
+
+RECIPES = sorted((ROOT / "params" / "trainers").glob("*.yaml"), key=lambda path: path.stem)
+RESNET = {"library": "torchvision", "architecture": "resnet18", "layers": {"layer3": "layer3", "avgpool": "avgpool"}}
+ENCODERS = [
+    RESNET,
+    {"library": "timm", "architecture": "vit_tiny_patch16_224", "layers": {"block": 5, "end": "head"}},
+    {"library": "open_clip", "architecture": "ViT-S-32-alt", "layers": {"embedding": "image"}},
+    {"library": "pixels", "architecture": "thumbnail", "layers": {"pca": "thumbnail"}},
+]
+SMALL = {"weights": None, "input_size": 32}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Paths of 12 photographs of a simulated world."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, image in enumerate(draw_specimens(12)):
+        image.save(folder / f"{i:02d}.png")
+    return sorted(folder.iterdir())
+
+
+def tuning(card, photos, device):
+    """A Trainer of a recipe, on small views."""
+    asked = yaml.safe_load(card.read_text())
+    known = {name: value for name, value in asked.items() if name in training.Recipe.__dataclass_fields__}
+    small = {"batch_size": 8, "image_size": 40, "per_label": min(asked.get("per_label", 0), 4)}
+    backbone, transform, _ = encoders.start_tuning(RESNET | SMALL)
+    labels = np.repeat([0, 1, -1], 4)
+    return training.Trainer(
+        backbone, transform, photos, labels, training.Recipe(**known | small), device, torch.float32
+    )
+
+
+def learn(card, photos, device):
+    """Log, weights and redrawn pictures of a recipe after an epoch."""
+    model = tuning(card, photos, device)
+    model.train_epoch()
+    ((views, _),) = model.load([[0, 5]], model.views, 0)
+    return model.log, [*model.best.values(), *(model.redrawn(views) if model.recipe.weight_pixels else ())]
+
+
+def extract(card, photos, device):
+    """Embeddings of an encoder with random weights."""
+    encoder = encoders.build_encoder(**card | SMALL)
+    if card["library"] == "pixels":
+        encoders.fit_pixels(encoder, photos)
+    (layers,) = encoders.embed(encoder, photos, [list(range(len(photos)))], device, torch.float32)
+    return list(layers), [torch.from_numpy(values) for values in layers.values()]
+
+
+WORK = {card.stem: (learn, card) for card in RECIPES} | {card["library"]: (extract, card) for card in ENCODERS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_attention():
+    """Torch has a short way through attention on the processor and on unknown devices, which Apple's do not take."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    yield
+    torch.backends.mha.set_fastpath_enabled(before)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(photos):
+    """What everything gives on the pretended device: {name: (about, tensors)}."""
+    with pretended.Device():
+        return {name: work(card, photos, pretended.register()) for name, (work, card) in WORK.items()}
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_another_device_gives_what_the_processor_gives(photos, elsewhere, name):
+    work, card = WORK[name]
+    about, tensors = work(card, photos, torch.device("cpu"))
+    assert elsewhere[name][0] == about
+    for there, here in zip(elsewhere[name][1], tensors, strict=True):
+        assert type(there) is torch.Tensor and torch.equal(there, here)
+
+
+def test_a_checkpoint_is_gone_on_from_on_another_device(photos):
+    with pretended.Device():
+        whole, again = (tuning(ROOT / "params/trainers/gcd.yaml", photos, pretended.register()) for _ in range(2))
+        whole.train_epoch()
+        torch.save(whole.state(), checkpoint := io.BytesIO())
+        checkpoint.seek(0)
+        again.load_state(torch.load(checkpoint, "cpu", weights_only=True))
+        whole.train_epoch()
+        again.train_epoch()
+    assert again.log == whole.log and len(again.log) == 2
+    there = whole.network.state_dict()
+    assert all(value.device.type == pretended.NAME for value in there.values())
+    assert all(torch.equal(value.cpu(), there[name].cpu()) for name, value in again.network.state_dict().items())
+
+
+@pytest.mark.parametrize("card", ENCODERS, ids=lambda card: card["library"])
+def test_what_workers_are_given_can_be_sent_to_them(photos, card):
+    # on Macs and on Windows a worker is a new process, and no copy of this one
+    encoder = encoders.build_encoder(**card | SMALL)
+    shown = encoders.Photos(photos, encoder.transform)
+    assert torch.equal(pickle.loads(pickle.dumps(shown))[3], shown[3])
+    recipe = training.Recipe(weight_views=1.0, image_size=32)
+    seen = training.Views(photos, [training.augmentation(recipe), training.plain_view(recipe)], 0, 1)
+    assert torch.equal(pickle.loads(pickle.dumps(seen))[3][0], seen[3][0])
+
+
+def kernels(operation, native):
+    """Devices that this release of torch has an operation's kernel for; "Composite..." stands for all."""
+    entry = native[operation]
+    named = [entry, native.get(entry.get("structured_delegate"), {})]
+    found = {device.strip() for one in named for devices in one.get("dispatch", {}) for device in devices.split(",")}
+    if any("ufunc_inner_loop" in one for one in named):  # torch generates both
+        found |= {"CPU", "CUDA"}
+    return found or {"CompositeImplicitAutograd"}
+
+
+def test_apples_and_nvidias_devices_have_every_operation(elsewhere):
+    listed = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
+    native = {entry["func"].split("(")[0]: entry for entry in yaml.load(listed.read_text(), yaml.CSafeLoader)}
+    assert "CUDA" in kernels("_pdist_forward", native) and "MPS" not in kernels("_pdist_forward", native)
+    assert {"convolution_backward", "index_put_", "logsumexp", "upsample_nearest2d", "gelu"} <= pretended.asked_for
+    for operation in pretended.asked_for:
+        found = kernels(operation, native)
+        assert any("Composite" in name for name in found) or {"MPS", "CUDA"} <= found, operation
+
+
+def test_the_pretended_device_refuses_what_others_refuse():
+    with pretended.Device():
+        there = torch.ones(2, 3, 5, 5).to(pretended.register())
+        assert there.device.type == pretended.NAME and (there + there).sum().item() == 300
+        with pytest.raises(RuntimeError, match=r"add\.Tensor: tensors of two devices"):
+            there + torch.ones(2, 3, 5, 5)
+        with pytest.raises(RuntimeError, match=r"numpy\(\) is not supported"):
+            there.numpy()
+        with pytest.raises(TypeError, match="no float64"):
+            there.double()
+        with pytest.raises(NotImplementedError, match="by whole numbers only"):
+            torch.nn.functional.interpolate(there, 4, mode="area")
