@@ -226,7 +226,7 @@ SWEEP_DRAWN := $(if $(findstring /03_,$(SWEEP_NOTEBOOK)),97_tuned_encoders,98_sw
 # of what the notebook imports, the modules and packages that lie here; and what else it is given: weights, a start
 SWEEP_CODE := $(SWEEP_NOTEBOOK) $(SHARED) $(wildcard $(shell sed -nE 's,^(import|from) ([a-z]+).*,\2.py \2/*.py,p' $(SWEEP_NOTEBOOK)))
 SWEEP_WEIGHTS := $(shell grep '^weights_dir =' $(SWEEP_NOTEBOOK))
-SWEEP_START := $(shell grep '^start =' $(SWEEP_NOTEBOOK))
+SWEEP_START := $(if $(shell grep '^start =' $(SWEEP_NOTEBOOK)),$(or $(shell sed -nE 's/^  start: ([^ ]*).*/\1/p' params/sweeps/$(SWEEP).yaml),$(START)))
 include $(S)/points.mk
 
 $(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoders.txt $(SWEEP_NOTEBOOK) | $(READY)
@@ -234,9 +234,9 @@ $(S)/points.mk: params/sweeps/$(SWEEP).yaml $(S)/encoders.txt $(SWEEP_NOTEBOOK) 
 
 $(SWEEP_POINTS:%=$(S)/%.ipynb): $(S)/%.ipynb: $(S)/%.yaml $(SWEEP_CODE) \
 		$(if $(SWEEP_WEIGHTS),$(D)/weights.txt) \
-		$(if $(SWEEP_START),$(D)/embeddings/$(START)/_SUCCESS $(D)/start.txt $(D)/training.txt) | $(READY)
+		$(if $(SWEEP_START),$(D)/embeddings/$(SWEEP_START)/_SUCCESS $(D)/start.txt $(D)/training.txt) | $(READY)
 	@$(RUN) $(SWEEP_NOTEBOOK) $@ dataset=$(DATASET) $(if $(SWEEP_WEIGHTS),weights_dir="$$CHAPTER_WEIGHTS") \
-	  $(if $(SWEEP_START),start=$(START) $(TRAINING)) -f $<
+	  $(if $(SWEEP_START),start=$(SWEEP_START) $(TRAINING)) -f $<
 
 $(S)/summary.csv $(addprefix $(F)/sweep_$(SWEEP),.png .csv) $(R)/$(SWEEP_DRAWN)-$(SWEEP).ipynb &: notebooks/$(SWEEP_DRAWN).py \
 		$(S)/points.mk $(SWEEP_POINTS:%=$(S)/%.ipynb) execute.py clustering.py scoring.py $(SHARED) | $(READY)

@@ -325,7 +325,7 @@ def test_a_sweep_of_clusterers_sets_all_encoders_between_floor_and_ceiling(made)
 
 
 def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
-    brief = {"epochs": 1, "image_size": 32, "batch_size": 24, "precision": "float32"}
+    brief = {"start": "resnet18_double", "epochs": 1, "image_size": 32, "batch_size": 24, "precision": "float32"}
     words = write_sweep(
         made,
         "recipes",
@@ -335,7 +335,8 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
         fixed=brief,
         grid={"trainer": ["supcon_original", "supcon_no_self"], "seed": [3]},
     )
-    made.make(*words, "START=resnet18_double", "TRAINING=")
+    words += ("START=resnet18_untrained", "TRAINING=")  # the sweep has a start of its own
+    made.make(*words)
     folder = made.data("tiny", "sweeps", "recipes")
     summary = pd.read_csv(folder / "summary.csv")
     table = summary.dropna()
@@ -358,7 +359,10 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
     assert list(yaml.safe_load(tuned.read_text())["layers"]) == ["layer3", "avgpool"]  # the last is the deepest
     card = made.root / "params" / "trainers" / "supcon_original.yaml"
     card.touch()
-    assert made.make("-n", *words, "START=resnet18_double").stdout.count("03_supcon_finetune.py data") == 1
+    assert made.make("-n", *words).stdout.count("03_supcon_finetune.py data") == 1
+    run = nbformat.read(folder / "recipes__trainer-supcon_no_self__seed-3.ipynb", 4)
+    (given,) = [cell.source for cell in run.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    assert 'start = "resnet18_double"' in given
 
 
 def test_a_handful_of_photographs_without_genera_is_enough(made, tmp_path):
