@@ -201,6 +201,7 @@ def gain_table(dataset, sweep):
 
 
 SWEEPS = [(dataset, sweep) for dataset in ("eu_moths", "demo") for sweep in ("trainers", "unseen")]
+SWEEPS.append(("eu_moths", "resnet50"))
 
 
 @pytest.mark.parametrize(("dataset", "sweep"), SWEEPS)
@@ -252,6 +253,16 @@ def test_what_readme_says_of_tuning_on_moths_holds_in_the_sweep():
             assert of("gcd", measure, "low") > 0.05
     for rank in ("species", "genus"):
         assert abs(of("gcd", f"{rank} AMI") - of("gcd", f"{rank} AMI, told the number")) < 0.02
+
+
+def test_what_readme_says_of_tuning_resnet50_holds_in_the_sweep():
+    gain, frozen = gains("eu_moths", "resnet50")
+    runs = pd.read_csv(ROOT / "figures" / "eu_moths" / "sweep_resnet50.csv").groupby(["encoder", "measure"])["value"]
+    for measure, floor in runs.mean().loc["floor: the family itself"].items():
+        head = gain.loc[("supcon_original", "head_avgpool", measure), "mean"]
+        assert frozen.groupby("measure").mean()[measure] + head < floor + 0.005
+        assert gain.loc[("gcd", "avgpool", measure), "low"] > 0.05
+        assert gain.loc[("supcon_family", "avgpool", measure), "low"] > 0
 
 
 def test_what_readme_says_of_tuning_on_the_demo_holds_in_the_sweep():
