@@ -184,28 +184,6 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-RECIPES = sorted((ROOT / "params" / "trainers").glob("*.yaml"), key=lambda path: path.stem)
-
-
-@pytest.mark.parametrize("card", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_trains_for_an_epoch(photos, card, tmp_path):
-    asked = yaml.safe_load(card.read_text())
-    known = {name: value for name, value in asked.items() if name in Recipe.__dataclass_fields__}
-    recipe = Recipe(
-        **known | {"batch_size": 8, "epochs": 1, "image_size": 32, "per_label": min(asked.get("per_label", 0), 4)}
-    )
-    model = trainer(photos, recipe)
-    before = weights(model)
-    training.tune(model, tmp_path / "checkpoint", "")
-    (row,) = model.log
-    assert np.isfinite(list(row.values())).all() and row["loss"] > 0 and row["learning_rate"] > 0
-    learnt = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
-    assert "backbone.layer4.1.conv2.weight" in learnt
-    assert any(name.startswith("heads.") for name in learnt) == (recipe.weight_pixels == 0)
-    moved = any("running_mean" in name for name in learnt)
-    assert moved == (not recipe.freeze_batchnorm)
-
-
 def test_a_recipe_that_asks_for_nothing_or_the_impossible_is_refused():
     for asked, answer in (
         ({}, "weight_labels = 0.0 should be positive, or another weight"),
