@@ -46,6 +46,15 @@ def draw_specimens(count):
     return [picture(specimen, 64) for specimen in specimens.to_dict("records")[:count]]
 
 
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Paths of 12 photographs of a simulated world."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i, image in enumerate(draw_specimens(12)):
+        image.save(folder / f"{i:02d}.png")
+    return sorted(folder.iterdir())
+
+
 def write_csv(folder, rows, header=("hash_id", "family", "genus", "species"), name="metadata.csv"):
     with (folder / name).open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *rows])

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchgen
 import yaml
-from conftest import ROOT, draw_specimens
+from conftest import ROOT
 
 import encoders
 import training
@@ -24,15 +24,6 @@ ENCODERS = [
     {"library": "pixels", "architecture": "thumbnail", "layers": {"pca": "thumbnail"}},
 ]
 SMALL = {"weights": None, "input_size": 32}
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """Paths of 12 photographs of a simulated world."""
-    folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(draw_specimens(12)):
-        image.save(folder / f"{i:02d}.png")
-    return sorted(folder.iterdir())
 
 
 def tuning(card, photos, device):

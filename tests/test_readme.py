@@ -200,8 +200,10 @@ def gain_table(dataset, sweep):
     return "\n".join(lines)
 
 
-SWEEPS = [(dataset, sweep) for dataset in ("eu_moths", "demo") for sweep in ("trainers", "unseen")]
-SWEEPS.append(("eu_moths", "resnet50"))
+SWEEPS = [
+    ("eu_moths", "resnet50"),
+    *((dataset, sweep) for dataset in ("eu_moths", "demo") for sweep in ("trainers", "unseen")),
+]
 
 
 @pytest.mark.parametrize(("dataset", "sweep"), SWEEPS)
