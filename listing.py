@@ -1,0 +1,122 @@
+"""What lies in a folder of photographs, and which files in data/<dataset>/ were made by the chapters.
+
+Standard library only, so that Make's plan and chapter 01 can both ask within a moment.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+NO_ANSWER = os.stat_result((0,) * 10)  # of a file that may not be asked for its size and date
+
+# The folder below data/<dataset>/ and the file's name there, of everything that a chapter, execute.py or plan.py writes.
+MADE = re.compile(
+    r"""
+    (metadata|truth)\.parquet | tree\.nwk | photos\.seen | config\.yaml | plan[^/]*\.mk
+    | (rejected|reported|scores|comparisons|choosing|robustness|taxa|confused|numbers|few|submission)\.csv
+    | (source|csv|weights|submit|start|training)\.txt | plan\.yaml  # of earlier versions
+    | embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS)
+    | maps/[^/]+/[^/]+\.parquet
+    | clusters/[^/]+/[^/]+/seed=-?\d+\.parquet
+    | previews/families\.jpg
+    | runs/\d\d_[^/]+\.ipynb
+    | (?P<sweep>sweeps/(?P<name>[^/]+)/((?P=name)(__[^/]+)?\.(yaml|ipynb|running\.ipynb|failed\.ipynb)
+        | summary\.csv | points\.mk | encoders\.txt))
+    | recoverability/[^/]+\.csv
+    """,
+    re.VERBOSE,
+)
+OF_A_MODEL = re.compile(r"(.+?)(_scores\.csv|\.(csv|yaml|safetensors|made_from|checkpoint[^/]*))")
+
+
+def made_by_chapters(place, names):
+    """Those of the file `names` in the folder `place` ("" or "maps/pixels", below data/<dataset>) that chapters write.
+
+    In models/, a file is theirs if its model has a .made_from or a .checkpoint there, which nobody else would write.
+    """
+    models = {n.rpartition(".")[0] for n in names if n.endswith((".made_from", ".checkpoint"))} if place == "models" else ()
+    made = set()
+    for name in names:
+        plain = re.sub(r"^\.\d+-", "", name)  # what a killed chapter was about to write
+        if models:
+            model = OF_A_MODEL.fullmatch(plain)
+            if model and model[1] in models:
+                made.add(name)
+        if MADE.fullmatch(f"{place}/{plain}" if place else plain):
+            made.add(name)
+    return made
+
+
+def datasets():
+    """{real path: name} of every folder in data/."""
+    try:
+        with os.scandir(ROOT / "data") as entries:
+            return {os.path.realpath(entry.path): entry.name for entry in entries if entry.is_dir()}
+    except OSError:
+        return {}
+
+
+def images_below(folder):
+    """All images and CSVs below a folder, as a sorted list of (relative path, os.stat_result).
+
+    Hidden files and folders are left out, links to folders are not followed, and of data/<dataset>/ and figures/ what
+    the chapters wrote is left out. A link that leads nowhere is listed as the link itself; what may not be read is
+    listed without size and date. A folder that is missing or may not be read counts as empty.
+    """
+    root = os.path.realpath(folder)
+    own = datasets()
+    inside = next((path for path in own if f"{root}/".startswith(f"{path}/")), None)
+    place = None if inside is None else root[len(inside) + 1 :]
+    found, pending = [], [(root, "", place)]
+    while pending:
+        path, below, place = pending.pop()
+        try:
+            with os.scandir(path) as entries:
+                entries = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError:
+            continue
+        made = () if place is None else made_by_chapters(place, [entry.name for entry in entries])
+        for entry in entries:
+            name = entry.name
+            if _is_folder(entry):
+                inner = f"{path.rstrip('/')}/{name}"
+                if inner in own:
+                    pending.append((inner, f"{below}{name}/", ""))
+                elif inner != str(ROOT / "figures"):
+                    deeper = None if place is None else f"{place}/{name}".lstrip("/")
+                    pending.append((inner, f"{below}{name}/", deeper))
+            elif name.lower().endswith((*IMAGES, ".csv")) and name not in made:
+                status = _status(entry)
+                if status is not None:
+                    found.append((f"{below}{name}", status))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def _status(entry):
+    """Size and date of a file, or of what a link leads to; None if that is no file but a folder, a pipe or a device."""
+    for follow in (True, False):
+        try:
+            status = entry.stat(follow_symlinks=follow)
+        except OSError:
+            continue
+        return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
+    return NO_ANSWER
+
+
+def digest(folder):
+    """SHA-256, in hexadecimal, of the listing: relative path, size and date of every image and CSV below a folder."""
+    total = hashlib.sha256()
+    for path, status in images_below(folder):
+        total.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return total.hexdigest()
