@@ -10,7 +10,7 @@ import itertools
 import operator
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -55,11 +55,59 @@ def load_params(kind, name):
     return yaml.safe_load(path.read_text()) or {}
 
 
-def encoder_card(dataset, encoder):
-    """How to build an encoder: its card in params/encoders/, or the one that chapter 03 left in data/<dataset>/models/."""
+def _encoder_config(dataset, encoder):
+    """All that the config of an encoder says: of a tuned one in data/<dataset>/models/, of others in params/encoders/."""
     tuned = dataset_dir(dataset) / "models" / f"{_simple_name(encoder)}.yaml"
-    card = yaml.safe_load(tuned.read_text()) if tuned.is_file() else load_params("encoders", encoder)
-    return {name: value for name, value in card.items() if name != "role"}
+    return yaml.safe_load(tuned.read_text()) if tuned.is_file() else load_params("encoders", encoder)
+
+
+def encoder_card(dataset, encoder):
+    """How to build an encoder: its config in params/encoders/, or the one that chapter 03 left in data/<dataset>/models/.
+
+    What the config says about the encoder beside that, `role` and `start`, is left out.
+    """
+    config = _encoder_config(dataset, encoder)
+    return {name: value for name, value in config.items() if name not in ("role", "start")}
+
+
+def check_encoder(dataset, encoder, given):
+    """ValueError if there is a config of this name and it differs from the `given` settings; it names those that do."""
+    try:
+        config = {"role": ""} | _encoder_config(dataset, encoder)
+    except FileNotFoundError:
+        return  # a name of its own
+
+    def comparable(value):
+        return list(value.items()) if isinstance(value, dict) else value or None  # layers have an order
+
+    differing = [k for k, v in config.items() if k in given and comparable(v) != comparable(given[k])]
+    if differing:
+        changes = ", ".join(f"{key} = {given[key]!r} (there {config[key]!r})" for key in differing)
+        raise ValueError(
+            f"encoder = {encoder!r} has a config, and the parameters given differ from it: {changes}. Give those of the "
+            "config, or choose another name"
+        )
+
+
+def encoder_lineage(dataset, encoder):
+    """Which pretrained networks an encoder goes back to: a frozenset of "library/architecture/weights".
+
+    A fused encoder goes back to what its parts do, and a tuned one to what its tuning started from, where its config tells.
+    """
+    found, seen, pending = set(), set(), [encoder]
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        config = _encoder_config(dataset, name)
+        if config["library"] == "fused":
+            pending += config["architecture"].split()
+        elif config.get("start"):
+            pending.append(config["start"])
+        else:
+            found.add("/".join(str(config[key]) for key in ("library", "architecture", "weights")))
+    return frozenset(found)
 
 
 def load_plan(dataset):
@@ -127,6 +175,23 @@ def write_table(table, path):
             table.to_csv(temporary, index=False)
 
 
+def read_table(path, **options):
+    """Read a table of this project, .parquet or .csv (by suffix, with pandas' `options`).
+
+    FileNotFoundError if there is none, ValueError if it cannot be read; both name the file and what to do.
+    """
+    path = Path(path)
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    try:
+        return read(path, **options)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{shown} is missing: run make again, or the chapter that writes it") from None
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split()).replace(str(path), "it")
+        raise ValueError(f"{shown} cannot be read ({reason}): delete it and run make again") from error
+
+
 def file_digest(path):
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as stream:
@@ -140,7 +205,7 @@ def load_metadata(dataset):
         raise FileNotFoundError(
             f"{path} is missing: run chapter 01 first (make all DATASET={dataset} SOURCE=<folder with photos and a CSV>)"
         )
-    return pd.read_parquet(path)
+    return read_table(path)
 
 
 def lineage(metadata, rank):
@@ -148,9 +213,10 @@ def lineage(metadata, rank):
 
     Two families may each hold a genus of the same name (plants and animals share names, and spelling slips):
     "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera. Where a row leaves an ancestor blank and its taxon has
-    one and only one in the other rows, that one is taken.
+    one and only one in the other rows, that one is taken. A ">" in a name is doubled, so that " > " only ever joins.
     """
     names = metadata[list(RANKS[: RANKS.index(rank) + 1])].astype("string")
+    names = names.apply(lambda column: column.str.replace(">", ">>", regex=False))
     for parent, child in reversed(list(itertools.pairwise(names.columns))):
         known = names[parent].groupby(names[child])
         names[parent] = names[parent].fillna(names[child].map(known.first()[known.nunique() == 1]).astype("string"))
@@ -188,7 +254,7 @@ def load_truth(dataset, ids):
     path = dataset_dir(dataset) / "truth.parquet"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: only a world of params/worlds/ has one, and chapter 00 writes it")
-    return pd.read_parquet(path).set_index("hash_id").loc[list(ids)].reset_index()
+    return read_table(path).set_index("hash_id").loc[list(ids)].reset_index()
 
 
 # ---------------------------------------------------------------------------------------------------- embeddings
@@ -202,11 +268,18 @@ def load_embeddings(dataset, encoder, ids):
     folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
     if not (folder / "_SUCCESS").is_file():
         raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
-    table = pd.concat(map(pd.read_parquet, sorted(folder.glob("part-*.parquet"))), ignore_index=True)
-    table = table.set_index("hash_id")
+    return read_shards(folder, ids)
+
+
+def read_shards(folder, ids):
+    """What `load_embeddings` gives, from a folder that need not be complete."""
+    shards = sorted(folder.glob("part-*.parquet"))
+    if not shards:
+        raise FileNotFoundError(f"{folder} holds no embeddings: run chapter 02 with encoder = {folder.name!r}")
+    table = pd.concat(map(read_table, shards), ignore_index=True).set_index("hash_id")
     missing = [i for i in ids if i not in table.index]
     if missing:
-        raise KeyError(f"{encoder} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
+        raise KeyError(f"{folder.name} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
     return {layer: np.stack(column.to_numpy()).astype(np.float32) for layer, column in table.loc[list(ids)].items()}
 
 
@@ -225,7 +298,8 @@ def name_clusters(ids, family, genus, species):
     """Cluster table from three label arrays (n,): a cluster is named by its path, as in Noctuidae/g2/s1.
 
     Labels may be local (a genus label counts within its family, a species label within its genus): the names are
-    unique over the dataset and nested by construction. Numbers follow the order of the rows.
+    unique over the dataset and nested by construction. Numbers follow the order of the rows. A family's name may hold a
+    slash itself: whoever takes a path apart does it from the right.
     """
     family = pd.Series(np.asarray(family, object), dtype="string")
 
@@ -275,16 +349,32 @@ def save_figure(figure, path):
         figure.savefig(temporary, format=kind, **options)
 
 
+def plain(text, width=40):
+    """Text from a user as matplotlib draws it letter by letter: on one line, at most `width` letters, no mathematics.
+
+    What cannot be printed, such as half a character from a file's name, becomes a replacement character.
+    """
+    text = " ".join(str(text).split())
+    text = text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    text = re.sub(r"(?<!\\)\$", r"\\$", text)  # two dollars would enclose a formula
+    return f" {text}" if text.startswith("_") else text  # a legend leaves out what starts with an underscore
+
+
 def contact_sheet(lines, columns, size=100):
-    """Figure with a line of square photographs for every {label: paths}: at most `columns` of them, `size` pixels wide."""
+    """Figure with a line of square photographs for every {label: paths}: at most `columns` of them, `size` pixels wide.
+
+    The place of a photograph that cannot be read any more stays white.
+    """
     sheet = np.full((len(lines) * size, columns * size, 3), 255, np.uint8)
     for row, paths in enumerate(lines.values()):
         for column, path in enumerate(paths[:columns]):
-            thumbnail = ImageOps.fit(load_rgb(path), (size, size))
-            sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = thumbnail
+            with suppress(ValueError):
+                thumbnail = ImageOps.fit(load_rgb(path), (size, size))
+                sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = thumbnail
     figure, ax = plt.subplots(figsize=(columns * size / 100, len(lines) * size / 100))
     ax.imshow(sheet, extent=(0, columns, len(lines), 0))
-    ax.set(xticks=[], yticks=np.arange(len(lines)) + 0.5, yticklabels=lines)
+    ax.set(xticks=[], yticks=np.arange(len(lines)) + 0.5, yticklabels=[plain(label, 120) for label in lines])
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
@@ -327,6 +417,8 @@ def draw_map(ax, xy, families, colours):
 def family_legend(figure, families, colours):
     """Legend of the coloured families below a figure, with the number of those drawn grey."""
     n_rest = pd.Series(families).nunique() - len(colours)
-    names = [*colours, *([f"{n_rest} other families"] if n_rest else [])]
+    names = [*map(plain, colours), *([f"{n_rest} other families"] if n_rest else [])]
+    if not names:  # no family is known
+        return
     marks = [plt.Line2D([], [], marker="o", linestyle="", color=c) for c in [*colours.values(), GREY]]
     figure.legend(marks[: len(names)], names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
