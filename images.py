@@ -1,6 +1,7 @@
 """Opening photographs: whatever the file holds becomes an upright 8-bit RGB image, or says what is wrong with it."""
 
-import os
+import stat
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,7 +28,13 @@ def load_rgb(path):
     floating-point greys are scaled to 8 bits (integers by their full range, floats by their own). ValueError says what
     is wrong with an image that is empty, oversized, truncated or unreadable.
     """
-    if os.path.getsize(path) == 0:
+    try:
+        status = Path(path).stat()
+    except OSError as error:  # a link that leads nowhere or in a circle, or a file that is gone
+        raise ValueError(f"unreadable: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+        raise ValueError("unreadable: no file but a folder, a pipe or a device")
+    if status.st_size == 0:
         raise ValueError("empty file")
     try:
         with Image.open(path) as image:
@@ -39,7 +46,8 @@ def load_rgb(path):
         raise ValueError(f"oversized: {error}") from None
     except Exception as error:  # broken files make Pillow raise OSError, SyntaxError, struct.error and others
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ValueError(f"{kind}: {str(error).replace(str(path), 'the file')}") from error
+        about = getattr(error, "strerror", None) or str(error).replace(str(path), "the file")
+        raise ValueError(f"{kind}: {about}") from error
 
 
 def _upright(image):

@@ -21,8 +21,9 @@
 # DNA `barcode`.
 # A file belongs to the row whose `hash_id` is its name without the extension.
 #
-# **Out:** `metadata.parquet` (one row per usable specimen), `rejected.csv` (every row and file left out, and why) and
-# `reported.csv` (kept, but worth a look: identical photographs, taxon names that occur twice).
+# **Out:** `metadata.parquet` (one row per usable specimen), `rejected.csv` (every row and file left out, and why),
+# `reported.csv` (kept, but worth a look: identical photographs, taxon names that occur twice) and `photos.seen` (a digest of
+# the files' names, sizes and dates, by which Make notices new photographs).
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -30,16 +31,21 @@ source = ""  # folder with the photographs and the CSV; empty: where they were t
 csv = ""  # the CSV inside the folder; empty: metadata.csv, or the only CSV there is
 
 # %%
+import io
 import os
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from csv import Error as CsvError
+from csv import reader as csv_reader
+from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import pandas as pd
 from tqdm import tqdm
 
+import listing
 import utils
 from images import load_rgb
 
@@ -51,67 +57,134 @@ COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
 # ## The folder
 #
 # The photographs stay where they are. `data/<dataset>/photos` becomes a link to them, so that every later chapter finds
-# them under a path that does not depend on this machine.
+# them under a path that does not depend on this machine. They may lie in `data/<dataset>` itself: what the chapters write
+# there is not taken for photographs.
 
 # %%
 photos = folder / "photos"
 if source:
-    origin = (utils.ROOT / Path(source).expanduser()).resolve()
+    origin = Path(os.path.realpath(utils.ROOT / Path(source).expanduser()))
     if not origin.is_dir():
         raise NotADirectoryError(f"SOURCE={source} is not a folder (looked for {origin})")
-    if origin != photos.resolve():
-        if photos.is_dir() and not photos.is_symlink():
+    linked = photos.is_symlink() or not photos.exists()
+    if not linked and origin == folder.resolve():  # those of data/<dataset> all lie in its photos/, or nobody can say
+        found = [path for path, _ in listing.images_below(origin) if path.lower().endswith(listing.IMAGES)]
+        origin = photos if all(path.startswith("photos/") for path in found) else origin
+    if origin != photos and str(origin) != os.path.realpath(photos):
+        if not linked:
             raise FileExistsError(f"data/{dataset}/photos holds photographs already: move them, or leave SOURCE out")
         folder.mkdir(parents=True, exist_ok=True)
         photos.unlink(missing_ok=True)
         photos.symlink_to(origin)
-elif not photos.is_dir():
+if not photos.is_dir():
     raise FileNotFoundError(
         f"data/{dataset}/photos is missing: name the folder, make all DATASET={dataset} SOURCE=<folder>"
     )
-
+seen = listing.digest(photos)  # before anything is read, so that what changes meanwhile is noticed the next time
+listed = [path for path, _ in listing.images_below(photos)]
 
 # %% [markdown]
 # ## The table
 #
-# Names are trimmed and a blank means *unknown*. A `hash_id` that stands in two rows is kept once if the rows agree; if
-# they do not, nobody can say which is right, and all of them are rejected.
+# Headers are found in upper or lower case, and cells are separated by commas, semicolons or tabs. Names are trimmed, and a
+# blank means *unknown*, as do the usual marks such as `NA` or `?`. A `hash_id` that stands in two rows is kept once if the
+# rows agree; if they do not, nobody can say which is right, and all of them are rejected.
 
 
 # %%
-def find_csv(photos, csv):
+def printable(path):
+    """A path as text that any file can hold: bytes that are not UTF-8 are written out, as in caf\\xe9.jpg."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_csv(listed, csv):
     """The CSV that describes the photographs; FileNotFoundError tells what was found instead."""
-    found = sorted(path.name for path in photos.iterdir() if path.suffix.lower() == ".csv")
+    found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
     chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
     if chosen not in found:
-        remedy = (
-            "put one there with a hash_id column" if not found else f"choose one of {', '.join(found)} by CSV=<name>"
-        )
-        raise FileNotFoundError(f"{photos.resolve()} holds no {chosen or 'single CSV'}: {remedy}")
+        names = ", ".join(map(printable, found))
+        remedy = f"choose one of {names} by CSV=<name>" if found else "put one there with a hash_id column"
+        raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
     return photos / chosen
 
 
-def read_rows(path):
-    """The CSV as text columns (COLUMNS; missing where blank or absent), and `row` as in an editor."""
-    plain = {"dtype": "string", "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+# %%
+def read_csv(path):
+    """Header of a CSV, and its records as (line as in an editor, cells). ValueError if it cannot be read."""
+
+    def parse(separator, strict):
+        reader = csv_reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=strict)
+        line = 1
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                yield line, cells
+            line = reader.line_num + 1
+
     try:
-        rows = pd.read_csv(path, index_col=False, **plain)
-    except ValueError as error:  # wrong encoding, ragged rows, empty file
-        raise ValueError(f"{path} cannot be read ({error}): save it as CSV, UTF-8, separated by commas") from error
-    rows.columns = rows.columns.str.strip()
-    if "hash_id" not in rows:
-        raise ValueError(
-            f"{path} has no column 'hash_id' but {', '.join(rows.columns)}: rename the column that holds each photo's "
-            "file name without extension to hash_id"
-        )
-    rows = rows.reindex(columns=COLUMNS).astype("string")
-    rows = rows.apply(lambda column: column.str.strip()).replace("", pd.NA)
-    return rows.assign(row=pd.Series(range(2, len(rows) + 2), rows.index).astype("string"))
+        text = path.read_text(encoding="utf-8-sig")
+        for separator in ("\t", ";", ","):
+            _, header = next(parse(separator, strict=False), (1, []))
+            if "hash_id" in map(str.lower, header):
+                break
+        return header, list(parse(separator, strict=True))[1:]
+    except (ValueError, OSError, CsvError) as error:  # wrong encoding, no permission, a quote that is not closed
+        message = f"{printable(path)} cannot be read ({error}): save it as CSV, UTF-8, separated by commas"
+        raise ValueError(message) from error
 
 
 # %%
-csv_path = find_csv(photos, csv)
-rows = read_rows(csv_path)
+def read_rows(path):
+    """The CSV as text columns (COLUMNS; missing where blank or absent), `row` and `surplus`; and its other columns."""
+    header, records = read_csv(path)
+    names = [name.lower() for name in header]
+    if "hash_id" not in names:
+        raise ValueError(
+            f"{printable(path)} has no column 'hash_id' but {', '.join(header) or 'no header'}: rename the column that "
+            "holds each photo's file name without extension to hash_id, and separate columns by commas, semicolons or tabs"
+        )
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            same = ", ".join(repr(cell) for cell in header if cell.lower() == name)
+            raise ValueError(f"{printable(path)} has several columns for {name} ({same}): rename or remove all but one")
+    width = len(header)
+    cells = [(cells + [""] * width)[:width] for _, cells in records]
+    table = pd.DataFrame(cells, columns=names, dtype="string").replace("", pd.NA)
+    unused = [cell or "(no name)" for cell, name in zip(header, names, strict=True) if name not in COLUMNS]
+    return table.loc[:, table.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype("string").assign(
+        row=pd.Series([line for line, _ in records], dtype="string"),
+        surplus=[any(cells[width:]) for _, cells in records],
+    ), unused
+
+
+# %%
+MARKS = re.compile(
+    r"""[(\[<{#]? ( n/?a | n\.a\.? | n/d | n\.d\.? | nan | null | none | no\ data | (indet | undet | sp | spp)\.?
+    | unknown | unidentified | undetermined | unspecified | unclassified | not\ (known | identified | determined | available)
+    ) [)\]>}]? | [-–—?._*]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def drop_marks(rows):
+    """Rows in which marks for a missing name are missing values (but for hash_id), and how often each mark stood there."""
+    named = rows[COLUMNS[1:]]
+    marked = named.apply(lambda column: column.str.fullmatch(MARKS).fillna(False).astype(bool))
+    return rows.assign(**named.mask(marked)), named.where(marked).stack().value_counts()
+
+
+# %%
+csv_path = find_csv(listed, csv)
+rows, unused = read_rows(csv_path)
+rows, marks = drop_marks(rows)
+notes = []
+if len(marks):
+    notes.append(f"taken for missing: {', '.join(f'{mark} ({count:,} times)' for mark, count in marks.items())}")
+if unused:
+    notes.append(f"columns of {printable(csv_path.name)} not used: {', '.join(dict.fromkeys(unused))}")
+print("\n".join(notes) or "Every column is used, and no mark for a missing name was found.")
+
+# %%
 rejected = []
 
 
@@ -120,6 +193,9 @@ def reject(table, reason):
     rejected.append(table.reindex(columns=["hash_id", "path"]).assign(reason=reason))
 
 
+surplus = rows.pop("surplus")
+reject(rows[surplus], "too many cells: row " + rows["row"][surplus] + " has more than the header (is a quote missing?)")
+rows = rows[~surplus]
 blank = rows["hash_id"].isna()
 reject(rows[blank], "no hash_id in row " + rows["row"][blank])
 rows = rows[~blank]
@@ -136,31 +212,30 @@ rows = rows[~conflicts]
 # Every image below the folder is matched to its row by its stem. A link that points out of the folder is not followed.
 # Different files with one stem are ambiguous; of identical ones the first is taken.
 
+
 # %%
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
-
-
-def list_images(photos):
-    """All image files below the folder: hash_id (stem), path relative to the folder, and whether it lies inside it."""
-    root = photos.resolve()
-    paths = [Path(parent, name) for parent, _, names in os.walk(root) for name in names]
-    images = sorted(path for path in paths if path.suffix.lower() in EXTENSIONS and not path.name.startswith("."))
-    return pd.DataFrame(
-        {
-            "hash_id": pd.Series([path.stem.strip() for path in images], dtype="string"),
-            "path": pd.Series([path.relative_to(root).as_posix() for path in images], dtype="string"),
-            "inside": [path.resolve().is_relative_to(root) for path in images],
-        }
-    )
+def match_files(paths):
+    """Image files: hash_id (stem), path relative to the folder of photographs, and whether it lies inside it."""
+    root = os.path.realpath(photos)
+    inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in paths]
+    stems = [PurePosixPath(path).stem.strip() for path in paths]
+    columns = {"hash_id": pd.Series(stems, dtype="string"), "path": pd.Series(paths, dtype="string")}
+    return pd.DataFrame(columns | {"inside": pd.Series(inside, dtype=bool)})
 
 
 # %%
-files = list_images(photos)
+images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
+unwritable = {path for path in images if path.encode("utf-8", "ignore").decode() != path}
+files = match_files([path for path in images if path not in unwritable])
+reject(
+    pd.DataFrame({"hash_id": pd.NA, "path": sorted(map(printable, unwritable))}, dtype="string"),
+    "the file's name is not UTF-8: rename it",
+)
 if not files["hash_id"].isin(rows["hash_id"]).any():
     raise ValueError(
         f"no image below {photos.resolve()} is named after a hash_id in {csv_path.name}: there are {len(files)} images "
-        f"(such as {', '.join(files['path'][:3]) or 'none'}) and {len(rows)} usable rows (such as "
-        f"{', '.join(rows['hash_id'][:3]) or 'none'}). Name each image <hash_id>.<extension>"
+        f"(such as {' '.join(', '.join(files['path'][:3]).split()) or 'none'}) and {len(rows)} usable rows (such as "
+        f"{' '.join(', '.join(rows['hash_id'][:3]).split()) or 'none'}). Name each image <hash_id>.<extension>"
     )
 reject(rows[~rows["hash_id"].isin(files["hash_id"])], "no image file of this name")
 mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
@@ -182,9 +257,9 @@ def inspect(path):
     file = photos / path
     try:
         image = load_rgb(file)
+        return {"width": image.width, "height": image.height, "sha256": utils.file_digest(file)}
     except (ValueError, OSError, MemoryError) as error:
         return {"problem": str(error) or type(error).__name__}
-    return {"width": image.width, "height": image.height, "sha256": utils.file_digest(file)}
 
 
 with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -245,9 +320,9 @@ rejected = pd.concat(rejected, ignore_index=True)
 columns = ["hash_id", "path", *utils.RANKS, "width", "height", "sha256"]
 if specimens["barcode"].notna().any():
     columns.append("barcode")
-utils.write_table(specimens[columns], folder / "metadata.parquet")
 utils.write_table(rejected, folder / "rejected.csv")
 utils.write_table(reported, folder / "reported.csv")
+utils.write_table(specimens[columns], folder / "metadata.parquet")
 
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 pd.DataFrame(
@@ -271,18 +346,21 @@ rejected["reason"].str.split(":").str[0].value_counts().rename("rows and files")
 # A clusterer that makes clusters of equal size would be wrong from the start: a few families hold most photographs.
 
 # %%
-sizes = taxa["family"].fillna("(unknown)").value_counts()
-genera = taxa.groupby(taxa["family"].fillna("(unknown)"))["genus"].nunique().reindex(sizes.index)
-shown = sizes[:25]
+family = specimens["family"].fillna("(unknown)")
+sizes = family.value_counts()
+genera = taxa["genus"].groupby(family).nunique()
+shown = sizes[24::-1]
 figure, ax = plt.subplots(figsize=(8, 0.32 * len(shown) + 1.2))
-ax.barh(shown.index[::-1], shown[::-1], color=utils.PALETTE[0])
-for y, name in enumerate(shown.index[::-1]):
-    text = f" {sizes[name]:,}" + (
-        f" in {genera[name]} gen{'us' if genera[name] == 1 else 'era'}" if genera[name] else ""
-    )
-    ax.text(sizes[name], y, text, va="center", fontsize=9)
+ax.barh(range(len(shown)), shown, color=utils.PALETTE[0])
+for y, (name, size) in enumerate(shown.items()):
+    text = f" {size:,}" + (f" in {genera[name]} gen{'us' if genera[name] == 1 else 'era'}" if genera[name] else "")
+    ax.text(size, y, text, va="center", fontsize=9)
 ax.set(
-    xlabel="photographs", xlim=(0, 1.25 * shown.max()), title=f"{len(specimens):,} photographs of {dataset} by family"
+    yticks=range(len(shown)),
+    yticklabels=map(utils.plain, shown.index),
+    xlabel="photographs",
+    xlim=(0, 1.25 * shown.max()),
+    title=f"{len(specimens):,} photographs of {utils.plain(dataset)} by family",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")
@@ -296,15 +374,26 @@ utils.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 # be ours to share, so it stays in `data/` and out of the repository.
 
 # %%
-drawn = specimens.assign(family=specimens["family"].fillna("(unknown)")).sample(frac=1, random_state=0)
+drawn = specimens.assign(family=family).sample(frac=1, random_state=0)
 by_family = drawn.groupby("family")["path"]
 lines = {name: [photos / path for path in by_family.get_group(name)[:8]] for name in sizes.index[:8]}
 figure = utils.contact_sheet(lines, columns=8)
 utils.save_figure(figure, folder / "previews" / "families.jpg")
 utils.show_photos(figure)
 
+# %% [markdown]
+# ## What was seen
+#
+# Written last, when all else is there.
+
+# %%
+with utils.whole_or_absent(folder / "photos.seen") as temporary:
+    temporary.write_text(f"{seen}\n")
+
 # %% tags=["summary"]
 print(
     f"{len(specimens):,} photos of {taxa['family'].nunique()} families, {taxa['genus'].nunique()} genera and "
-    f"{taxa['species'].nunique()} species kept, {len(rejected):,} rows or files rejected, {len(reported):,} notes"
+    f"{taxa['species'].nunique()} species kept, {len(rejected):,} rows or files rejected, {len(reported):,} notes",
+    *notes,
+    sep="; ",
 )

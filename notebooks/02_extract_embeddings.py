@@ -17,7 +17,7 @@
 #
 # **The question.** How does a network that was trained for something else describe each organism?
 #
-# An *encoder* is described by a card in `params/encoders/`: library, architecture, weights, the layers to read, and the
+# An *encoder* is described by a config in `params/encoders/`: library, architecture, weights, the layers to read, and the
 # input size. The library brings the architecture, the image transforms and the normalisation.
 #
 # **In:** `metadata.parquet` and the photographs.
@@ -27,13 +27,14 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-encoder = "specimen_resnet18_double"  # names the output; the card of this name is given below
-library = "tuned"  # torchvision, timm, open_clip, tuned (by chapter 03) or pixels; fused: of other encoders; truth: see below
+encoder = "specimen_resnet18_double"  # names the output; the config of this name is given below
+library = "tuned"  # torchvision, timm, open_clip, pixels, tuned (by chapter 03), fused (of others) or truth (see below)
 architecture = "resnet18"  # fused: the encoders, with blanks between
 weights = "models/specimen_resnet18.safetensors"  # the library's name for them; none keeps the random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name here: where the library finds it
 input_size = 128  # pixels
 role = ""  # said beside its name in every figure, where it knows anything but the photographs
+start = ""  # of a tuned encoder: the encoder that its tuning began from
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16
 batch_size = 32
@@ -62,6 +63,8 @@ import images
 import utils
 
 utils.set_style()
+given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
+utils.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
 specimens = utils.load_metadata(dataset)
 folder = utils.dataset_dir(dataset) / "embeddings" / encoder
 paths = [utils.dataset_dir(dataset) / "photos" / path for path in specimens["path"]]
@@ -104,9 +107,9 @@ print(f"{library} {architecture} on {device} in {dtype}")
 # %% [markdown]
 # ## What is done already
 #
-# Every shard carries a fingerprint of what it was made from: the settings, the weights, the photographs,
-# the code, the libraries and the kind of device. A
-# shard with the right fingerprint is kept; any other is made again.
+# Every shard carries a fingerprint of what it was made from: the settings, the weights, the photographs, the code, the
+# libraries and the kind of device. A shard with the right fingerprint is kept; any other, and one that cannot be read, is
+# made again.
 
 # %%
 versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
@@ -127,9 +130,17 @@ def fingerprint(rows):
 
 def is_done(path, rows):
     """Whether the shard exists, with the right fingerprint."""
-    return path.is_file() and pq.read_schema(path).metadata.get(b"fingerprint") == fingerprint(rows).encode()
+    if not path.is_file():
+        return False
+    try:
+        made_from = (pq.read_schema(path).metadata or {}).get(b"fingerprint")
+    except (ValueError, OSError):  # of pyarrow, for a file that was cut off
+        print(f"{path.name} cannot be read and is made again")
+        return False
+    return made_from == fingerprint(rows).encode()
 
 
+# %%
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "_SUCCESS").unlink(missing_ok=True)
 for stray in set(folder.glob("part-*.parquet")) - set(shards):
@@ -168,15 +179,14 @@ with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as 
 # Read back from disk: every specimen once, in order, with finite numbers in every layer.
 
 # %%
-written = [i for path in shards for i in pq.read_table(path, columns=["hash_id"])["hash_id"].to_pylist()]
+written = [i for path in shards for i in utils.read_table(path, columns=["hash_id"])["hash_id"]]
 if written != specimens["hash_id"].tolist():
     raise ValueError(f"{folder} holds {len(written)} rows that are not the {len(specimens)} specimens in order")
-(folder / "_SUCCESS").touch()
-embeddings = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+embeddings = utils.read_shards(folder, specimens["hash_id"])
 broken = [name for name, values in embeddings.items() if not np.isfinite(values).all()]
 if broken:
-    (folder / "_SUCCESS").unlink()
     raise ValueError(f"{encoder} gives infinite or undefined values in {', '.join(broken)}: try precision float32")
+(folder / "_SUCCESS").touch()
 pd.DataFrame(
     {name: {"dimensions": v.shape[1], "mean norm": np.linalg.norm(v, axis=1).mean()} for name, v in embeddings.items()}
 ).T
@@ -196,11 +206,13 @@ same = (family[one] == family[other]) & (family[one] != "")
 figure, axes = plt.subplots(1, len(embeddings), figsize=(4.2 * len(embeddings), 2.8), squeeze=False)
 for ax, (name, values) in zip(axes[0], embeddings.items(), strict=True):
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-    cosine = np.einsum("ij,ij->i", unit[one], unit[other])
+    cosine = np.einsum("ij,ij->i", unit[one], unit[other]).round(6)  # equal ones differ in the last digits
     for label, pairs, colour in (("two families", ~same, utils.GREY), ("one family", same, utils.PALETTE[0])):
-        ax.hist(cosine[pairs], bins=60, density=True, histtype="stepfilled", alpha=0.7, color=colour, label=label)
-    ax.set(title=name, xlabel="cosine similarity of two photographs", ylabel="density of pairs")
-axes[0, 0].legend(frameon=False)
+        if pairs.any():
+            ax.hist(cosine[pairs], bins=60, density=True, histtype="stepfilled", alpha=0.7, color=colour, label=label)
+    ax.set(title=utils.plain(name), xlabel="cosine similarity of two photographs", ylabel="density of pairs")
+if len(one):  # a single photograph has no pairs
+    axes[0, 0].legend(frameon=False)
 plt.show()
 
 # %% tags=["summary"]
