@@ -1,22 +1,32 @@
 """A tiny simulated world for the tests, as a folder of photographs, and a copy of the project to run it in."""
 
+import contextlib
 import csv
+import io
 import os
 import shutil
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
+import jupytext
+import matplotlib
+import matplotlib.pyplot as plt
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import execute
+import listing
 import utils
 from simulation.specimens import picture, simulate
 
+matplotlib.use("Agg")
 SHARED = ROOT.parent / "shared"
 os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # nothing of the make that runs the tests
@@ -123,6 +133,63 @@ def shared_weights():
     if not (SHARED / "weights" / "resnet50.safetensors").is_file():
         pytest.skip("the pretrained weights for development are not on this machine")
     return SHARED / "weights"
+
+
+class Workbench:
+    """A project root in which chapters run inside this process, without a kernel: quick, and alone in their folder.
+
+    Its params/ and models/ are those of the project.
+    """
+
+    def __init__(self, root):
+        self.root = root
+        for name in ("params", "models"):
+            (root / name).symlink_to(ROOT / name)
+
+    def data(self, dataset, *parts):
+        return self.root.joinpath("data", dataset, *parts)
+
+    def run(self, chapter, **parameters):
+        """Execute the cells of one chapter with these parameters; return what it printed, and its variables."""
+        (source,) = (ROOT / "notebooks").glob(f"{chapter}_*.py")
+        notebook = jupytext.read(source)
+        declared = execute.declared_parameters(notebook)
+        cells = [
+            c.source for c in notebook.cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
+        ]
+        variables = declared | execute.check_parameters(parameters, declared, source)
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patch.setattr(utils, "ROOT", self.root)
+            patch.setattr(listing, "ROOT", self.root)
+            patch.setattr(sys, "path", [*sys.path])
+            patch.setattr(plt, "show", lambda: None)
+            patch.chdir(ROOT / "notebooks")
+            try:
+                for number, cell in enumerate(cells, 1):
+                    exec(compile(cell, f"<{source.stem}, code cell {number} after the parameters>", "exec"), variables)
+            finally:
+                plt.close("all")
+        return printed.getvalue(), variables
+
+    def encode(self, dataset, encoder="pixels", **parameters):
+        """Run chapter 02 with the config of an encoder."""
+        config = yaml.safe_load((ROOT / "params" / "encoders" / f"{encoder}.yaml").read_text())
+        return self.run("02", dataset=dataset, encoder=encoder, **config | parameters)
+
+    def cluster(self, dataset, clusterer="nested_ward", encoder="pixels", **parameters):
+        """Run chapter 05 with the config of a clusterer, and one seed."""
+        config = yaml.safe_load((ROOT / "params" / "clusterers" / f"{clusterer}.yaml").read_text())
+        config |= {"seeds": [0]} | parameters
+        return self.run("05", dataset=dataset, encoder=encoder, clusterer=clusterer, **config)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """A workbench of one test."""
+    (tmp_path / "bench").mkdir()
+    return Workbench(tmp_path / "bench")
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Chapters run on their own, on data that is messy, partly labelled or interrupted."""
 
+import os
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,6 +13,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
+import images
+import listing
 import utils
 
 
@@ -141,6 +146,254 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(project, tmp
     assert not project.data("bad", "metadata.parquet").exists()
 
 
+def photograph(folder, *names):
+    """Write a small picture under each name, no two alike; return the folder."""
+    for number, name in enumerate(names):
+        path = Path(os.fsdecode(folder), name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).integers(256, size=(16, 16, 3), dtype=np.uint8)
+        with path.open("wb") as stream:
+            Image.fromarray(noise).save(stream, "png")
+    return folder
+
+
+def rejections(bench, dataset="d"):
+    table = pd.read_csv(bench.data(dataset, "rejected.csv"), dtype="string", keep_default_na=False)
+    return table.drop_duplicates("hash_id").set_index("hash_id")["reason"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("header", ["hash_id,family,genus", "HASH_ID,Family,Genus", "\ufeff Hash_Id , FAMILY,genus "])
+def test_headers_in_any_case_and_separators_of_any_kind_are_understood(bench, tmp_path, separator, header):
+    photograph(tmp_path / "src", "a.png", "b.png")
+    lines = [header.split(","), ["a", "Noctuidae", '"Agrotis, sensu; lato"'], ["b", "Erebidae", ""]]
+    (tmp_path / "src" / "x.csv").write_text("\n\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    table = metadata(bench, "d")
+    assert table["family"].tolist() == ["Noctuidae", "Erebidae"]
+    assert table["genus"].fillna("").tolist() == ["Agrotis, sensu; lato", ""]
+
+
+def test_columns_that_are_not_used_are_named_and_those_that_stand_twice_refused(bench, tmp_path):
+    photograph(tmp_path / "src", "a.png")
+    write_csv(tmp_path / "src", [["a", "2024", "F", ""]], ("hash_id", "Date", "FAMILY", "subfamily"))
+    printed, _ = bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    assert printed.splitlines()[-1].endswith("0 notes; columns of metadata.csv not used: Date, subfamily")
+    write_csv(tmp_path / "src", [["a", "F", "G"]], ("hash_id", "Family", "family "))
+    with pytest.raises(ValueError, match=r"metadata.csv has several columns for family \('Family', 'family'\): rename"):
+        bench.run("01", dataset="d")
+
+
+def test_a_row_with_too_many_cells_or_a_quote_left_open_is_named(bench, tmp_path):
+    photograph(tmp_path / "src", "a.png", "b.png")
+    path = tmp_path / "src" / "metadata.csv"
+    path.write_text('hash_id,family\n"a","F"\n\nb,Agrotis, a moth\n,\n')
+    bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    assert metadata(bench, "d")["hash_id"].tolist() == ["a"]
+    assert rejections(bench)["b"].startswith("too many cells: row 4 has more than the header")
+    path.write_text('hash_id,family\na,"F\nb,G\n')
+    with pytest.raises(ValueError, match=r"metadata.csv cannot be read .*save it as CSV"):
+        bench.run("01", dataset="d")
+
+
+MARKS = [
+    "NA",
+    "n/a",
+    "nan",
+    "NULL",
+    "None",
+    "-",
+    "--",
+    "?",
+    "unknown",
+    "Unidentified",
+    "<NA>",
+    "(unknown)",
+    "indet.",
+    "sp.",
+]
+LOOKALIKES = [
+    "Nanidae",
+    "Nana",
+    "Nullipora",
+    "Aa",
+    "Ia io",
+    "Unknownia",
+    "Spio",
+    "La",
+    "Noneidae",
+    "蛾科",
+    "🦋",
+    "Agrotis sp.",
+]
+
+
+def test_marks_for_a_missing_name_are_no_taxon_and_names_that_look_alike_are(bench, tmp_path):
+    photograph(tmp_path / "src", *(f"{name}.png" for name in ("NA", "None", "-")))
+    photograph(tmp_path / "src", *(f"{n}.png" for n in range(12)))
+    rows = [["NA", "N/A", "nan", "?", "NULL"], ["None", "F", "unknown", "-", "NA"], ["-", "F", "G", "G a", "ACGT"]]
+    rows += [[n, LOOKALIKES[n], mark, LOOKALIKES[-n], ""] for n, mark in enumerate(MARKS[:12])]
+    write_csv(tmp_path / "src", rows, ("hash_id", "family", "genus", "species", "barcode"))
+    printed, _ = bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    table = metadata(bench, "d").set_index("hash_id")
+    assert len(table) == 15 and table.loc["NA", ["family", "genus", "species", "barcode"]].isna().all()
+    assert table.loc["None", ["genus", "species", "barcode"]].isna().all() and table.loc["None", "family"] == "F"
+    assert table.loc["-", ["family", "genus", "species", "barcode"]].tolist() == ["F", "G", "G a", "ACGT"]
+    assert table["genus"].count() == 1
+    assert set(table["family"].dropna()) == {"F", *LOOKALIKES} and set(table["species"].dropna()) == {
+        "G a",
+        *LOOKALIKES,
+    }
+    assert "taken for missing: " in printed and "NA (2 times)" in printed and "N/A (1 times)" in printed
+
+
+def test_every_mark_is_known_in_any_case(bench, tmp_path):
+    marks = [cased for mark in MARKS for cased in (mark, mark.upper(), mark.lower(), f" {mark} ")]
+    photograph(tmp_path / "src", *(f"{n}.png" for n in range(len(marks))))
+    write_csv(tmp_path / "src", enumerate(marks), ("hash_id", "family"))
+    bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    assert metadata(bench, "d")["family"].isna().all()
+
+
+def test_what_was_seen_is_noted_last_and_as_it_was_before_reading(bench, tmp_path, monkeypatch):
+    folder = photograph(tmp_path / "src", "a.png")
+    write_csv(folder, [["a", "F"]], ("hash_id", "family"))
+    before = listing.digest(folder)
+    show, seen = utils.show_photos, bench.data("d", "photos.seen")
+
+    def change(figure):
+        assert not seen.exists() and bench.data("d", "metadata.parquet").exists()
+        photograph(folder, "b.png")
+        show(figure)
+
+    monkeypatch.setattr(utils, "show_photos", change)
+    bench.run("01", dataset="d", source=str(folder))
+    assert seen.read_text() == f"{before}\n" != f"{listing.digest(folder)}\n"
+
+
+class TestPhotographsInTheDatasetsOwnFolder:
+    @pytest.fixture
+    def home(self, bench):
+        photograph(bench.data("d"), "a.png", "trap/b.png")
+        write_csv(bench.data("d"), [["a", "F"], ["b", "G"]], ("hash_id", "family"), name="moths.csv")
+        return bench.data("d")
+
+    def test_the_folder_itself_is_a_source_and_its_outputs_are_none(self, bench, home):
+        for _ in range(2):
+            bench.run("01", dataset="d", source=str(home))
+            assert (home / "photos").is_symlink() and metadata(bench, "d")["path"].tolist() == ["a.png", "trap/b.png"]
+            assert rejections(bench).empty
+        assert (home / "photos.seen").read_text().strip() == self.digest(bench, home)
+
+    def digest(self, bench, folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(listing, "ROOT", bench.root)
+            return listing.digest(folder)
+
+    def test_a_folder_inside_is_one_too(self, bench, home):
+        home.rename(bench.data("raw"))
+        home.mkdir()
+        bench.data("raw").rename(home / "raw")
+        bench.run("01", dataset="d", source=str(home / "raw"))
+        assert (home / "photos").resolve() == home / "raw" and len(metadata(bench, "d")) == 2
+
+    def test_a_real_folder_of_photographs_is_taken_where_nothing_lies_beside_it(self, bench, home):
+        (home / "photos").mkdir()
+        for name in ("a.png", "trap", "moths.csv"):
+            (home / name).rename(home / "photos" / name)
+        for _ in range(2):
+            bench.run("01", dataset="d", source=str(home))
+            assert not (home / "photos").is_symlink() and len(metadata(bench, "d")) == 2
+        photograph(home, "c.png")
+        with pytest.raises(FileExistsError, match="data/d/photos holds photographs already: move them"):
+            bench.run("01", dataset="d", source=str(home))
+
+    def test_what_it_did_not_make_it_does_not_remove(self, bench, home, tmp_path):
+        photograph(tmp_path / "src", "a.png")
+        write_csv(tmp_path / "src", [["a", "F"]], ("hash_id", "family"))
+        (home / "photos").write_text("a file of the user")
+        with pytest.raises(FileExistsError, match="data/d/photos holds"):
+            bench.run("01", dataset="d", source=str(tmp_path / "src"))
+        assert (home / "photos").read_text() == "a file of the user"
+
+
+def test_one_bad_file_does_not_stop_the_others(bench, tmp_path):
+    good = ["-x", "a'b", 'q"q', "new\nline", "com,ma", "$x_{$", "蛾"]
+    folder = photograph(tmp_path / "src", *(f"{name}.png" for name in good))
+    bad = ["loop", "dangling", "folder", "pipe", "forbidden", "b\udcffd"]
+    (folder / "loop.jpg").symlink_to("loop.jpg")
+    (folder / "dangling.jpg").symlink_to("nowhere.jpg")
+    (folder / "folder.jpg").mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    photograph(folder, "forbidden.png", "b\udcffd.png")
+    (folder / "forbidden.png").chmod(0)
+    write_csv(folder, [[name, "F"] for name in [*good, *bad[:5], "b�d"]], ("hash_id", "family"))
+    bench.run("01", dataset="d", source=str(folder))
+    readable = ["forbidden"] if os.access(folder / "forbidden.png", os.R_OK) else []  # as for root
+    assert sorted(metadata(bench, "d")["hash_id"]) == sorted([*good, *readable])
+    reasons = rejections(bench)
+    assert reasons["loop"].startswith("unreadable") and reasons["dangling"].startswith("unreadable")
+    assert reasons["folder"] == reasons["pipe"] == reasons["b�d"] == "no image file of this name"
+    table = pd.read_csv(bench.data("d", "rejected.csv"), dtype="string", keep_default_na=False).set_index("path")
+    assert table.loc["b\\xffd.png", "reason"] == "the file's name is not UTF-8: rename it"
+    assert not reasons.str.contains(str(tmp_path), regex=False).any()
+
+
+def test_a_file_that_vanishes_is_rejected_and_the_rest_is_kept(bench, tmp_path, monkeypatch):
+    folder = photograph(tmp_path / "src", "a.png", "b.png", "c.png", "d.png")
+    write_csv(folder, [["a", "F"], ["b", "F"], ["c", "F"], ["d", "F"]], ("hash_id", "family"))
+    load, digest, sheet = images.load_rgb, utils.file_digest, utils.contact_sheet
+
+    def vanish(function, name):
+        def wrapped(path, *others):
+            if Path(path).name == name:
+                path.unlink()
+            return function(path, *others)
+
+        return wrapped
+
+    def sheet_without_c(*arguments, **options):
+        (folder / "c.png").unlink()
+        return sheet(*arguments, **options)
+
+    monkeypatch.setattr(images, "load_rgb", vanish(load, "a.png"))
+    monkeypatch.setattr(utils, "file_digest", vanish(digest, "b.png"))
+    monkeypatch.setattr(utils, "contact_sheet", sheet_without_c)
+    bench.run("01", dataset="d", source=str(folder))
+    assert metadata(bench, "d")["hash_id"].tolist() == ["c", "d"] and {"a", "b"} <= set(rejections(bench).index)
+
+
+ODD_NAMES = [
+    "$x_{$",
+    "F" * 300,
+    "F" * 299 + "G",
+    "A/g1",
+    "A",
+    "A > B",
+    "🦋",
+    "蛾科",
+    "_hidden",
+    "a\\b",
+    "#",
+    "50 %",
+    "{x}",
+    "x^2$",
+]
+
+
+def test_family_names_of_any_kind_are_kept_and_drawn(bench, tmp_path):
+    folder = photograph(tmp_path / "src", *(f"{n}.png" for n in range(len(ODD_NAMES))))
+    rows = [[n, name, "B > C" if name == "A" else "C", f"{name} s"] for n, name in enumerate(ODD_NAMES)]
+    write_csv(folder, rows, ("hash_id", "family", "genus", "species"))
+    bench.run("01", dataset="d", source=str(folder))
+    table = metadata(bench, "d").set_index("hash_id").loc[map(str, range(len(ODD_NAMES)))]
+    assert table["family"].tolist() == ODD_NAMES
+    assert utils.lineage(table, "genus").nunique() == len(ODD_NAMES)  # A > (B > C) is not (A > B) > C
+    bench.encode("d")
+    bench.run("04", dataset="d", encoder="pixels")
+    assert (bench.root / "figures" / "d" / "umap_pixels.png").exists()
+
+
 # ----------------------------------------------------------------------------------------- 02_extract_embeddings
 
 
@@ -173,6 +426,81 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     torch.manual_seed(9)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
     assert "15 shards made" in project.run("02", "encoder=whole", *card).stdout
+
+
+@pytest.fixture
+def few(bench, tmp_path):
+    """A function that makes a dataset "d" of so many photographs, all of one family."""
+
+    def make(count, alike=False, families=None):
+        folder = photograph(tmp_path / "src", *(f"{n:03d}.png" for n in range(count)))
+        for n in range(count if alike else 0):
+            shutil.copy(folder / "000.png", folder / f"{n:03d}.png") if n else None
+        families = families or ["F"] * count
+        write_csv(folder, [[f"{n:03d}", family] for n, family in enumerate(families)], ("hash_id", "family"))
+        bench.run("01", dataset="d", source=str(folder))
+        return bench
+
+    return make
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 12])
+@pytest.mark.parametrize("alike", [False, True])
+def test_few_photographs_and_those_all_alike_are_embedded_and_drawn(few, count, alike):
+    bench = few(count, alike, [""] * count)
+    bench.encode("d")
+    printed, _ = bench.run("04", dataset="d", encoder="pixels")
+    xy = pd.read_parquet(bench.data("d", "maps", "pixels", "default.parquet"))[["x", "y"]]
+    assert len(xy.drop_duplicates()) == count and np.isfinite(xy).all(axis=None)
+    laid_out = count >= 4 and not alike
+    assert ("drawn in a circle" in printed) != laid_out and ("trustworthiness" in printed) == laid_out
+
+
+def test_the_name_of_an_encoder_is_not_given_to_another(few):
+    bench = few(4)
+    with pytest.raises(ValueError, match=r"'pixels' has a config.*input_size = 16 \(there 32\).*choose another name"):
+        bench.encode("d", input_size=16)
+    with pytest.raises(ValueError, match=r"'deit_tiny' has a config.*library = 'pixels'.*layers = "):
+        bench.run("02", dataset="d", **CONFIG | {"encoder": "deit_tiny"})
+    bench.run("02", dataset="d", **CONFIG | {"encoder": "pixels_16", "input_size": 16})
+    bench.run("02", dataset="d", **CONFIG | {"batch_size": 2, "shard_size": 3, "precision": "float32", "seed": 5})
+
+
+CONFIG = {
+    "encoder": "pixels", "library": "pixels", "architecture": "thumbnail", "weights": None, "layers": {"pca": "thumbnail"},
+    "input_size": 32,
+}  # fmt: skip
+
+
+def test_a_shard_that_was_cut_off_is_made_again(few):
+    bench = few(6)
+    bench.encode("d", shard_size=2)
+    folder = bench.data("d", "embeddings", "pixels")
+    whole = {path.name: path.read_bytes() for path in folder.glob("part-*")}
+    for name, content in (("part-00000.parquet", whole["part-00000.parquet"][:-40]), ("part-00002.parquet", b"")):
+        (folder / name).write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"embeddings/pixels/part-00000.parquet cannot be read.*delete it and run make"
+    ):
+        utils.read_shards(folder, ["000"])
+    printed, _ = bench.encode("d", shard_size=2)
+    assert "part-00000.parquet cannot be read and is made again" in printed and "2 shards made" in printed
+    assert {path.name: path.read_bytes() for path in folder.glob("part-*")} == whole and (folder / "_SUCCESS").exists()
+
+
+def test_embeddings_are_complete_only_when_they_were_found_to_be_finite(few, monkeypatch):
+    bench, success = few(4), ("d", "embeddings", "pixels", "_SUCCESS")
+
+    def check(values):
+        assert not bench.data(*success).exists()
+        return np.zeros(values.shape, bool)
+
+    with pytest.raises(ValueError, match="infinite or undefined values in pca"), monkeypatch.context() as patch:
+        patch.setattr(np, "isfinite", lambda values: check(values) if np.shape(values) == (4, 4) else np.True_)
+        bench.encode("d")
+    assert not bench.data(*success).exists()
+    bench.encode("d")
+    assert bench.data(*success).exists()
 
 
 # -------------------------------------------------------------- 05_hierarchical_clustering and 06_evaluate, part labels

@@ -1,5 +1,7 @@
 """Images of every kind, and broken ones."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -78,3 +80,27 @@ def test_broken_images_say_what_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 99 * 99 - 1)
     with pytest.raises(ValueError, match="oversized"):
         images.load_rgb(whole)
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
+    (tmp_path / "folder.jpg").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "dangling.jpg").symlink_to("nowhere.jpg")
+    for path in tmp_path.iterdir():
+        with pytest.raises(ValueError, match=r"^unreadable: ") as caught:
+            images.load_rgb(path)
+        assert str(tmp_path) not in str(caught.value)
+    with pytest.raises(ValueError, match=r"^unreadable: No such file"):
+        images.load_rgb(tmp_path / "gone.jpg")
+
+
+def test_a_file_that_may_not_be_read_is_unreadable(tmp_path, monkeypatch):
+    spectrum().save(tmp_path / "a.png")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "a.png"))
+
+    monkeypatch.setattr(images.Image, "open", refuse)
+    with pytest.raises(ValueError, match=r"^unreadable: Permission denied$"):
+        images.load_rgb(tmp_path / "a.png")

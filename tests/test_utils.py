@@ -77,6 +77,85 @@ def test_a_sweep_may_bring_whole_cards(in_tmp):
     assert points["s__trainer-two"] == {"a": 2, "b": 0, "trainer": "two", "setting": "s__trainer-two"}
 
 
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+def test_a_table_that_is_missing_or_broken_is_named_with_what_to_do(in_tmp, name):
+    path = in_tmp / "data" / "d" / name
+    with pytest.raises(FileNotFoundError, match=f"^data/d/{name} is missing: run make again"):
+        utils.read_table(path)
+    utils.write_table(pd.DataFrame({"a": ["NA", "x"]}), path)
+    options = {} if path.suffix == ".parquet" else {"keep_default_na": False}
+    assert utils.read_table(path, **options)["a"].tolist() == ["NA", "x"]
+    whole = path.read_bytes()
+    for content in (b"", whole[:-6] if path.suffix == ".parquet" else b"a\n\xff\n", b'"'):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"^data/d/{name} cannot be read \(.+\): delete it and run make again$"):
+            utils.read_table(path)
+
+
+def test_metadata_and_embeddings_that_were_cut_off_are_named(in_tmp):
+    folder = in_tmp / "data" / "d"
+    for path in (folder / "metadata.parquet", folder / "embeddings" / "e" / "part-00000.parquet"):
+        utils.write_table(pd.DataFrame({"hash_id": ["a"], "x": [[1.0]]}), path)
+        path.write_bytes(path.read_bytes()[:-20])
+    (folder / "embeddings" / "e" / "_SUCCESS").touch()
+    with pytest.raises(ValueError, match=r"data/d/metadata.parquet cannot be read .*delete it"):
+        utils.load_metadata("d")
+    with pytest.raises(ValueError, match=r"data/d/embeddings/e/part-00000.parquet cannot be read .*delete it"):
+        utils.load_embeddings("d", "e", ["a"])
+    (folder / "embeddings" / "e" / "part-00000.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match="holds no embeddings: run chapter 02 with encoder = 'e'"):
+        utils.load_embeddings("d", "e", ["a"])
+
+
+@pytest.fixture
+def encoders(in_tmp):
+    """Configs of four encoders: a pretrained one, two tuned from it in turn, and one that is fused of others."""
+    models, params = in_tmp / "data" / "d" / "models", in_tmp / "params" / "encoders"
+    models.mkdir(parents=True)
+    params.mkdir(parents=True)
+    plain = "library: timm\narchitecture: vit\nweights: big\nlayers: {a: 1, b: 2}\ninput_size: 8\n"
+    (params / "vit.yaml").write_text(f"{plain}role: told something\n")
+    (params / "both.yaml").write_text(
+        "library: fused\narchitecture: again other\nweights: null\nlayers: {fused: last}\n"
+    )
+    (params / "other.yaml").write_text(plain.replace("big", "null"))
+    tuned = "library: tuned\narchitecture: vit\nweights: {}.safetensors\nlayers: {{a: 1}}\ninput_size: 8\n"
+    (models / "once.yaml").write_text(f"{tuned.format('once')}start: vit\n")
+    (models / "again.yaml").write_text(f"{tuned.format('again')}start: once\n")
+    (models / "unsaid.yaml").write_text(tuned.format("unsaid"))
+
+
+def test_an_encoder_goes_back_to_pretrained_networks(encoders):
+    assert utils.encoder_lineage("d", "vit") == {"timm/vit/big"}
+    assert utils.encoder_lineage("d", "once") == utils.encoder_lineage("d", "again") == {"timm/vit/big"}
+    assert utils.encoder_lineage("d", "both") == {"timm/vit/big", "timm/vit/None"}
+    assert utils.encoder_lineage("d", "unsaid") == {"tuned/vit/unsaid.safetensors"}
+    assert isinstance(utils.encoder_lineage("d", "both"), frozenset)
+    with pytest.raises(FileNotFoundError, match=r"no params/encoders/none_such.yaml"):
+        utils.encoder_lineage("d", "none_such")
+
+
+def test_what_builds_an_encoder_leaves_out_what_is_said_about_it(encoders):
+    assert set(utils.encoder_card("d", "vit")) == {"library", "architecture", "weights", "layers", "input_size"}
+    assert "start" not in utils.encoder_card("d", "once")
+
+
+def test_settings_under_the_name_of_another_config_are_refused(encoders):
+    config = utils.encoder_card("d", "vit") | {"role": "told something"}
+    utils.check_encoder("d", "vit", config)
+    utils.check_encoder("d", "name_of_its_own", config | {"library": "torchvision"})
+    utils.check_encoder("d", "other", config | {"weights": "", "role": ""})
+    fused = {"library": "fused", "architecture": "again other", "weights": None, "layers": {"fused": "last"}}
+    utils.check_encoder("d", "both", fused | {"input_size": 128, "role": ""})
+    for wrong in ({"weights": None}, {"layers": {"b": 2, "a": 1}}, {"input_size": 9}, {"role": ""}):
+        ((key, value),) = wrong.items()
+        with pytest.raises(ValueError, match="'vit' has a config, and the parameters given differ") as caught:
+            utils.check_encoder("d", "vit", config | wrong)
+        assert f"{key} = {value!r} (there {config[key]!r})" in str(caught.value)
+    with pytest.raises(ValueError, match=r"library = 'timm' \(there 'tuned'\), weights = 'big'"):
+        utils.check_encoder("d", "once", config)
+
+
 def test_homonyms_are_kept_apart_by_lineage():
     table = pd.DataFrame(
         {
@@ -101,6 +180,15 @@ def test_a_blank_ancestor_is_taken_from_the_other_rows_where_they_agree():
     assert utils.lineage(table, "species").tolist() == ["F > A > a"] * 4 + ["G > B > b"]
     homonym = pd.DataFrame({"family": ["F", "G", None], "genus": ["A", "A", "A"]})
     assert utils.lineage(homonym, "genus").nunique() == 3  # whose it is, nobody can say
+
+
+def test_names_that_hold_the_mark_between_ranks_stay_apart():
+    parts = ["A", "B", "A > B", "A >", "> B", "A >> B", ">"]
+    table = pd.DataFrame([(one, other) for one in parts for other in parts], columns=["family", "genus"])
+    assert utils.lineage(table, "genus").nunique() == len(table)
+    paths = utils.name_clusters(range(4), ["A", "A", "A/g1", "A/g1/s1"], [0, 1, 0, 0], [0, 0, 0, 0])
+    assert paths.drop(columns="hash_id").nunique().tolist() == [3, 4, 4]
+    assert paths["species_cluster"].str.rsplit("/", n=2).str[0].tolist() == paths["family_cluster"].tolist()
 
 
 def test_families_are_dealt_into_halves_of_like_size():
@@ -188,6 +276,41 @@ def test_figures_are_the_same_to_the_byte(tmp_path):
         )
         utils.save_figure(figure, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [("Noctuidae", "Noctuidae"), ("$x_{$", r"\$x_{\$"), ("$$", r"\$\$"), ("a\n b\t", "a b"), ("x" * 41, "x" * 39 + "…"),
+     ("_a", " _a"), ("a\udcff", "a\N{REPLACEMENT CHARACTER}"), ("蛾 🦋", "蛾 🦋"), (7, "7")],
+)  # fmt: skip
+def test_text_from_users_is_drawn_letter_by_letter(text, drawn):
+    assert utils.plain(text) == drawn and utils.plain(utils.plain(text)).strip() == drawn.strip()
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_any_text_can_be_a_label_of_a_figure(tmp_path):
+    families = pd.Series(["$x_{$", "$$", r"\$x_{$", "_a", "🦋", "x" * 300, "a\x00b"])
+    figure, ax = utils.plt.subplots()
+    colours = utils.family_colours(families)
+    utils.draw_map(ax, np.eye(7, 2), families, colours)
+    utils.family_legend(figure, families, colours)
+    assert len(figure.legends[0].get_texts()) == 7
+    utils.save_figure(figure, tmp_path / "a.png")
+    utils.save_figure(utils.contact_sheet({family: [tmp_path / "a.png"] for family in families}, 1), tmp_path / "b.png")
+
+
+def test_where_no_family_is_known_there_is_no_legend(tmp_path):
+    figure, ax = utils.plt.subplots()
+    families = pd.Series([None, None], dtype="string")
+    utils.draw_map(ax, np.eye(2), families, utils.family_colours(families))
+    utils.family_legend(figure, families, {})
+    assert not figure.legends
+    utils.save_figure(figure, tmp_path / "a.png")
+
+
+def test_a_photograph_that_is_gone_leaves_its_place_on_a_contact_sheet_white(tmp_path):
+    image = utils.contact_sheet({"a": [tmp_path / "gone.png"]}, 2).axes[0].images[0]
+    assert (image.get_array() == 255).all()
 
 
 def test_the_largest_families_have_the_colours():
