@@ -1,14 +1,16 @@
 """Run one chapter with papermill, strictly: what the Makefile calls.
 
     python execute.py run notebooks/04_umap_visualization.py 04.ipynb dataset=eu_moths seed=1 -f settings.yaml
-    python execute.py sweep umap sweeps/umap --encoders pixels --data data/eu_moths
+    python execute.py run notebooks/09_recoverability.py signal__seed-0.ipynb --sweep signal --encoders "pixels scene"
+    python execute.py publish notebooks/04_umap_visualization.py=data/demo/runs/04_umap_visualization-pixels.ipynb
 
 papermill alone only warns of a misspelt parameter and leaves its output behind after a failure. Here an unknown or
 ill-typed parameter stops the run before any work, and the executed notebook appears under its name only when it is whole.
+A run that succeeded leaves the words it was given, those that later calls of make need not repeat, in
+data/<dataset>/config.yaml.
 """
 
 import argparse
-import ast
 import itertools
 import os
 import sys
@@ -19,7 +21,9 @@ from pathlib import Path
 os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's others
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to those that load photographs
 os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # bars are drawn as text here, and meant to be
-sys.modules["rfc3987_syntax"] = None  # jsonschema would compile a grammar of web addresses at every start, for most of a second
+sys.modules["rfc3987_syntax"] = (
+    None  # jsonschema would compile a grammar of web addresses at every start, for most of a second
+)
 
 import jupytext
 import papermill
@@ -27,8 +31,17 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
+from plan import (
+    check_parameters,
+    literal_assignments,
+    own_parameters,
+    parse_assignments,
+    remember,
+    sweep_points,
+    whole_or_absent,
+)
+
 ROOT = Path(__file__).resolve().parent
-GIVEN_BY_MAKE = ("dataset", "weights_dir", "start")  # on the command line of every point of a sweep
 
 
 def declared_parameters(notebook):
@@ -36,41 +49,24 @@ def declared_parameters(notebook):
     cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"the notebook has {len(cells)} cells tagged 'parameters', not 1")
-    assignments = [node for node in ast.parse(cells[0].source).body if isinstance(node, ast.Assign)]
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+    return literal_assignments(cells[0].source)
 
 
-def check_parameters(given, declared, source):
-    """Return `given` if every name is declared and every value has the type of its default; ValueError otherwise.
+def write_point(sweep, encoders, path):
+    """Write the parameters of a point of a sweep, named as the file is; ValueError if the sweep has no such point."""
+    points = sweep_points(sweep, encoders)
+    if path.stem not in points:
+        raise ValueError(f"sweep {sweep} has no point {path.stem}")
+    with whole_or_absent(path) as temporary:
+        temporary.write_text(yaml.safe_dump(own_parameters(points[path.stem]), sort_keys=False))  # layers have an order
 
-    A default of None takes anything, an int will do for a float, and None will do for everything.
+
+def run(source, output, files, assignments, remembered=()):
+    """Execute the percent-format notebook `source` into `output`; SystemExit with the reason if anything fails.
+
+    The output is dated to when the run began: what changes while it runs is newer, and Make runs it again.
     """
-    for name, value in given.items():
-        if name not in declared:
-            raise ValueError(f"{source}: unknown parameter {name!r}; the notebook knows {', '.join(declared)}")
-        kind = type(declared[name])
-        fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-        if not (fits or value is None or declared[name] is None or (kind is float and type(value) is int)):
-            raise ValueError(f"{source}: {name} should be a {kind.__name__}, as {declared[name]!r}, but is {value!r}")
-    return given
-
-
-def parse_assignments(assignments, declared):
-    """{name: value} of "name=value" words; texts stay texts, lists are split at blanks, the rest is read as YAML."""
-    parsed = {}
-    for word in assignments:
-        name, _, text = word.partition("=")
-        default = declared.get(name)
-        if isinstance(default, list):
-            as_text = default and isinstance(default[0], str)
-            parsed[name] = [item if as_text else yaml.safe_load(item) for item in text.split()]
-        else:
-            parsed[name] = text if isinstance(default, str) else yaml.safe_load(text)
-    return parsed
-
-
-def run(source, output, files, assignments):
-    """Execute the percent-format notebook `source` into `output`; SystemExit with the reason if anything fails."""
+    began = time.time_ns()
     notebook = jupytext.read(source)
     declared = declared_parameters(notebook)
     parameters = {}
@@ -78,7 +74,6 @@ def run(source, output, files, assignments):
         parameters |= check_parameters(yaml.safe_load(Path(file).read_text()) or {}, declared, file)
     parameters |= check_parameters(parse_assignments(assignments, declared), declared, "command line")
 
-    began = time.monotonic()
     # bars of chapters that make runs side by side would overwrite each other
     alone = "--jobserver" not in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
     failed = output.with_suffix(".failed.ipynb")
@@ -105,9 +100,15 @@ def run(source, output, files, assignments):
             died = "the kernel died, perhaps for want of memory"
             reason = died if isinstance(error, DeadKernelError) else f"{error.ename}: {error.evalue}"
             raise SystemExit(f"{output.stem} failed: {reason}\n  see {failed}") from None
+        except KeyboardInterrupt:
+            os.replace(executed, failed)
+            raise SystemExit(f"{output.stem} was interrupted") from None
+    os.utime(executed, ns=(began, began))
     os.replace(executed, output)
     failed.unlink(missing_ok=True)
-    print(f"{output.stem}: {summary(output)} ({time.monotonic() - began:.0f} s)", flush=True)
+    if remembered:
+        remember(parameters["dataset"], remembered, parameters)
+    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s)", flush=True)
 
 
 def summary(output):
@@ -144,47 +145,6 @@ def publish(pairs):
         jupytext.write(chapter, script.with_suffix(".ipynb"))
 
 
-def sweep_points(sweep, encoders):
-    """{point: all parameters of its chapter}. A chapter that looks through one encoder gets the first, others all."""
-    # imported here: a plain run need not wait for the scientific libraries behind utils
-    from utils import expand_sweep, load_params
-
-    notebook = load_params("sweeps", sweep)["notebook"]
-    declared = declared_parameters(jupytext.read(ROOT / "notebooks" / f"{notebook}.py"))
-    asked = {"encoder": encoders[0], "encoders": encoders}
-    return expand_sweep(sweep, declared | {name: asked[name] for name in asked if name in declared}, encoders)
-
-
-def write_sweep(sweep, folder, encoders, data):
-    """Write one YAML per point of a sweep and points.mk, which tells Make of them; untouched points keep their date."""
-    from utils import whole_or_absent
-
-    points = sweep_points(sweep, encoders)
-    for point, parameters in points.items():
-        own = {name: value for name, value in parameters.items() if name not in GIVEN_BY_MAKE}
-        path, text = folder / f"{point}.yaml", yaml.safe_dump(own, sort_keys=False)  # layers have an order
-        if not path.is_file() or path.read_text() != text:
-            with whole_or_absent(path) as temporary:
-                temporary.write_text(text)
-    lines = [f"SWEEP_POINTS := {' '.join(points)}"]
-    lines += [f"{folder}/{p}.ipynb: {' '.join(upstream(p, parameters, data))}" for p, parameters in points.items()]
-    with whole_or_absent(folder / "points.mk") as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
-
-
-def upstream(point, parameters, data):
-    """Files beside its own code and parameters that a point needs. A chapter of several encoders makes its own world."""
-    cards = [f"params/encoders/{encoder}.yaml" for encoder in parameters.get("encoders", [])]
-    if "trainer" in parameters:
-        return [f"{data}/metadata.parquet", f"params/trainers/{parameters['trainer']}.yaml"]
-    if "encoder" not in parameters:
-        return cards
-    if "clusterer" in parameters:
-        cards.append(f"params/clusterers/{parameters['clusterer']}.yaml")
-    encoder = parameters["encoder"]  # a point that is an encoder itself makes embeddings, others need them
-    return [*cards, f"{data}/metadata.parquet" if encoder == point else f"{data}/embeddings/{encoder}/_SUCCESS"]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command")
@@ -192,22 +152,22 @@ def main():
     chapter.add_argument("source", type=Path)
     chapter.add_argument("output", type=Path)
     chapter.add_argument("-f", dest="files", action="append", default=[], help="YAML file of parameters")
+    chapter.add_argument("-r", dest="remembered", action="append", default=[], help="name=text for later calls of make")
+    chapter.add_argument("--sweep", help="the sweep whose point the output is named after")
+    chapter.add_argument("--encoders", type=str.split, default=[], help="of the sweep, with blanks between")
     chapter.add_argument("assignments", nargs="*", metavar="name=value")
     shown = commands.add_parser("publish", help="keep the outputs of runs in the notebooks")
     shown.add_argument("pairs", nargs="+", metavar="script=run")
-    grid = commands.add_parser("sweep", help="write the points of a sweep")
-    grid.add_argument("sweep")
-    grid.add_argument("folder", type=Path)
-    grid.add_argument("--encoders", nargs="+", required=True)
-    grid.add_argument("--data", required=True, type=Path)
     arguments = parser.parse_args()
     try:
-        if arguments.command == "run":
-            run(arguments.source, arguments.output, arguments.files, arguments.assignments)
-        elif arguments.command == "publish":
+        if arguments.command == "publish":
             publish(arguments.pairs)
         else:
-            write_sweep(arguments.sweep, arguments.folder, arguments.encoders, arguments.data)
+            if arguments.sweep:
+                point = arguments.output.with_suffix(".yaml")
+                write_point(arguments.sweep, arguments.encoders, point)
+                arguments.files.append(point)
+            run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.remembered)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from None
 

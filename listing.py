@@ -13,24 +13,27 @@ ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 NO_ANSWER = os.stat_result((0,) * 10)  # of a file that may not be asked for its size and date
 
-# The folder below data/<dataset>/ and the file's name there, of everything that a chapter, execute.py or plan.py writes.
+# What lies in data/<dataset>/ itself, with the number of the chapter that writes it.
+RESULTS = {
+    "truth.parquet": "00", "tree.nwk": "00",
+    "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
+    "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
+    "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "numbers.csv": "13", "few.csv": "13",
+}  # fmt: skip
+# What lies in folders there: the folder and the file's name.
+PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")
 MADE = re.compile(
     r"""
-    (metadata|truth)\.parquet | tree\.nwk | photos\.seen | config\.yaml | plan[^/]*\.mk
-    | (rejected|reported|scores|comparisons|choosing|robustness|taxa|confused|numbers|few|submission)\.csv
-    | (source|csv|weights|submit|start|training)\.txt | plan\.yaml  # of earlier versions
-    | embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS)
+    embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS)
     | maps/[^/]+/[^/]+\.parquet
-    | clusters/[^/]+/[^/]+/seed=-?\d+\.parquet
+    | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/families\.jpg
     | runs/\d\d_[^/]+\.ipynb
-    | (?P<sweep>sweeps/(?P<name>[^/]+)/((?P=name)(__[^/]+)?\.(yaml|ipynb|running\.ipynb|failed\.ipynb)
-        | summary\.csv | points\.mk | encoders\.txt))
-    | recoverability/[^/]+\.csv
+    | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?\.(yaml|ipynb)|summary\.csv|encoders\.txt|points\.mk)
+    | recoverability/(default|[^/]+__[^/]+)\.csv
     """,
     re.VERBOSE,
 )
-OF_A_MODEL = re.compile(r"(.+?)(_scores\.csv|\.(csv|yaml|safetensors|made_from|checkpoint[^/]*))")
 
 
 def made_by_chapters(place, names):
@@ -38,17 +41,18 @@ def made_by_chapters(place, names):
 
     In models/, a file is theirs if its model has a .made_from or a .checkpoint there, which nobody else would write.
     """
-    models = {n.rpartition(".")[0] for n in names if n.endswith((".made_from", ".checkpoint"))} if place == "models" else ()
-    made = set()
-    for name in names:
-        plain = re.sub(r"^\.\d+-", "", name)  # what a killed chapter was about to write
-        if models:
-            model = OF_A_MODEL.fullmatch(plain)
-            if model and model[1] in models:
-                made.add(name)
-        if MADE.fullmatch(f"{place}/{plain}" if place else plain):
-            made.add(name)
-    return made
+    if place == "models":
+        models = [name.rpartition(".")[0] for name in names if name.endswith((".made_from", ".checkpoint"))]
+        theirs = tuple(f"{model}{mark}" for model in models for mark in "._")
+        return {name for name in names if theirs and _meant_to_be(name).startswith(theirs)}
+    if not place:
+        return {name for name in names if _meant_to_be(name) in RESULTS}
+    return {name for name in names if MADE.fullmatch(f"{place}/{_meant_to_be(name)}")}
+
+
+def _meant_to_be(name):
+    """The name of a file without the mark of a chapter that was killed while it wrote."""
+    return re.sub(r"^\.\d+-", "", name) if name.startswith(".") else name
 
 
 def datasets():

@@ -3,11 +3,9 @@
 Paths and tables, embeddings, clusters, scores, plots. What only one chapter needs lives in that chapter.
 """
 
-import functools
 import hashlib
 import io
 import itertools
-import operator
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -111,46 +109,17 @@ def encoder_lineage(dataset, encoder):
 
 
 def load_plan(dataset):
-    """What the last `make all` was asked for: encoders, clusterers, seeds, and the run to submit."""
-    path = dataset_dir(dataset) / "plan.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: name encoders, clusterers and seeds, or run make all DATASET={dataset}"
-        )
-    return yaml.safe_load(path.read_text())
+    """What chapter 06 was last asked for by make: encoders, clusterers, seeds, and the run to submit.
 
-
-def expand_sweep(sweep, defaults, encoders=()):
-    """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
-
-    The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
-    from it, one parameter at a time, beside the baseline itself. They are crossed with `grid`, the Cartesian product of its
-    lists; "all" there stands for all `encoders`. A parameter named in `cards` is the name of a card, and brings all of it. A
-    point's name is written to the parameter called `names`, and so names its output. ValueError if two points would have one
-    name, or if a value of `vary` is no departure.
+    FileNotFoundError if make has not come so far.
     """
-    card = load_params("sweeps", sweep)
-    grid = {name: encoders if values == "all" else values for name, values in card.get("grid", {}).items()}
-    baseline = {**defaults, **card.get("fixed", {})}
-    departures = [{name: value} for name, values in card.get("vary", {}).items() for value in values]
-    for name, value in itertools.chain.from_iterable(departure.items() for departure in departures):
-        if name in grid:
-            raise ValueError(f"{name} stands in vary and in grid of sweep {sweep}: it can be in one of them")
-        if name in baseline and baseline[name] == value:
-            raise ValueError(
-                f"{name} = {value} in vary of sweep {sweep} is the baseline itself, which is a point anyway"
-            )
-    points = {}
-    for changed, values in itertools.product([{}, *departures], itertools.product(*grid.values())):
-        crossed = dict(zip(grid, values, strict=True))
-        parts = [f"{k}-{re.sub(r'[^.0-9A-Za-z_-]+', '-', str(v))}" for k, v in (changed | crossed).items()]
-        label = _simple_name("__".join([sweep, *parts]))
-        if label in points:
-            raise ValueError(f"two points of sweep {sweep} are called {label}")
-        chosen = {**card.get("fixed", {}), **changed, **crossed}
-        brought = [load_params(f"{kind}s", chosen[kind]) for kind in card.get("cards", [])]
-        points[label] = functools.reduce(operator.or_, [defaults, *brought, chosen, {card["names"]: label}])
-    return points
+    path = dataset_dir(dataset) / "config.yaml"
+    plan = (yaml.safe_load(path.read_text()) or {}).get("plan") if path.is_file() else None
+    if not plan:
+        raise FileNotFoundError(
+            f"{path} holds no plan: name encoders, clusterers and seeds, or run make all DATASET={dataset}"
+        )
+    return plan
 
 
 @contextmanager

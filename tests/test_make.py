@@ -1,14 +1,20 @@
 """The dependency graph: everything from one command, nothing twice, and no failure that looks like success."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import yaml
-from conftest import Project, make_world, write_csv
+from conftest import CLEAN, Project, make_world, write_csv
 from safetensors.torch import save_file
 from sklearn.preprocessing import normalize
 from torchvision.models import resnet18
@@ -188,6 +194,38 @@ def test_a_new_photograph_is_noticed(made, tmp_path, world):
     assert "1 rows or files rejected" in made.make("data/more/metadata.parquet", "DATASET=more").stdout
 
 
+def test_photographs_in_the_datasets_own_folder_are_safe(made, world):
+    home = made.data("home")
+    shutil.copytree(world, home)
+    mine = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    target, words = "data/home/metadata.parquet", ("DATASET=home", "SOURCE=data/home")
+    assert "72 photos" in made.make(target, *words).stdout
+    assert "up to date" in made.make(target, "DATASET=home").stdout  # what chapter 01 wrote is no new photograph
+    made.make("clean", "DATASET=home")
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == mine
+
+
+def test_an_interrupt_leaves_the_last_results_and_no_process(made, tmp_path, world):
+    shutil.copytree(world, tmp_path / "photos")
+    words = ["data/broken_off/metadata.parquet", "DATASET=broken_off"]
+    made.make(*words, f"SOURCE={tmp_path / 'photos'}")
+    before = {path: path.read_bytes() for path in made.data("broken_off").rglob("*.*") if path.is_file()}
+    (tmp_path / "photos" / "site 0" / "trap-0" / "0000.JPG").unlink()
+    command = ["make", f"PYTHON={sys.executable}", *words]
+    running = made.data("broken_off", "runs", "01_preprocess.running.ipynb")
+    process = subprocess.Popen(command, cwd=made.root, env=CLEAN, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while not running.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode and "Traceback" not in said and "was interrupted" in said
+    assert not psutil.wait_procs(started, timeout=20)[1]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert "71 photos" in made.make(*words).stdout and "up to date" in made.make(*words).stdout
+
+
 def test_an_unknown_parameter_stops_the_run_before_any_work(made):
     card = made.root / "params" / "clusterers" / "slip.yaml"
     card.write_text("method: ward\nspecies_lair: last\n")
@@ -195,7 +233,7 @@ def test_an_unknown_parameter_stops_the_run_before_any_work(made):
     assert failed.returncode and "slip.yaml: unknown parameter 'species_lair'" in failed.stderr
     assert not made.data("tiny", "clusters", "true_traits", "slip").exists()
     unknown = made.make("all", WORDS[0], "ENCODERS=resnet_5000", check=False)
-    assert unknown.returncode and "there is no params/encoders/resnet_5000.yaml; there are: bioclip" in unknown.stderr
+    assert unknown.returncode and "no params/encoders/resnet_5000.yaml; did you mean resnet50_" in unknown.stderr
 
 
 def test_a_failed_notebook_leaves_no_target_behind(made):
@@ -380,7 +418,7 @@ def test_bad_words_are_answered(made):
         (("all", "DATASET=nothing_here"), "name the folder"),
         (("sweep", "SWEEP=nope", WORDS[0]), "SWEEP=nope should be one of"),
         (("all", "DATASET=nothing_here", "SOURCE=no/such/folder"), "is not a folder"),
-        (("submission", *WORDS, "SUBMIT=pixels/nested"), "submit = 'pixels/nested' is none of the runs"),
+        (("submission", *WORDS, "SUBMIT=pixels/nested"), "SUBMIT=pixels/nested is none of the runs"),
         (("all", *WORDS, "SOURCE=photos"), "DATASET=tiny is simulated (params/worlds/tiny.yaml)"),
     ):
         failed = made.make(*words, check=False)

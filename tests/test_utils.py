@@ -28,55 +28,6 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_sweep_is_the_product_of_its_grid(in_tmp):
-    (in_tmp / "params" / "sweeps").mkdir(parents=True)
-    card = "notebook: x\nnames: setting\nfixed: {c: 7}\ngrid: {a: [1, 2], b: [0.5, u v]}\n"
-    (in_tmp / "params" / "sweeps" / "s.yaml").write_text(card)
-    points = utils.expand_sweep("s", {"encoder": "pixels", "a": 9})
-    assert list(points) == ["s__a-1__b-0.5", "s__a-1__b-u-v", "s__a-2__b-0.5", "s__a-2__b-u-v"]
-    assert points["s__a-2__b-0.5"] == {"encoder": "pixels", "c": 7, "a": 2, "b": 0.5, "setting": "s__a-2__b-0.5"}
-
-
-def test_all_in_a_grid_are_all_encoders(in_tmp):
-    (in_tmp / "params" / "sweeps").mkdir(parents=True)
-    (in_tmp / "params" / "sweeps" / "s.yaml").write_text("notebook: x\nnames: setting\ngrid: {encoder: all}\n")
-    assert list(utils.expand_sweep("s", {}, ["pixels", "scene"])) == ["s__encoder-pixels", "s__encoder-scene"]
-
-
-def test_a_sweep_may_vary_one_parameter_at_a_time_around_a_baseline(in_tmp):
-    (in_tmp / "params" / "sweeps").mkdir(parents=True)
-    path = in_tmp / "params" / "sweeps" / "s.yaml"
-    card = "notebook: x\nnames: setting\nfixed: {a: 1.0}\nvary: {a: [0, 0.5], b: [3]}\n"
-    path.write_text(card + "grid: {seed: [0, 1]}\n")
-    points = utils.expand_sweep("s", {"a": 9, "b": 2})
-    names = [f"s__{departure}seed-{seed}" for departure in ("", "a-0__", "a-0.5__", "b-3__") for seed in (0, 1)]
-    assert list(points) == names
-    assert points["s__seed-1"] == {"a": 1.0, "b": 2, "seed": 1, "setting": "s__seed-1"}
-    assert points["s__a-0.5__seed-0"] == {"a": 0.5, "b": 2, "seed": 0, "setting": "s__a-0.5__seed-0"}
-    assert points["s__b-3__seed-1"] == {"a": 1.0, "b": 3, "seed": 1, "setting": "s__b-3__seed-1"}
-
-    path.write_text(card)
-    assert list(utils.expand_sweep("s", {})) == ["s", "s__a-0", "s__a-0.5", "s__b-3"]
-    with pytest.raises(ValueError, match="b = 3 in vary of sweep s is the baseline itself"):
-        utils.expand_sweep("s", {"b": 3})
-    path.write_text(card + "grid: {b: [1, 2]}\n")
-    with pytest.raises(ValueError, match="b stands in vary and in grid of sweep s"):
-        utils.expand_sweep("s", {})
-
-
-def test_a_sweep_may_bring_whole_cards(in_tmp):
-    for kind in ("sweeps", "trainers"):
-        (in_tmp / "params" / kind).mkdir(parents=True)
-    for name, content in (("one", "a: 1\nb: 1\n"), ("two", "a: 2\n")):
-        (in_tmp / "params" / "trainers" / f"{name}.yaml").write_text(content)
-    path = in_tmp / "params" / "sweeps" / "s.yaml"
-    card = "notebook: x\nnames: setting\ncards: [trainer]\n"
-    path.write_text(card + "grid: {trainer: [one, two]}\n")
-    points = utils.expand_sweep("s", {"a": 0, "b": 0})
-    assert points["s__trainer-one"] == {"a": 1, "b": 1, "trainer": "one", "setting": "s__trainer-one"}
-    assert points["s__trainer-two"] == {"a": 2, "b": 0, "trainer": "two", "setting": "s__trainer-two"}
-
-
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
 def test_a_table_that_is_missing_or_broken_is_named_with_what_to_do(in_tmp, name):
     path = in_tmp / "data" / "d" / name
