@@ -1,16 +1,18 @@
 """From embeddings to a hierarchy: preparing vectors, cutting them into clusters, and choosing how many there are.
 
-No genus or species name is read here. The algorithms are those of SciPy, scikit-learn, hdbscan, leidenalg and EVoC; what
-stands here joins them into nested clusters.
+`cluster(layers, families, config)` is the one way through: every chapter that clusters calls it. No genus or species name is
+read here but by `oracle_k`, the reference that is given the true numbers. The algorithms are those of SciPy, fastcluster,
+scikit-learn, hdbscan, leidenalg and EVoC; what stands here joins them into nested clusters.
 """
 
 import functools
+from dataclasses import dataclass, field, fields
 
+import fastcluster
 import numpy as np
 import pandas as pd
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist, squareform
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
@@ -18,6 +20,7 @@ from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
 
 import scoring
+import utils
 
 # --------------------------------------------------------------------------------------------------- preparation
 
@@ -29,9 +32,11 @@ def prepare(points, root=True, components=256, whiten=0.5, neighbours=0, dimensi
     `components` keeps that many principal components (0: all, as they are), each divided by its standard deviation to the
     power `whiten`: 0 leaves them, 1 makes all equally important, as in Jegou and Chum (2012), ECCV. `neighbours` replaces
     every vector by the mean of itself and that many nearest ones. `dimensions` maps all with UMAP (0: not at all); these
-    vectors keep their lengths, as distances on a map are straight lines.
+    vectors keep their lengths, as distances on a map are straight lines. Points that are all alike stay so.
     """
     points = normalize(np.asarray(points, np.float64))
+    if _all_alike(points):
+        return points
     if root:
         points = normalize(np.sign(points) * np.sqrt(np.abs(points)))
     components = min(components, len(points) - 1, points.shape[1])
@@ -49,6 +54,11 @@ def prepare(points, root=True, components=256, whiten=0.5, neighbours=0, dimensi
     return points
 
 
+def _all_alike(points):
+    """Whether all rows of (n, d) points are the same: nothing can be scaled or cut then."""
+    return bool((points == points[:1]).all())
+
+
 # ---------------------------------------------------------------------------------------------------- algorithms
 
 
@@ -56,20 +66,22 @@ class Tree:
     """A hierarchy of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
 
     Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
-    58:236-244, or another of SciPy's methods. The distances of all pairs have to fit into memory, so more than `most` points
-    are first gathered by mini-batch k-means, and what is joined are the middles of a quarter as many small clusters.
+    58:236-244, or another of SciPy's methods. The distances of all pairs have to fit into memory; Ward's tree of more than
+    `most` points is grown from the vectors alone instead, the same tree in little memory and more time (Muellner 2013,
+    fastcluster, J. Statistical Software 53:9).
     """
 
     def __init__(self, points, seed=0, method="ward", most=20_000):
-        self.points, self.gathered = points, np.arange(len(points))
-        if len(points) > most:
-            found = MiniBatchKMeans(most // 4, random_state=seed).fit_predict(points)
-            names, self.gathered = np.unique(found, return_inverse=True)
-            points = np.stack([points[found == name].mean(axis=0) for name in names])
-        self.merges = linkage(points, method) if len(points) > 1 else np.empty((0, 4))
+        self.points = points
+        if len(points) < 2:
+            self.merges = np.empty((0, 4))
+        elif method == "ward" and len(points) > most:
+            self.merges = fastcluster.linkage_vector(points, method)
+        else:
+            self.merges = linkage(points, method)
 
     def __call__(self, k):
-        return (fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int))[self.gathered]
+        return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
 
 
 class Fit:
@@ -148,43 +160,6 @@ def candidates(largest, n=80):
     return np.unique(np.geomspace(2, largest, n).astype(int))
 
 
-def silhouettes(partitions, points, forget=(0,), sample=5000):
-    """Mean silhouette over points (n, d) of each of several labels (n,); -1 where it is not defined.
-
-    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65, on a fixed sample where there are more than `sample`
-    points. For every number in `forget`, no point counts its so many nearest neighbours among its own cluster, and the mean
-    is taken over these numbers, too. A point with no other left scores 0, as one alone does.
-    """
-    rows = np.sort(np.random.default_rng(0).permutation(len(points))[:sample])
-    distances = squareform(pdist(points[rows]))
-    everyone = np.arange(len(rows))
-    apart = distances + np.diag(np.full(len(rows), np.inf))
-    near = np.argsort(apart, axis=1, kind="stable")[:, : min(max(forget), len(rows) - 1)]
-    near_distances = np.take_along_axis(distances, near, 1)
-
-    def of_nearest(values):
-        """Sums (n, len(forget)) of the values (n, k) of nearest neighbours over as many of them as are forgotten."""
-        return np.pad(values.cumsum(axis=1), ((0, 0), (1, 0)))[:, np.minimum(forget, near.shape[1])]
-
-    scores = []
-    for labels in partitions:
-        members, sizes = np.unique(labels[rows], return_inverse=True, return_counts=True)[1:]
-        if not 2 <= len(sizes) < len(rows):
-            scores.append(-1.0)
-            continue
-        order = np.argsort(members, kind="stable")
-        sums = np.add.reduceat(distances[:, order], np.cumsum(sizes) - sizes, axis=1)
-        own = members[near] == members[:, None]
-        left = (sizes[members] - 1)[:, None] - of_nearest(own)
-        inside = (sums[everyone, members][:, None] - of_nearest(own * near_distances)) / np.maximum(left, 1)
-        means = sums / sizes
-        means[everyone, members] = np.inf
-        outside = means.min(axis=1)[:, None]
-        larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
-        scores.append(np.where(left > 0, (outside - inside) / larger, 0).mean())
-    return np.array(scores)
-
-
 # Photographs of one individual lie next to each other, and would make it a cluster if a silhouette counted every neighbour.
 # Where a species has two or three photographs nothing is left if it forgets one or two. So it does each, and counts the mean.
 FORGETFUL = (0, 1, 2)
@@ -192,7 +167,7 @@ FORGETFUL = (0, 1, 2)
 
 def _silhouette(algorithm, points, numbers, seed, forget=(0,)):
     partition = algorithm(points, seed)
-    return numbers[np.argmax(silhouettes([partition(k) for k in numbers], points, forget))]
+    return numbers[np.argmax(scoring.silhouettes([partition(k) for k in numbers], points, forget))]
 
 
 def _dispersion(points, labels):
@@ -204,8 +179,12 @@ def _dispersion(points, labels):
 
 
 def _gap(algorithm, points, numbers, seed, references=5):
-    """Tibshirani, Walther and Hastie (2001), JRSS B 63:411-423: against points spread evenly along the principal axes."""
-    numbers = numbers[numbers <= max(2, len(points) // 2)]  # the dispersion of single points is 0, its logarithm nothing
+    """Tibshirani, Walther and Hastie (2001), JRSS B 63:411-423: against points spread evenly along the principal axes.
+
+    The one rule here that may find a single cluster.
+    """
+    numbers = numbers[numbers <= len(points) // 2]  # the dispersion of single points is 0, its logarithm nothing
+    numbers = np.concatenate([[1], numbers])
     scores = PCA(svd_solver="full").fit_transform(points)
     random = np.random.default_rng(seed)
     spread = [random.uniform(scores.min(0), scores.max(0), scores.shape) for _ in range(references)]
@@ -216,7 +195,7 @@ def _gap(algorithm, points, numbers, seed, references=5):
 
     chance = np.array([logs(values) for values in spread])
     gaps, error = chance.mean(0) - logs(scores), chance.std(0) * np.sqrt(1 + 1 / references)
-    enough = np.flatnonzero(gaps[:-1] >= gaps[1:] - error[1:])
+    enough = np.flatnonzero(gaps[:-1] >= gaps[1:] - error[1:])  # the smallest number that the next one does not beat
     return numbers[enough[0] if len(enough) else -1]
 
 
@@ -236,8 +215,12 @@ def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
 
 
 def _heights(algorithm, points, numbers, seed):
-    """The largest ratio between the heights of two merges that follow each other in a tree."""
-    heights = np.maximum(algorithm(points, seed).merges[::-1, 2], np.finfo(float).tiny)
+    """The largest ratio between the heights of two merges that follow each other in a tree, up to the largest number.
+
+    Between the two lies a cut into one more cluster than there are merges above it. A ratio is of one number only, so all
+    numbers up to the largest are looked at and not a range of them.
+    """
+    heights = np.maximum(algorithm(points, seed).merges[::-1, 2], np.finfo(float).tiny)[: numbers[-1]]
     return np.argmax(heights[:-1] / heights[1:]) + 2 if len(heights) > 1 else 1
 
 
@@ -255,67 +238,92 @@ RULES = {
 # ------------------------------------------------------------------------------------------------------ hierarchy
 
 
-def check(method, rule):
-    """ValueError unless there are such a method and such a rule, and the rule can be used with it."""
-    methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
-    if method not in methods:
-        raise ValueError(f"method {method!r} is not one of {', '.join(methods)}")
-    if rule not in RULES:
-        raise ValueError(f"number {rule!r} is not one of {', '.join(RULES)}")
-    if rule == "heights" and method not in TREES:
-        raise ValueError(f"number 'heights' needs a tree: {', '.join(TREES)}, not {method}")
+@dataclass(frozen=True)
+class Config:
+    """How to cluster: what a file in params/clusterers/ may set. ValueError if the settings do not fit each other."""
+
+    method: str = "ward"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
+    nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
+    use_family: bool = True  # false withholds the family names
+    number: str = "forgetful_silhouette"  # how many species: one of RULES
+    per_cluster: float = 1.0  # a prior: photographs of a species on average, or more
+    species_per_genus: float = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
+    smallest: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
+    max_genera: int = 10  # caps: genera per family
+    max_species: int = 10  # caps: species per genus
+    max_families: int = 30  # where no family is known
+    genus_layers: dict = field(default_factory=lambda: {"last": 1.0})  # layers by name, "first" or "last", and their weights
+    species_layers: dict = field(default_factory=lambda: {"last": 1.0})
+    root: bool = True  # these five: see `prepare`
+    components: int = 256
+    whiten: float = 0.5
+    neighbours: int = 0
+    dimensions: int = 0
+
+    def __post_init__(self):
+        methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
+        if self.method not in methods:
+            raise ValueError(f"method {self.method!r} is not one of {', '.join(methods)}")
+        if self.number not in RULES:
+            raise ValueError(f"number {self.number!r} is not one of {', '.join(RULES)}")
+        if self.number == "heights" and self.method not in TREES:
+            raise ValueError(f"number 'heights' needs a tree: {', '.join(TREES)}, not {self.method}")
+
+    @classmethod
+    def named(cls, clusterer, **changes):
+        """The settings of params/clusterers/<clusterer>.yaml, with some `changes`."""
+        return cls(**utils.load_params("clusterers", clusterer) | changes)
+
+    @property
+    def draws_lots(self):
+        """Whether the seed matters: to every method but trees and HDBSCAN, and to UMAP."""
+        return self.method not in (*TREES, "hdbscan") or self.dimensions > 0 or self.number in ("gap", "stability")
+
+    def prepare(self, layers, weights, seed=0):
+        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight."""
+        options = {name: getattr(self, name) for name in ("root", "components", "whiten", "neighbours", "dimensions")}
+        parts = {name: prepare(utils.pick_layer(layers, name), seed=seed, **options) for name in weights}
+        return np.hstack([weight * parts[name] for name, weight in weights.items()])
+
+
+CONFIG_FIELDS = tuple(one.name for one in fields(Config))
 
 
 def split(points, method, rule, seed=0, per_cluster=1.0, smallest=5, most=None):
     """Labels (n,) of points (n, d), what cuts them again, and noise (n,): `method` with as many clusters as `rule` finds.
 
     What cuts again is the algorithm of `BY_NUMBER` on these points, None for a method of `BY_DENSITY`. A cluster holds
-    `per_cluster` points or more on average, and there are at most `most`.
+    `per_cluster` points or more on average, and there are at most `most`. Points that are all alike are one cluster.
     """
+    none = np.zeros(len(points), bool)
     if method in BY_DENSITY:
-        labels, noise = by_density(method, points, seed, smallest)
+        labels, noise = (none.astype(int), none) if _all_alike(points) else by_density(method, points, seed, smallest)
         return labels, None, noise
-    algorithm, none = BY_NUMBER[method], np.zeros(len(points), bool)
-    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster), most or len(points)))
-    if not len(numbers):
-        return np.zeros(len(points), int), algorithm(points, seed), none
+    algorithm = BY_NUMBER[method]
     partition = algorithm(points, seed)
+    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster), most or len(points)))
+    if not len(numbers) or _all_alike(points):
+        return np.zeros(len(points), int), partition, none
     return partition(RULES[rule](algorithm, points, numbers, seed)), partition, none
 
 
-def genera(species, partition, genus_points, method="ward", seed=0, species_per_genus=2.0):
+def genera(species, coarser, points, method="ward", seed=0, species_per_genus=2.0):
     """Genus labels (n,) for species labels (n,), so that each species lies in one genus.
 
-    `partition` is what cut the species, as `split` gives it: a tree on `genus_points` (n, e) themselves is cut a second time.
-    Otherwise the centroids of the species there are clustered. There are so many genera that each holds `species_per_genus`
-    species on average; 0 leaves that to the silhouette of the centroids.
+    `coarser` is the tree that was cut into the species: it is cut a second time. Without one (None) the centroids of the
+    species among `points` (n, e) are clustered by `method`, or by Ward where that finds no given number. There are so many
+    genera that each holds `species_per_genus` species on average; 0 leaves that to the silhouette of the centroids.
     """
     first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
-    centroids = np.stack([genus_points[members == s].mean(axis=0) for s in range(len(first))])
-    if isinstance(partition, Tree) and partition.points is genus_points:
-
-        def coarser(k):
-            return partition(k)[first]
-    else:
-        coarser = BY_NUMBER.get(method, Tree)(centroids, seed)
+    centroids = np.stack([points[members == s].mean(axis=0) for s in range(len(first))])
+    partition = BY_NUMBER.get(method, Tree)(centroids, seed) if coarser is None else lambda k: coarser(k)[first]
     if species_per_genus:
         number = max(1, round(len(first) / species_per_genus))
     else:
         numbers = candidates(len(first) - 1)
-        found = silhouettes([coarser(k) for k in numbers], centroids)
+        found = scoring.silhouettes([partition(k) for k in numbers], centroids)
         number = numbers[np.argmax(found)] if len(numbers) else 1
-    return coarser(number)[members]
-
-
-def hierarchy(
-    points, genus_points, method="ward", rule="forgetful_silhouette", seed=0, species_per_genus=2.0, **options
-):
-    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
-
-    `points` (n, d) tell species, `genus_points` (n, e) genera; see `split` and `genera`.
-    """
-    species, partition, noise = split(points, method, rule, seed, **options)
-    return genera(species, partition, genus_points, method, seed, species_per_genus), species, noise
+    return partition(number)[members]
 
 
 def capped(points, genus_points, max_genera, max_species, seed=0):
@@ -327,35 +335,66 @@ def capped(points, genus_points, max_genera, max_species, seed=0):
     return genus, species
 
 
-def _in_groups(groups, ranks, cut):
-    """{rank: labels (n,)} that `cut(rows)` gives for the rows of each group (n,); no label stands in two groups."""
-    found = {rank: np.empty(len(groups), int) for rank in ranks}
+def cluster_group(points, genus_points, config, seed=0):
+    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
+
+    `points` (n, d) are for species, `genus_points` (n, e) for genera; where `config` takes both from the same layers they are
+    the same, and a tree that was cut into species is cut again into genera.
+    """
+    if config.method == "caps":
+        labels = capped(points, genus_points, config.max_genera, config.max_species, seed)
+        return *labels, np.zeros(len(points), bool)
+    options = {"per_cluster": config.per_cluster, "smallest": config.smallest}
+    species, partition, noise = split(points, config.method, config.number, seed, **options)
+    coarser = partition if config.method in TREES and config.genus_layers == config.species_layers else None
+    genus = genera(species, coarser, genus_points, config.method, seed, config.species_per_genus)
+    return genus, species, noise
+
+
+def cluster(layers, families, config, seed=0):
+    """Cluster photographs into a hierarchy: DataFrame (n rows) with family, genus, species, noise, parted.
+
+    `layers` is an embedding, {layer: (n, d)} from shallow to deep; `families` (n,) their names, missing where unknown. Given
+    families are taken as they are, and photographs without one form a group of their own, "(unknown)". If none is known, or
+    `config` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
+    labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` tells
+    what the method called so, `parted` what the border of a family took off the cluster that holds most of it.
+    """
+    points = config.prepare(layers, config.species_layers, seed)
+    same = config.genus_layers == config.species_layers
+    genus_points = points if same else config.prepare(layers, config.genus_layers, seed)
+    families = pd.Series(np.asarray(families, object))
+    if config.use_family and families.notna().any():
+        families = families.fillna(UNKNOWN).to_numpy(object)
+    else:
+        labels, _, _ = split(points, "ward", "silhouette", seed, most=config.max_families)
+        families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
+    groups = pd.Series(families).groupby(families).indices if config.nested else {"all": np.arange(len(families))}
+    genus, species, noise = np.empty((3, len(families)), int)
+    for rows in groups.values():
+        genus[rows], species[rows], noise[rows] = cluster_group(points[rows], genus_points[rows], config, seed)
+    found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0, "parted": False})
+    if not config.nested:
+        found["parted"] = parted(families, found["species"])
+    found["genus"] = found.groupby(["family", "genus"]).ngroup()
+    found["species"] = found.groupby(["genus", "species"]).ngroup()
+    return found
+
+
+UNKNOWN = "(unknown)"  # the family of photographs without one
+
+
+def oracle_k(points, groups, taxa):
+    """{rank: labels (n,)} of one Ward tree per group of points (n, d), cut at the true numbers of taxa: no method.
+
+    `taxa` (n rows) has a column per rank, missing where a name is not known. A group without any name is one cluster.
+    """
+    found = {rank: np.empty(len(groups), int) for rank in taxa}
     for rows in pd.Series(groups).groupby(groups).indices.values():
-        for rank, labels in zip(ranks, cut(rows), strict=True):
-            found[rank][rows] = labels
-    both = {rank: pd.Series(groups).groupby([groups, labels]) for rank, labels in found.items()}
-    return {rank: groupby.ngroup().to_numpy() for rank, groupby in both.items()}
-
-
-def nested_ward(points, groups, **options):
-    """{rank: labels (n,)} by the recommended clusterer: every group by itself, with what `hierarchy` takes by default.
-
-    `options` of `hierarchy` depart from it, as `rule` does where rules are compared.
-    """
-    return _in_groups(groups, ("genus", "species"), lambda rows: hierarchy(points[rows], points[rows], **options)[:2])
-
-
-def with_true_numbers(points, groups, taxa):
-    """{rank: labels (n,)} of one Ward tree per group, cut at the true numbers of taxa: a ceiling, as it reads their names.
-
-    `taxa` (n rows) has a column per rank, missing where a name is not known.
-    """
-
-    def cut(rows):
         tree = Tree(points[rows])
-        return [tree(max(taxa[rank].iloc[rows].nunique(), 1)) for rank in taxa]
-
-    return _in_groups(groups, list(taxa), cut)
+        for rank in taxa:
+            found[rank][rows] = tree(max(taxa[rank].iloc[rows].nunique(), 1))
+    return {rank: pd.Series(labels).groupby([groups, labels]).ngroup().to_numpy() for rank, labels in found.items()}
 
 
 def parted(groups, labels):

@@ -279,11 +279,10 @@ class _Chosen(nn.Module):
         return {name: found[where] for name, where in self.layers.items()}
 
 
-def save_tuned(network, card, path):
-    """Write a TunedNetwork in half precision as safetensors; `card` (a dict) says how to build its backbone."""
+def save_tuned(state, card, path):
+    """Write the state of a TunedNetwork in half precision as safetensors; `card` (a dict) says how to build its backbone."""
     tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in network.state_dict().items()
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
     }
     with utils.whole_or_absent(path) as temporary:
         temporary.write_bytes(save(tensors, {"backbone": json.dumps(card)}))  # one key: several come in any order

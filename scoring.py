@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import cophenet
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import cdist, pdist, squareform
 from scipy.special import gammaln
 from scipy.stats import t as student_t
 from sklearn import metrics
@@ -102,6 +102,23 @@ def hungarian_accuracy(table):
     return float((pairs[matched] - 1).sum() / table.sum())
 
 
+OUTCOMES = ("found", "merged", "split", "missed")
+
+
+def outcomes(table):
+    """What became of every taxon of a contingency table: DataFrame (taxa) with together, pure, outcome.
+
+    The *home* of a taxon is the cluster that holds most of its rows; `together` is the share of the taxon that is there, and
+    `pure` the share of the home that is of the taxon. Where both are above one half the taxon is *found*; where only the first
+    is, it is *merged* with others; where only the second is, it is *split*; otherwise it is *missed*.
+    """
+    home = np.ravel(table.argmax(axis=1))
+    shared = np.ravel(table.max(axis=1).toarray())
+    together, pure = shared / np.ravel(table.sum(axis=1)), shared / np.ravel(table.sum(axis=0))[home]
+    kinds = [(together > 0.5) & (pure > 0.5), together > 0.5, pure > 0.5]
+    return pd.DataFrame({"together": together, "pure": pure, "outcome": np.select(kinds, OUTCOMES[:3], OUTCOMES[3])})
+
+
 def bcubed(table):
     """BCubed precision, recall and F1: the share of a row's cluster that is of its taxon, and of its taxon in its cluster.
 
@@ -139,7 +156,7 @@ def _measures(truth, found):
     return mutual_information(table) | others | bcubed(table)
 
 
-@functools.lru_cache(maxsize=4096)  # whichever species `left_out` leaves out, most families stay as they were
+@functools.lru_cache(maxsize=4096)  # whichever species the jackknife leaves out, most families stay as they were
 def _measures_of_family(truth, found):
     """`_measures` of codes that are given as bytes."""
     return _measures(*(np.frombuffer(labels, dtype=np.intp) for labels in (truth, found)))
@@ -157,12 +174,15 @@ def nesting_violations(parents, children):
 def taxonomic_distance_within(found, taxa):
     """Mean taxonomic distance of two rows of one cluster: 0 for one species, 1 one genus, 2 one family, 3 none of these.
 
-    `taxa` is a DataFrame (n rows) with a column per rank. Missing if no cluster holds two rows.
+    `taxa` is a DataFrame (n rows) with a column per rank; rows that lack a name at any rank do not count. Missing if no cluster
+    holds two rows that count.
     """
+    known = taxa.notna().all(axis=1).to_numpy()
+    found, taxa = np.asarray(found)[known], taxa[known]
     pairs = _pairs(np.bincount(codes(found)))
     if not pairs:
         return np.nan
-    return float(sum(1 - _pairs(contingency(taxa[rank], found).data) / pairs for rank in taxa))
+    return float(sum(1 - _pairs(contingency(codes(taxa[rank]), codes(found)).data) / pairs for rank in taxa))
 
 
 def _pairs(sizes):
@@ -267,17 +287,71 @@ def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
 # ------------------------------------------------------------------------------------------- without any labels
 
 
-def internal_indices(embedding, labels, seed=0, sample=5000):
+def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
+    """Mean silhouette over points (n, d) of each of several labels (n,); -1 where it is not defined.
+
+    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. For every number in `n_excluded`, no point counts that many
+    nearest neighbours as part of its own cluster, and the mean is taken over these numbers, too. A point with no other left
+    scores 0, as one alone does. Where there are more than `sample` points, the mean is taken over a sample of them, drawn with
+    `seed`; each is compared with all points, so clusters do not thin out in the sample.
+    """
+    points = np.asarray(points, np.float64)
+    n = len(points)
+    rows = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+    groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
+    totals = np.zeros(len(groups))
+    for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
+        distances = cdist(points, points[part])
+        near = _nearest(distances, part, min(max(n_excluded), n - 1))
+        for number, (members, sizes) in enumerate(groups):
+            if 2 <= len(sizes) < n:
+                totals[number] += _silhouette_sum(distances, part, near, members, sizes, n_excluded)
+    return np.array([t / len(rows) if 2 <= len(g[1]) < n else -1.0 for t, g in zip(totals, groups, strict=True)])
+
+
+def _nearest(distances, rows, number):
+    """The `number` nearest other points (m, number) of the points `rows` (m,), given their distances (n, m) from all points."""
+    left = distances.copy()
+    found = np.empty((len(rows), number), int)
+    left[rows, np.arange(len(rows))] = np.inf
+    for place in range(number):
+        found[:, place] = left.argmin(axis=0)
+        left[found[:, place], np.arange(len(rows))] = np.inf
+    return found
+
+
+def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
+    """Sum over the points `rows` (m,) of their silhouettes in the clusters `members` (n,), mean over `n_excluded`."""
+    everyone = np.arange(len(rows))
+    indicator = csr_array((np.ones(len(members)), (members, np.arange(len(members)))), (len(sizes), len(members)))
+    sums = indicator @ distances  # (clusters, m)
+    home = members[rows]
+    own = members[near] == home[:, None]
+    excluded = np.minimum(n_excluded, near.shape[1])
+
+    def of_nearest(values):
+        """Sums (m, len(n_excluded)) of the values (m, k) of nearest neighbours over as many of them as are excluded."""
+        return np.pad(values.cumsum(axis=1), ((0, 0), (1, 0)))[:, excluded]
+
+    left = (sizes[home] - 1)[:, None] - of_nearest(own)
+    inside = (sums[home, everyone][:, None] - of_nearest(own * distances[near, everyone[:, None]])) / np.maximum(left, 1)
+    means = sums / sizes[:, None]
+    means[home, everyone] = np.inf
+    outside = means.min(axis=0)[:, None]
+    larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
+    return np.where(left > 0, (outside - inside) / larger, 0).mean(axis=1).sum()
+
+
+def internal_indices(embedding, labels):
     """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
 
-    `embedding` is (n, d). The silhouette is taken on a seeded sample of rows where there are more than `sample`.
+    `embedding` is (n, d). The silhouette of many points is that of `silhouettes`, over a sample of them.
     """
     labels = codes(labels)
-    rows = np.random.default_rng(seed).permutation(len(labels))[:sample]
-    if not 2 <= len(np.unique(labels[rows])) < len(rows):
+    if not 2 <= len(np.unique(labels)) < len(labels):
         return dict.fromkeys(INTERNAL, np.nan)
     return {
-        "silhouette": metrics.silhouette_score(embedding[rows], labels[rows]),
+        "silhouette": silhouettes([labels], embedding)[0],
         "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
         "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
     }
@@ -286,21 +360,25 @@ def internal_indices(embedding, labels, seed=0, sample=5000):
 # ------------------------------------------------------------------------------------------------- how sure
 
 
-def left_out(statistic, units, n_groups=20, seed=0):
-    """`statistic(rows) -> {name: float}` of all rows and without each group of units: DataFrame (1 + groups, names).
-
-    The sampling units of the rows (n,), such as species, are dealt into groups at random; the first line is the statistic of
-    all rows, every other one that without a group. Only the first line is there if there are fewer than three units.
-    """
+def jackknife_groups(units, n_groups=20, seed=0):
+    """Deal the sampling units of the rows (n,), such as species, into groups at random: the group of every row (n,)."""
     units = codes(units)
     n_groups = min(n_groups, units.max() + 1)
-    group = np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
-    without = range(n_groups) if n_groups >= 3 else ()
-    return pd.DataFrame([statistic(np.arange(len(units))), *(statistic(np.flatnonzero(group != g)) for g in without)])
+    return np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
+
+
+def jackknife_replicates(statistic, groups):
+    """`statistic(rows) -> {name: float}` of all rows and without each of the groups (n,): DataFrame (1 + groups, names).
+
+    The first line is the statistic of all rows, every other one that without a group. Only the first line is there if there
+    are fewer than three groups.
+    """
+    without = np.unique(groups) if len(np.unique(groups)) >= 3 else ()
+    return pd.DataFrame([statistic(np.arange(len(groups))), *(statistic(np.flatnonzero(groups != g)) for g in without)])
 
 
 def jackknife_interval(values, level=0.95):
-    """{name: (value, low, high)} of every column of what `left_out` gives, or of the difference of two such tables.
+    """{name: (value, low, high)} of every column of `jackknife_replicates`, or of the difference or mean of such tables.
 
     Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the deviations are taken from the value of the
     whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
@@ -314,6 +392,41 @@ def jackknife_interval(values, level=0.95):
     return {name: (value, value - half[name], value + half[name]) for name, value in whole.items()}
 
 
+def differences_to_best(replicates, candidates, level=0.95):
+    """How far methods are from the best of the `candidates`, with simultaneous intervals: DataFrame, a row per method.
+
+    `replicates` is what `jackknife_replicates` gives, a column per method, all on the same groups. Columns: `value`,
+    `difference` to the candidate with the highest value, `ci_low` and `ci_high` of the difference to whichever candidate is
+    truly best, and whether that is `significant`. The best of many observed values owes its place partly to luck, so the winner
+    is not taken for the best: these are multiple comparisons with the best (Hsu 1996, Multiple Comparisons, ch. 4), two-sided,
+    Bonferroni-adjusted for the number of methods. With 95 % confidence all intervals hold at once; a difference is significant
+    if its interval does not contain 0. Intervals are missing where no group was left out.
+    """
+    whole, groups = replicates.iloc[0], len(replicates) - 1
+    table = pd.DataFrame({"value": whole, "difference": whole - whole[candidates].max()})
+    if not groups:
+        return table.assign(ci_low=np.nan, ci_high=np.nan, significant=False)
+    deviations = (replicates.iloc[1:] - whole).to_numpy()
+    covariance = (groups - 1) / groups * deviations.T @ deviations
+    variances = np.diag(covariance)
+    error = np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))
+    margin = student_t.ppf(1 - (1 - level) / 2 / max(len(whole) - 1, 1), groups - 1) * error
+    gap = np.subtract.outer(whole.to_numpy(), whole.to_numpy())
+    fair = whole.index.isin(candidates)
+    best = fair & (gap[fair] <= margin[fair] + 1e-12).all(axis=0)  # candidates that no other candidate surely beats
+    low, high = (gap - margin)[:, best].min(axis=1), (gap + margin)[:, best].max(axis=1)
+    high = np.where(fair, np.minimum(high, 0), high)  # no candidate is better than the best
+    return table.assign(ci_low=low, ci_high=high, significant=(low > 0) | (high < 0))
+
+
+def holm(p_values):
+    """Adjusted p-values (n,) of n tests, so that all conclusions hold at once; Holm (1979), Scand. J. Statistics 6:65-70."""
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values)
+    adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
+    return np.minimum(adjusted, 1)[np.argsort(order)]
+
+
 def mean_interval(values, levels):
     """Mean of a Series by `levels` of its index and Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
 
@@ -324,26 +437,27 @@ def mean_interval(values, levels):
     return pd.DataFrame({"mean": groups.mean(), "ci_low": groups.mean() - half, "ci_high": groups.mean() + half})
 
 
-# ------------------------------------------------------------------------------------ sweeps of recipes for tuning
+# ------------------------------------------------------------------------------------ sweeps of trainers
 
 
-def recipe_gains(table):
-    """What the frozen and the tuned encoder reach in a sweep of recipes, and the gain: Series by trainer, seed, layer, measure.
+def tuning_gains(table, tuned="tuned"):
+    """What frozen and tuned encoders reach in a sweep of trainers, and the gain: Series by trainer, seed, layer, measure.
 
+    `tuned` is "tuned", the network after the last epoch, or "aligned", after the epoch that `training.aligned_epoch` names.
     Where both halves of the families were scored, this is their mean. A gain is over the deepest layer of the frozen encoder.
     """
     runs = table.groupby(["trainer", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
-    frozen, tuned = runs.xs("frozen", level="encoder"), runs.xs("tuned", level="encoder")
+    frozen, tuned = runs.xs("frozen", level="encoder"), runs.xs(tuned, level="encoder")
     deepest = frozen.index.get_level_values("layer")[-1]
     return frozen, tuned, tuned - frozen.xs(deepest, level="layer")
 
 
-def recipe_scores(table, clusterer):
-    """The table of a sweep of recipes as rows of scores.csv, of which the encoder is trainer/layer.
+def tuning_scores(table, clusterer):
+    """The table of a sweep of trainers as rows of scores.csv, of which the encoder is trainer/layer.
 
     A row per seed of training, and one without a seed for their mean with its 95 % interval; likewise of every gain.
     """
-    frozen, tuned, gain = recipe_gains(table)
+    frozen, tuned, gain = tuning_gains(table)
     frozen = frozen.groupby(["seed", "layer", "measure"], sort=False).mean()
     values = pd.concat([pd.concat({"frozen": frozen}, names=["trainer"]), tuned])
     values = pd.concat({"": values, "_above_frozen": gain}, names=["above"]).rename("value")

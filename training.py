@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 import clustering
 import encoders
+import scoring
 import utils
 from images import load_rgb
 
@@ -56,7 +57,6 @@ class Recipe:
     crop: float = 0.3  # smallest share of the photograph that a view shows
     colour: float = 0.2  # how far brightness, contrast and saturation may change
     turn: float = 15.0  # degrees that a view may be turned
-    patience: int = 5  # epochs without a better quality before training stops
 
     def __post_init__(self):
         for name, fits, what in (
@@ -77,11 +77,6 @@ class Recipe:
 
 
 QUALITIES = ("alignment", "uniformity", "silhouette")
-
-
-def criterion(row):
-    """What early stopping goes by, from a row of the log: the higher, the better."""
-    return -row["alignment"] - row["uniformity"]
 
 
 # --------------------------------------------------------------------------------------------------------- views
@@ -226,17 +221,29 @@ def freeze(backbone, recipe):
     return [norm for norm in norms if not any(p.requires_grad for p in norm.parameters())]
 
 
+def aligned_epoch(log):
+    """The epoch of a log (rows with epoch, alignment, uniformity) with the least alignment + uniformity; later ones win ties.
+
+    The sum is SimCLR's own aim. It would favour that trainer over the others, so the network that is kept is the last one
+    whatever the sum says; what this epoch would have given is reported beside it.
+    """
+    return min(log, key=lambda row: (row["alignment"] + row["uniformity"], -row["epoch"]))["epoch"]
+
+
 class Trainer:
     """A network in training on photographs (n paths) with labels (n,), -1 where there is none.
 
-    `network` is a TunedNetwork, `log` has a row per epoch. On the processor the same seed, number of threads and libraries
-    give the same network, however often training was broken off and taken up again; other devices may sum in another order.
+    `network` is a TunedNetwork, `log` has a row per epoch, `aligned` holds the weights after `aligned_epoch(log)`. On the
+    processor the same seed, number of threads and libraries give the same network, however often training was broken off and
+    taken up again; other devices may sum in another order.
     ValueError if the recipe does not fit.
     """
 
     PARTS = ("network", "decoder", "optimizer", "schedule", "scaler")
 
     def __init__(self, backbone, transform, paths, labels, recipe, device, precision, seed=0):
+        if len(paths) < 2:
+            raise ValueError(f"a contrast needs two photographs or more, and {len(paths)} are there to learn from")
         torch.manual_seed(seed)
         self.paths, self.labels, self.recipe, self.seed = list(paths), np.asarray(labels), recipe, seed
         self.device, self.precision = device, precision
@@ -260,7 +267,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
-        self.log, self.best = [], None
+        self.log, self.aligned = [], None
 
     def _rate(self, step):
         """Share of the learning rate at a step: linear warm-up, then half a cosine down to 0."""
@@ -340,7 +347,7 @@ class Trainer:
                 loss = self.loss(views, rows)
                 if not torch.isfinite(loss):
                     raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch}, batch {number}")
-                self.scaler.scale(loss / self.recipe.accumulate).backward()
+                self.scaler.scale(loss / self._group_size(number, len(plan))).backward()
                 if number % self.recipe.accumulate == 0 or number == len(plan):
                     self.scaler.step(self.optimizer)
                     self.scaler.update()
@@ -351,27 +358,24 @@ class Trainer:
                 bar.update(len(rows))
         row = {"epoch": epoch, "loss": float(np.mean(losses)), "learning_rate": self.schedule.get_last_lr()[0]}
         self.log.append(row | self.quality())
-        if self.best_epoch() == epoch:
-            self.best = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
+        if aligned_epoch(self.log) == epoch:
+            self.aligned = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
 
-    def best_epoch(self):
-        """The epoch after which the criterion was best; later ones win ties."""
-        return max(self.log, key=lambda row: (criterion(row), row["epoch"]))["epoch"]
-
-    def finished(self):
-        """Whether all epochs are over, or the last `patience` of them were no better than the one before."""
-        return bool(self.log) and len(self.log) >= min(self.recipe.epochs, self.best_epoch() + self.recipe.patience)
+    def _group_size(self, number, total):
+        """How many of `total` batches share an optimizer step with batch `number` (from 1): the last group may be smaller."""
+        first = (number - 1) // self.recipe.accumulate * self.recipe.accumulate
+        return min(self.recipe.accumulate, total - first)
 
     def state(self):
         """All that another Trainer of the same arguments needs to go on from here."""
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
-        return parts | {"log": self.log, "best": self.best}
+        return parts | {"log": self.log, "aligned": self.aligned}
 
     def load_state(self, state):
         """Go on from what state() gave."""
         for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
-        self.log, self.best = state["log"], state["best"]
+        self.log, self.aligned = state["log"], state["aligned"]
 
     @torch.inference_mode()
     def quality(self, sample=256):
@@ -392,12 +396,12 @@ class Trainer:
         return {
             "alignment": float(np.square(one - other).sum(1).mean()),
             "uniformity": float(np.log(np.exp(-2 * pdist(plain, "sqeuclidean")).mean())),
-            "silhouette": float(clustering.silhouettes([clustering.split(plain, "ward", "silhouette")[0]], plain)[0]),
+            "silhouette": float(scoring.silhouettes([clustering.split(plain, "ward", "silhouette")[0]], plain)[0]),
         }
 
 
 def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
-    """Train to the end, with a checkpoint after every epoch, and leave the weights of the best epoch in trainer.network.
+    """Train for all epochs, with a checkpoint after every one, and leave the weights of the last in trainer.network.
 
     A checkpoint with the same `fingerprint` (a text) is gone on from; any other is begun anew. `report(log)` is called after
     every epoch. FloatingPointError if the loss is no number: the checkpoint of the last good epoch stays.
@@ -406,7 +410,7 @@ def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
         state = torch.load(checkpoint, "cpu", weights_only=True)
         if state.pop("fingerprint") == fingerprint:
             trainer.load_state(state)
-    while not trainer.finished():
+    while len(trainer.log) < trainer.recipe.epochs:
         try:
             trainer.train_epoch()
         except FloatingPointError as error:
@@ -415,4 +419,3 @@ def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
         with utils.whole_or_absent(checkpoint) as temporary, temporary.open("wb") as stream:
             torch.save(trainer.state() | {"fingerprint": fingerprint}, stream)
         report(trainer.log)
-    trainer.network.load_state_dict(trainer.best)

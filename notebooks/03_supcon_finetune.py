@@ -19,20 +19,20 @@
 # and species apart?
 #
 # A frozen encoder describes organisms in the words of another task. Here it goes on learning: from pairs of views of one
-# photograph (no labels), from the family names (given), from both, or by drawing the photograph again. A recipe is a card in
-# `params/trainers/`; where it starts from is an encoder of `params/encoders/`, pretrained or random.
+# photograph (no labels), from the family names (given), from both, or by drawing the photograph again. A trainer is a config
+# in `params/trainers/`; where it starts from is an encoder of `params/encoders/`, pretrained or random.
 #
 # **In:** `metadata.parquet`, the photographs, and the encoder to start from: its weights, and its embeddings for comparison.
 #
-# **Out:** `models/<setting>.safetensors` (weights, half precision), `.yaml` (its card: from here on it is an encoder like
-# any other), `.csv` (the log, one row per epoch), and where taxa are known `_scores.csv`. Genus and species names are read
-# for these scores alone, when training is over.
+# **Out:** `models/<setting>.safetensors` (weights after the last epoch, half precision), `.yaml` (its config: from here on it
+# is an encoder like any other), `.csv` (the log, one row per epoch), and where taxa are known `_scores.csv`. Genus and species
+# names are read for these scores alone, when training is over.
 
 # %% tags=["parameters"]
 dataset = "demo"
-trainer = "simclr"  # card in params/trainers/, given below: change that, and this with it
+trainer = "simclr"  # config in params/trainers/, given below: change that, and this with it
 setting = ""  # names the output; empty: as the trainer
-start = "specimen_resnet18_double"  # card in params/encoders/ of the encoder to start from
+start = "specimen_resnet18_double"  # config in params/encoders/ of the encoder to start from
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 label_rank = "family"  # whose names are the labels, where the recipe asks for any
 half = None  # 0 or 1: train on this half of the families, score on the other
@@ -59,7 +59,6 @@ image_size = 128  # pixels of a view
 crop = 0.3  # smallest share of the photograph that a view shows
 colour = 0.2  # how far brightness, contrast and saturation may change
 turn = 15.0  # degrees that a view may be turned
-patience = 5  # epochs without a better quality before training stops
 precision = "auto"  # auto, float32, bfloat16 or float16
 seed = 0
 
@@ -145,8 +144,8 @@ pd.DataFrame({"parameters that learn": counts})
 # %%
 shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
 ((seen, _),) = model.load([shown], model.views, 0)
-figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3))
-for ax, pictures, row in zip(axes, seen, shown, strict=True):
+figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3), squeeze=False)
+for ax, pictures, row in zip(axes[0], seen, shown, strict=True):
     ax.imshow(torch.cat(list(pictures), 1).permute(1, 2, 0))
     ax.set(title=names[labels[row]] if recipe.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
 utils.show_photos(figure)
@@ -157,8 +156,11 @@ utils.show_photos(figure)
 # Three curves are drawn as it goes: the loss, the learning rate, and three marks of quality that need no label. *Alignment*
 # is how far apart two views of one photograph lie and *uniformity* how much photographs crowd (both: lower is better);
 # *silhouette* tells how well their Ward tree falls into clusters.
+# The network is kept as it is after the last epoch. To stop where alignment + uniformity is best would favour SimCLR, which
+# aims at that sum; what it would have given is scored beside it, further down.
+#
 # After every epoch all is written down; a run that was killed goes on from there, to the same result. What was learnt once
-# from the same photographs, by the same recipe and code, is taken as it is (but for an autoencoder, whose decoder is not kept).
+# from the same photographs, by the same trainer and code, is taken as it is (an autoencoder excepted: its decoder is not kept).
 
 
 # %%
@@ -189,19 +191,22 @@ curves = display(
     draw_log([{"epoch": 0} | dict.fromkeys(["loss", "learning_rate", *training.QUALITIES])]), display_id=True
 )
 checkpoint, weights_file = models / f"{setting}.checkpoint", models / f"{setting}.safetensors"
-made_from = models / f"{setting}.made_from"
-kept = weights_file.is_file() and made_from.is_file() and made_from.read_text() == fingerprint
-if kept and not recipe.weight_pixels:
-    model.log = pd.read_csv(models / f"{setting}.csv").to_dict("records")
+aligned_file, log_file, made_from = (models / f"{setting}{end}" for end in (".aligned.safetensors", ".csv", ".made_from"))
+complete = all(file.is_file() for file in (weights_file, aligned_file, log_file, made_from))
+if complete and made_from.read_text() == fingerprint and not recipe.weight_pixels:
+    model.log = pd.read_csv(log_file).to_dict("records")
     curves.update(draw_log(model.log))
 else:
     made_from.unlink(missing_ok=True)
     training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
-    encoders.save_tuned(model.network, backbone_card, weights_file)
-    utils.write_table(pd.DataFrame(model.log), models / f"{setting}.csv")
-    made_from.write_text(fingerprint)
+    encoders.save_tuned(model.network.state_dict(), backbone_card, weights_file)
+    encoders.save_tuned(model.aligned, backbone_card, aligned_file)
+    utils.write_table(pd.DataFrame(model.log), log_file)
+    with utils.whole_or_absent(made_from) as temporary:
+        temporary.write_text(fingerprint)
     checkpoint.unlink()
-print(f"kept: epoch {model.best_epoch()} of {len(model.log)}")
+aligned = training.aligned_epoch(model.log)
+print(f"kept: epoch {len(model.log)}, the last; alignment + uniformity would have kept epoch {aligned}")
 
 # %% [markdown]
 # ## What the decoder draws
@@ -224,34 +229,38 @@ if recipe.weight_pixels:
 # %% [markdown]
 # ## An encoder like any other
 #
-# A card says how to read the weights. With its name among `ENCODERS`, chapters 02 to 06 follow.
+# A config says how to read the weights, and which encoder the tuning began from. With its name among `ENCODERS`, chapters 02
+# to 06 follow.
 
 # %%
 card = {"library": "tuned", "architecture": backbone_card["architecture"], "layers": layers}
 card |= {"weights": str(weights_file.relative_to(utils.ROOT)), "input_size": input_size or start_card["input_size"]}
+card |= {"start": start}
 with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
     temporary.write_text(yaml.safe_dump(card, sort_keys=False))
 
 # %% [markdown]
 # ## Did it help?
 #
-# The encoder it started from and the tuned one, read back from its file, with one and the same clusterer: a Ward tree per
-# family, cut where a silhouette is best that forgets each photograph's nearest neighbour (one of the three whose mean chapter
-# 05 goes by). Beside it stand measures that are told names: the same trees cut at the true numbers (a ceiling), and two
+# The encoder it started from and the tuned one, read back from its file, with the recommended clusterer, as chapter 05 runs it.
+# Beside it stand measures that are told names: the same trees cut at the true numbers (the oracle-k reference), and two
 # classifiers that learn from species names, by cross-validation: the five nearest neighbours, and a linear probe (ridge
-# regression).
+# regression). *Aligned* is the network after the epoch that alignment + uniformity prefers.
 
 
 # %%
+CONFIG = clustering.Config.named("nested_ward")
+
+
 def clustering_scores(points, taxa, family):
-    """{measure: AMI} of nested Ward on (n, d) points at genus and species, free of labels and told the true numbers."""
-    free = clustering.nested_ward(points, family, rule="silhouette_without_nearest")
-    told = clustering.with_true_numbers(points, family, taxa)
+    """{measure: AMI} of the recommended clusterer on (n, d) points at genus and species, and with the true numbers given."""
+    found = clustering.cluster({"last": points}, family, CONFIG)
+    oracle = clustering.oracle_k(CONFIG.prepare({"last": points}, CONFIG.species_layers), found["family"], taxa)
     scores = {}
-    for rank in free:
+    for rank in taxa:
         known = taxa[rank].notna().to_numpy()
-        for name, found in (("AMI", free), ("AMI, told the number", told)):
-            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], found[rank][known])
+        for name, labels in (("AMI", found[rank].to_numpy()), ("AMI, oracle k", oracle[rank])):
+            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], labels[known])
     return scores
 
 
@@ -270,14 +279,16 @@ taxa = pd.DataFrame({rank: utils.lineage(scored_on, rank).reset_index(drop=True)
 table = None
 if taxa.notna().any().all():
     there = [*backbone_card["layers"], *(f"head_{name}" for name in model.network.heads)]
-    tuned = encoders.build_encoder(**card | {"layers": {name: name for name in there}})
     scored_paths = [utils.dataset_dir(dataset) / "photos" / path for path in scored_on["path"]]
-    (embedded,) = encoders.embed(tuned, scored_paths, [list(range(len(scored_paths)))], device, dtype)
-    family, rows = scored_on["family"].fillna("").to_numpy(object), []
-    both = {"frozen": utils.load_embeddings(dataset, start, scored_on["hash_id"]), "tuned": embedded}
-    for name, layer, points in [(name, *item) for name, found in both.items() for item in found.items()]:
-        values = clustering_scores(clustering.prepare(points), taxa, family)
-        values |= probes(normalize(points), taxa["species"])
+    compared = {"frozen": utils.load_embeddings(dataset, start, scored_on["hash_id"])}
+    for name, file in {"tuned": weights_file, "aligned": aligned_file}.items():
+        about = {key: card[key] for key in ("library", "architecture", "input_size")}
+        about |= {"weights": str(file.relative_to(utils.ROOT)), "layers": dict(zip(there, there, strict=True))}
+        tuned = encoders.build_encoder(**about)
+        (compared[name],) = encoders.embed(tuned, scored_paths, [list(range(len(scored_paths)))], device, dtype)
+    rows = []
+    for name, layer, points in [(name, *item) for name, found in compared.items() for item in found.items()]:
+        values = clustering_scores(points, taxa, scored_on["family"]) | probes(normalize(points), taxa["species"])
         rows += [(name, layer, *item) for item in values.items()]
     scores = pd.DataFrame(rows, columns=["encoder", "layer", "measure", "value"])
     utils.write_table(scores.round(6), models / f"{setting}_scores.csv")

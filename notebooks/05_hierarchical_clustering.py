@@ -17,7 +17,7 @@
 #
 # **The question.** How do the photographs fall into genera, and each genus into species, when nobody says how many?
 #
-# A *clusterer* is described by a card in `params/clusterers/`. Genus and species names are never read here. Family names
+# A *clusterer* is described by a config in `params/clusterers/`. Genus and species names are never read here. Family names
 # are used where they are known, as in the challenge this analysis comes from; without them families are clusters too.
 #
 # **In:** embeddings of one encoder. **Out:** `clusters/<encoder>/<clusterer>/seed=<n>.parquet` with `hash_id` and a
@@ -27,7 +27,7 @@
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
-clusterer = "nested_ward"  # its card is given below: change that, and this with it
+clusterer = "nested_ward"  # its config is given below: change that, and this with it
 setting = ""  # names the output; empty: as the clusterer
 method = (
     "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc; or caps, the study's
@@ -53,6 +53,7 @@ use_family = True  # false withholds the family names from the clusterer
 seeds = [0, 1, 2]
 
 # %%
+import itertools
 import sys
 
 sys.path.insert(0, "..")
@@ -69,7 +70,7 @@ utils.set_style()
 setting = setting or clusterer
 specimens = utils.load_metadata(dataset)[["hash_id", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-clustering.check(method, number)
+config = clustering.Config(**{name: globals()[name] for name in clustering.CONFIG_FIELDS})
 
 # %% [markdown]
 # ## Preparing the embedding
@@ -78,35 +79,13 @@ clustering.check(method, number)
 # signed square root tames single large features, and half a whitening weighs down the few directions in which all
 # photographs differ most, such as light and pose.
 
-# %%
-preparation = {"root": root, "components": components, "whiten": whiten}
-preparation |= {"neighbours": neighbours, "dimensions": dimensions}
-
-
-def prepared(weights, seed):
-    """Prepared layers side by side (n, d), each with its weight."""
-    parts = {name: clustering.prepare(utils.pick_layer(layers, name), seed=seed, **preparation) for name in weights}
-    return np.hstack([weight * parts[name] for name, weight in weights.items()])
-
-
 # %% [markdown]
 # ## Families
 #
 # Given families are taken as they are; photographs without one form a group of their own. If no family is known (or it is
 # withheld), one Ward tree of all photographs is cut where the silhouette is best, at `max_families` or fewer: what is found
 # inside such a family is then a branch of the same tree.
-
-
-# %%
-def families(points, seed):
-    """Family label (n,) of every photograph: the given name, or a cluster."""
-    if use_family and specimens["family"].notna().any():
-        return specimens["family"].fillna("(unknown)").to_numpy(object)
-    labels, _, _ = clustering.split(points, "ward", "silhouette", seed, most=max_families)
-    return np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
-
-
-# %% [markdown]
+#
 # ## How many species? A silhouette that forgets
 #
 # The silhouette (Rousseeuw, 1987) compares each point's distance to its own cluster with that to the nearest other one,
@@ -126,45 +105,21 @@ def families(points, seed):
 # method of the study this extends: k-means into at most `max_genera` genera per family, and at most `max_species` species
 # in each of those; a group smaller than the cap falls into single photographs.
 
-# %%
-options = {"per_cluster": per_cluster, "smallest": smallest}
-
-
-def of_group(for_species, for_genus, seed):
-    """Genus and species labels (n,) and noise (n,) of the photographs of one group."""
-    if method == "caps":
-        return *clustering.capped(for_species, for_genus, max_genera, max_species, seed), np.zeros(
-            len(for_species), bool
-        )
-    return clustering.hierarchy(for_species, for_genus, method, number, seed, species_per_genus, **options)
-
-
-def cluster(seed):
-    """Cluster table of all photographs, for one seed."""
-    for_species = prepared(species_layers, seed)
-    for_genus = for_species if genus_layers == species_layers else prepared(genus_layers, seed)
-    family = families(for_species, seed)
-    groups = pd.Series(family).groupby(family).indices if nested else {"all": np.arange(len(family))}
-    genus, species, noise = np.empty((3, len(family)), int)
-    for rows in tqdm(groups.values(), desc=f"seed {seed}", unit="group"):
-        same = for_genus is for_species
-        points = for_species[rows]
-        genus[rows], species[rows], noise[rows] = of_group(points, points if same else for_genus[rows], seed)
-    border = clustering.parted(family, species) if not nested else np.zeros(len(family), bool)
-    return utils.name_clusters(specimens["hash_id"], family, genus, species).assign(noise=noise > 0, parted=border)
-
-
 # %% [markdown]
 # ## Clusters
 #
-# A cluster is named by its path (`Noctuidae/g2/s1`), so names are unique over the dataset and nesting holds by construction;
-# it is checked all the same.
+# All of this is one function, `clustering.cluster`, which every other chapter calls, too. A method that draws no lots gives
+# the same clusters for every seed and runs once. A cluster is named by its path (`Noctuidae/g2/s1`), so names are unique over
+# the dataset and nesting holds by construction; it is checked all the same.
 
 # %%
 found = {}
-for seed in seeds:
-    clusters = cluster(seed)
-    utils.check_clusters(clusters, specimens["hash_id"])
+for seed in tqdm(seeds, unit="seed"):
+    if not found or config.draws_lots:
+        labels = clustering.cluster(layers, specimens["family"], config, seed)
+        clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])
+        clusters = clusters.assign(noise=labels["noise"], parted=labels["parted"])
+        utils.check_clusters(clusters, specimens["hash_id"])
     utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / setting / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")
 ranks = [f"{rank}_cluster" for rank in utils.RANKS]
@@ -173,23 +128,17 @@ shares = pd.DataFrame({f"seed {seed}": clusters[["noise", "parted"]].mean() for 
 pd.concat([counts, shares.round(3)])
 
 # %% [markdown]
-# ## How steady are they?
+# ## How stable are they?
 #
 # Adjusted mutual information between the clusters of two seeds: 1 when the seed does not matter.
 
 # %%
-steadiness = {
-    rank: np.mean(
-        [
-            adjusted_mutual_info_score(found[a][f"{rank}_cluster"], found[b][f"{rank}_cluster"])
-            for i, a in enumerate(seeds)
-            for b in seeds[i + 1 :]
-        ]
-        or [np.nan]
-    )
-    for rank in utils.RANKS
+pairs = list(itertools.combinations(seeds, 2))
+stability = {
+    rank: np.mean([adjusted_mutual_info_score(found[a][rank], found[b][rank]) for a, b in pairs] or [np.nan])
+    for rank in ranks
 }
-pd.Series(steadiness, name="mean AMI between seeds").to_frame()
+pd.Series(stability, name="mean AMI between seeds").to_frame()
 
 # %% [markdown]
 # ## How large are they?

@@ -62,7 +62,7 @@ weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 specimens = utils.load_metadata(dataset)
 if not encoders:
     encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
-scores = pd.read_csv(folder / "scores.csv")
+scores = utils.read_table(folder / "scores.csv")
 if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
     raise ValueError(f"{dataset} has no {rank} names: nothing says which index chose well")
 
@@ -71,11 +71,13 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 #
 # **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** ask how compact and how far apart clusters are; here in the
 # embedding as it came, and on its UMAP map. The **forgetful silhouette** is the one that chapter 05 goes by, in the prepared
-# embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of all runs of *other*
-# encoders, because what several ways of seeing agree on is less likely to be one's own invention. **Steadiness** is the mean
-# AMI between the seeds of a run. **Alignment** and **uniformity** (Wang and Isola, 2020) look at the encoder alone: how close a
-# photograph lies to its mirrored and cropped self, and how evenly all fill the sphere. All are turned so that higher should be
-# better.
+# embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of runs of *independent*
+# encoders, because what several ways of seeing agree on is less likely to be one's own invention. Two encoders that read the
+# same weights are one witness: `resnet50_single` and `resnet50_double` share their deepest layer, a tuned network shares most
+# of what it began from, and a fused one is its parts. So every lineage has one vote, no run is compared with its own lineage,
+# and a fused encoder has no vote where its parts have theirs. **Stability** is the mean AMI between the seeds of a run.
+# **Alignment** and **uniformity** (Wang and Isola, 2020) look at the encoder alone: how close a photograph lies to its
+# mirrored and cropped self, and how evenly all fill the sphere. All are turned so that higher should be better.
 
 
 # %%
@@ -106,14 +108,14 @@ def geometry(space, points, labels):
 
 def map_of(encoder):
     """UMAP coordinates (n, 2) of the deepest layer."""
-    maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
+    maps = utils.read_table(folder / "maps" / encoder / "default.parquet")
     last = maps[maps["layer"] == maps["layer"].iloc[-1]].set_index("hash_id")
     return last.loc[specimens["hash_id"], ["x", "y"]].to_numpy()
 
 
 partitions = {}
 for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
-    clusters = pd.read_parquet(folder / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
+    clusters = utils.read_table(folder / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
     labels = clusters.set_index("hash_id").loc[specimens["hash_id"], f"{rank}_cluster"]
     partitions[encoder, clusterer, seed] = pd.factorize(labels)[0]
 
@@ -125,13 +127,13 @@ for encoder in tqdm(encoders, unit="encoder"):
     of_encoder = {"uniformity": uniformity(points), "alignment": alignment(encoder, points)}
     for (_, clusterer, seed), labels in ((run, found) for run, found in partitions.items() if run[0] == encoder):
         indices = geometry("embedding", points, labels) | geometry("map", places, labels)
-        indices["forgetful silhouette"] = clustering.silhouettes([labels], prepared, clustering.FORGETFUL)[0]
+        indices["forgetful silhouette"] = scoring.silhouettes([labels], prepared, clustering.FORGETFUL)[0]
         rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices | of_encoder)
 table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
 
 
 # %% [markdown]
-# AMI between all pairs of runs, for consensus and steadiness. The contingency table of two runs is small, so this is quick.
+# AMI between all pairs of runs, for consensus and stability. The contingency table of two runs is small, so this is quick.
 
 
 # %%
@@ -141,36 +143,56 @@ def between(one, other):
     return scoring.mutual_information(scoring.contingency(partitions[one], partitions[other]))["ami"]
 
 
-def alike(run, others):
+def mean_agreement(run, others):
     """Mean AMI between the clusters of a run and those of others; missing if there are none."""
     return np.mean([between(*sorted((run, other))) for other in others] or [np.nan])
 
 
+lineages = {encoder: utils.encoder_lineage(dataset, encoder) for encoder in encoders}
+single = set().union(*(lineage for lineage in lineages.values() if len(lineage) == 1))
+voters = {lineage for lineage in lineages.values() if len(lineage) == 1 or not lineage <= single}
+
+
+def consensus(run):
+    """Mean over independent lineages of the mean AMI with their runs of the same seed; missing if there is none."""
+    votes = [
+        mean_agreement(run, [other for other in runs if lineages[other[0]] == lineage and other[2] == run[2]])
+        for lineage in sorted(voters, key=sorted)
+        if lineage.isdisjoint(lineages[run[0]])
+    ]
+    return np.mean(votes or [np.nan])
+
+
+# %%
 runs = list(partitions)
 for run in tqdm(runs, unit="run"):
-    strangers = [other for other in runs if other[0] != run[0] and other[2] == run[2]]
     siblings = [other for other in runs if other[:2] == run[:2] and other != run]
-    table.loc[run, ["consensus", "steadiness"]] = alike(run, strangers), alike(run, siblings)
+    table.loc[run, ["consensus", "stability"]] = consensus(run), mean_agreement(run, siblings)
 known = scores[(scores["rank"] == rank) & (scores["metric"] == "ami")].set_index(["encoder", "clusterer", "seed"])
 table["ami"] = known["value"].reindex(table.index)
 
 # %% [markdown]
 # ## Which index would have chosen well?
 #
-# Spearman's rank correlation of every index with the AMI over all runs. Runs of one encoder hang together, so the 95 %
-# interval is a bootstrap over encoders: would another set of encoders tell the same? *Chosen* is the AMI of the run that the
-# index likes best (the mean where it likes several equally), beside the best that there was.
+# Spearman's rank correlation of every index with the AMI. Runs of one lineage that give the same clusters are one run. Those of
+# one lineage hang together, so the 95 % interval is a bootstrap over lineages: would another set of networks tell the same?
+# *Chosen* is the AMI of the run that the index likes best (the mean where it likes several equally), beside the best there was.
 
 
 # %%
+table["lineage"] = [" + ".join(sorted(lineages[encoder])) for encoder, _, _ in table.index]
+same = pd.Series([(table.loc[run, "lineage"], partitions[run].tobytes()) for run in runs], table.index)
+table = table[~same.duplicated()]
+
+
 def correlations(frame):
     """Spearman's correlation of every index with the AMI, each over the rows that have both."""
-    return frame.corr("spearman")["ami"].drop("ami")
+    return frame.drop(columns="lineage").corr("spearman")["ami"].drop("ami")
 
 
 def resampled(frame, times=1000, seed=0):
-    """The rows of as many encoders as there are, drawn with replacement, again and again."""
-    groups = [group for _, group in frame.groupby(level="encoder")]
+    """The rows of as many lineages as there are, drawn with replacement, again and again."""
+    groups = [group for _, group in frame.groupby("lineage")]
     random = np.random.default_rng(seed)
     for _ in range(times):
         yield pd.concat([groups[i] for i in random.integers(len(groups), size=len(groups))])
@@ -187,7 +209,7 @@ choosing = pd.DataFrame(
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()
 utils.write_table(choosing.round(4), folder / "choosing.csv")
-print(f"best of all {len(table)} runs: {table['ami'].max():.3f}")
+print(f"best of all {len(table)} different runs of {table['lineage'].nunique()} lineages: {table['ami'].max():.3f}")
 choosing.round(3)
 
 # %% [markdown]

@@ -45,7 +45,7 @@ utils.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
-clusters = pd.read_parquet(folder / "clusters" / run / f"seed={seed}.parquet").set_index("hash_id")
+clusters = utils.read_table(folder / "clusters" / run / f"seed={seed}.parquet").set_index("hash_id")
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 taxa["cluster"] = clusters.loc[specimens["hash_id"], "species_cluster"].to_numpy()
 taxa["genus_cluster"] = clusters.loc[specimens["hash_id"], "genus_cluster"].to_numpy()
@@ -82,18 +82,15 @@ ends.round(2)
 #
 # The *home* of a species is the cluster that holds most of its photographs. It is *found* if more than half of the species is
 # at home and more than half of the home is of that species; *merged* if the home belongs to others; *split* if the home is
-# its own but holds no more than half; *lost* if it is neither together nor at home.
+# its own but holds no more than half; *missed* if it is neither together nor at home.
 
 # %%
 table = pd.crosstab(taxa["species"], taxa["cluster"])
-home = table.idxmax(axis=1)
-together = table.max(axis=1) / table.sum(axis=1)
-pure = table.max(axis=1) / table.sum(axis=0)[home].to_numpy()
-kinds = np.select([(together > 0.5) & (pure > 0.5), together > 0.5, pure > 0.5], ["found", "merged", "split"], "lost")
-species = pd.DataFrame({"together": together, "pure": pure, "verdict": kinds, "clusters": (table > 0).sum(axis=1)})
+species = scoring.outcomes(scoring.csr_array(table.to_numpy(float))).set_index(table.index)
+species["clusters"] = (table > 0).sum(axis=1)
 species = taxa.groupby("species")[["family", "genus"]].first().join(species).reset_index()
 utils.write_table(species.round(4), folder / "taxa.csv")
-species["verdict"].value_counts().to_frame("species")
+species["outcome"].value_counts().to_frame("species")
 
 # %% [markdown]
 # ## Genus by genus
@@ -102,9 +99,8 @@ species["verdict"].value_counts().to_frame("species")
 
 # %%
 genera = taxa.groupby("genus").agg(species=("species", "nunique"), photographs=("species", "size"))
-homes = pd.crosstab(taxa["genus"], taxa["genus_cluster"])
-genera["together"] = homes.max(axis=1) / homes.sum(axis=1)
-genera["pure"] = homes.max(axis=1) / homes.sum(axis=0)[homes.idxmax(axis=1)].to_numpy()
+homes = scoring.contingency(taxa["genus"], taxa["genus_cluster"])  # rows in the order of the names, as `genera`
+genera = genera.join(scoring.outcomes(homes).set_index(genera.index))
 several = genera[genera["species"] > 1].sort_values(["together", "pure"], ascending=False)
 pd.concat([several.head(n_shown), several.tail(n_shown)]).drop_duplicates().round(2)
 
@@ -131,9 +127,9 @@ confused.head(2 * n_shown).round(2)
 # %%
 pairs = confused.head(n_shown)
 sides = taxa.groupby("species")["path"].apply(list)
-lines = {
-    f"{row['species']} | {row['and']}": sides[row["species"]][:4] + sides[row["and"]][:4] for _, row in pairs.iterrows()
-}
+lines = {}
+for one, other in zip(pairs["species"], pairs["and"], strict=True):
+    lines[f"{utils.plain(one, 58)} | {utils.plain(other, 58)}"] = sides[one][:4] + sides[other][:4]
 utils.show_photos(utils.contact_sheet(lines, 8))
 
 # %% [markdown]
@@ -157,18 +153,19 @@ if lines:
 # %% [markdown]
 # ## One figure
 #
-# Verdicts on the species of each family.
+# What became of the species of each family.
 
 # %%
-order = ["found", "merged", "split", "lost"]
-verdicts = pd.crosstab(species["family"], species["verdict"]).reindex(columns=order, fill_value=0)
-verdicts = verdicts.loc[verdicts.sum(axis=1).sort_values().index[-20:]]
-figure, ax = plt.subplots(figsize=(8, 0.35 * len(verdicts) + 1.4))
-left = np.zeros(len(verdicts))
+order = list(scoring.OUTCOMES)
+outcomes = pd.crosstab(species["family"], species["outcome"]).reindex(columns=order, fill_value=0)
+outcomes = outcomes.loc[outcomes.sum(axis=1).sort_values().index[-20:]]
+figure, ax = plt.subplots(figsize=(8, 0.35 * len(outcomes) + 1.4))
+left = np.zeros(len(outcomes))
 for name, colour in zip(order, (utils.PALETTE[2], utils.PALETTE[1], utils.PALETTE[4], utils.GREY), strict=True):
-    ax.barh(verdicts.index, verdicts[name], left=left, color=colour, label=name)
-    left += verdicts[name].to_numpy()
-ax.set(xlabel="species", title=f"{run.replace('/', ', ').replace('_', ' ')}")
+    ax.barh(range(len(outcomes)), outcomes[name], left=left, color=colour, label=name)
+    left += outcomes[name].to_numpy()
+ax.set(yticks=range(len(outcomes)), yticklabels=map(utils.plain, outcomes.index))
+ax.set(xlabel="species", title=utils.plain(run.replace("/", ", ").replace("_", " "), 80))
 ax.legend(frameon=False, loc="lower right")
 ax.grid(axis="y", visible=False)
 figure.tight_layout()
@@ -177,5 +174,5 @@ utils.write_table(species.round(4), utils.figures_dir(dataset) / "taxa.csv")
 utils.write_table(confused.head(50).round(4), utils.figures_dir(dataset) / "confused.csv")
 
 # %% tags=["summary"]
-counted = species["verdict"].value_counts()
+counted = species["outcome"].value_counts()
 print(f"{run}: " + ", ".join(f"{counted.get(name, 0)} {name}" for name in order) + f" of {len(species)} species")

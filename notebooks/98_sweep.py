@@ -102,7 +102,7 @@ def measure_clusters(point, parameters):
     values = []
     for seed in parameters["seeds"]:
         path = folder / "clusters" / parameters["encoder"] / point / f"seed={seed}.parquet"
-        clusters = pd.read_parquet(path).set_index("hash_id").loc[specimens["hash_id"]]
+        clusters = utils.read_table(path).set_index("hash_id").loc[specimens["hash_id"]]
         for rank in ("genus", "species"):
             true, found = utils.lineage(specimens, rank), clusters[f"{rank}_cluster"]
             known = true.notna().to_numpy()
@@ -113,15 +113,14 @@ def measure_clusters(point, parameters):
 
 
 # %%
-def floor_and_ceilings():
-    """What needs no clusterer: the family itself as taxon, and Ward in every family told the true numbers, by encoder."""
+def references():
+    """What needs no clusterer: the family itself as taxon, and Ward in every family with the true numbers, by encoder."""
     taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in ("genus", "species")})
-    family = specimens["family"].fillna("(unknown)").to_numpy(object)
-    found = {("floor: the family itself", "none"): dict.fromkeys(taxa, family)}
+    family = specimens["family"].fillna(clustering.UNKNOWN).to_numpy(object)
+    found = {("baseline_family", "none"): dict.fromkeys(taxa, family)}
     for encoder in dict.fromkeys(parameters["encoder"] for parameters in points.values()):
         points_of = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
-        labels = clustering.with_true_numbers(normalize(points_of), family, taxa)
-        found["ceiling: Ward told the true numbers", encoder] = labels
+        found["oracle_k_ward", encoder] = clustering.oracle_k(normalize(points_of), family, taxa)
     rows = [
         (*name, f"{rank} AMI", adjusted_mutual_info_score(taxa[rank][known], np.asarray(labels[rank])[known]))
         for name, labels in found.items()
@@ -139,8 +138,8 @@ def measure_duration(point, parameters):
 
 
 def measure_recovery(point, parameters):
-    """The scores that chapter 09 gave to each encoder, and to "none", its floor."""
-    scores = pd.read_csv(folder / "recoverability" / f"{point}.csv")
+    """The scores that chapter 09 gave to each encoder, and to "none", its baseline."""
+    scores = utils.read_table(folder / "recoverability" / f"{point}.csv")
     names = scores["rank"].str.cat(scores["metric"].replace("ami", "AMI").str.replace("_", " "), " ")
     return scores[["encoder", "value"]].assign(measure=names.str.removeprefix("tree "))
 
@@ -161,7 +160,7 @@ parts = [
 table = pd.concat(parts, ignore_index=True)
 written, about = table, ["encoder"]
 if measure is measure_clusters:
-    bounds, about = floor_and_ceilings(), ["encoder", "clusterer"]
+    bounds, about = references(), ["encoder", "clusterer"]
     written = pd.concat([table, bounds], ignore_index=True).convert_dtypes(convert_floating=False)
 written = written[list(dict.fromkeys([*axes_names, *about, "measure", "value"]))]
 utils.write_table(written, folder / "sweeps" / sweep / "summary.csv")
@@ -174,8 +173,8 @@ table.groupby(list(shown), sort=False)["value"].agg(["mean", "std", "count"]).ro
 #
 # Maps stand in a grid, the first two parameters down and across and the others at their first value, with the mean and
 # standard deviation of their trustworthiness over those others. Clusterings are drawn as curves, each the mean over the
-# encoders, between the floor that takes the family itself as taxon and a ceiling that is told the true numbers; clusterers by
-# name as marks, between the same two.
+# encoders, beside the baseline that takes the family itself as taxon and the oracle-k reference, Ward on plain embeddings with
+# the true numbers; clusterers by name as marks, beside the same two.
 #
 # Where one parameter at a time is varied, each has a column, with the baseline dotted. The curves are means over the grid
 # (the seeds) and their bars 95 % intervals by Student's t. The worlds are the same at every value but for what is varied and
@@ -209,6 +208,9 @@ def draw_maps():
 
 
 # %%
+REFERENCES = {"baseline_family": ("baseline: the family", "--"), "oracle_k_ward": ("oracle k", ":")}
+
+
 def draw_curves():
     """Every measure against the first axis of the grid, one curve per value of the second and the third; mean over others."""
     hue, style = ([name for name in axes_names[1:] if name != "encoder"] + [None, None])[:2]
@@ -231,8 +233,8 @@ def draw_curves():
     )
     lines = bounds.groupby(["clusterer", "measure"])["value"].mean() if measure is measure_clusters else pd.Series()
     for (name, panel), value in lines.items():
-        ax, kind = curves.axes_dict[panel], name.split(":")[0]
-        ax.axhline(value, color="0.45", linestyle={"floor": "--", "ceiling": ":"}[kind])
+        ax, (kind, dashes) = curves.axes_dict[panel], REFERENCES[name]
+        ax.axhline(value, color="0.45", linestyle=dashes)
         ax.text(1, value, kind, color="0.35", ha="right", va="bottom", transform=ax.get_yaxis_transform())
     return curves.set_titles("{col_name}").set_ylabels("").figure
 
@@ -243,19 +245,19 @@ def draw_dots():
     ami = written[written["measure"].str.endswith("AMI")]
     measures = sorted(ami["measure"].unique())
     value = ami.pivot_table(index="clusterer", columns=["measure", "encoder"], values="value")
-    rows = value.drop(index="floor: the family itself")
+    rows = value.drop(index="baseline_family")
     rows = rows.loc[rows[measures[-1]].mean(axis=1).sort_values().index]
     size = (1 + 4.5 * len(measures), 0.33 * len(rows) + 1.6)
     figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, squeeze=False)
     for ax, measure in zip(axes[0], measures, strict=True):
-        floor = value.loc["floor: the family itself", (measure, "none")]
-        ax.axvline(floor, color="0.45", linestyle="--", label="floor: the family itself as taxon")
+        baseline_ami = value.loc["baseline_family", (measure, "none")]
+        ax.axvline(baseline_ami, color="0.45", linestyle="--", label="baseline: the family itself as taxon")
         for encoder, colour, mark in zip(grid["encoder"], utils.PALETTE, "osD^vPX*", strict=False):
             places, values = np.arange(len(rows)), rows[measure, encoder]
-            told = rows.index.str.startswith("ceiling")
+            oracle = rows.index.str.startswith("oracle")
             looks = {"linestyle": "", "marker": mark, "color": colour}
-            ax.plot(values[~told], places[~told], **looks, label=utils.encoder_label(encoder))
-            ax.plot(values[told], places[told], markerfacecolor="white", **looks)
+            ax.plot(values[~oracle], places[~oracle], **looks, label=utils.encoder_label(encoder))
+            ax.plot(values[oracle], places[oracle], markerfacecolor="white", **looks)
         ax.set(xlabel=measure, yticks=range(len(rows)), yticklabels=[name.replace("_", " ") for name in rows.index])
     figure.tight_layout()
     handles = axes[0, 0].get_legend_handles_labels()
@@ -280,7 +282,7 @@ def around_baseline(knob):
 
 # %%
 def curve_styles():
-    """{encoder: how its curve is drawn}; the floor of chapter 09 goes last, and without a colour."""
+    """{encoder: how its curve is drawn}; the baseline of chapter 09 goes last, and without a colour."""
     seen = sorted(table["encoder"].unique(), key="none".__eq__)
     looks = zip(seen, itertools.cycle(utils.PALETTE), itertools.cycle("osD^vPX*"), strict=False)
     styles = {name: {"color": c, "marker": m, "label": utils.encoder_label(name)} for name, c, m in looks}

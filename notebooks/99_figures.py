@@ -18,7 +18,7 @@
 # **The question.** What did all of it show? Every figure that README embeds is drawn here, from `scores.csv` and the maps.
 #
 # **In:** scores and maps. **Out:** `figures/<dataset>/*.png`, and beside them copies of `comparisons.csv` and of `scores.csv`,
-# which is joined there by what sweeps of recipes have left.
+# which is joined there by what sweeps of trainers have left.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -55,29 +55,29 @@ style = {
     e: {"color": utils.PALETTE[i % len(utils.PALETTE)], "marker": marks[i % len(marks)]} for i, e in enumerate(encoders)
 }
 # %%
-FLOORS = {  # start of the name in scores.csv: line style and text
-    "floor_family": ("--", "floor: the family itself as taxon"),
-    "floor_singletons": ("-.", "floor: family as genus, singletons"),
-    "floor_random": (":", "floors: random nested labels"),
+BASELINES = {  # start of the name in scores.csv: line style and text
+    "baseline_family": ("--", "baseline: the family itself as taxon"),
+    "baseline_singletons": ("-.", "baseline: family as genus, singletons"),
+    "baseline_random": (":", "baselines: random nested labels"),
 }
 
 
-CEILINGS = {
-    "ceiling_prepared_true_number": "ceiling: prepared, and Ward\ntold the true number",
-    "ceiling_ward_true_number": "ceiling: Ward told\nthe true number",
+ORACLES = {
+    "oracle_k_ward_prepared": "oracle k: Ward,\nprepared embedding",
+    "oracle_k_ward": "oracle k: Ward,\nplain embedding",
 }
 
 
 def row_label(clusterer):
-    """Name of a clusterer for people; a ceiling is called what it is."""
-    return CEILINGS.get(clusterer, clusterer.replace("_", " "))
+    """Name of a clusterer for people; an oracle-k reference is called what it is."""
+    return ORACLES.get(clusterer, clusterer.replace("_", " "))
 
 
 # %% [markdown]
-# ## Methods between floor and ceiling
+# ## Methods, baselines and oracle-k references
 #
-# One point per encoder and clusterer, the mean over seeds; bars are the mean 95 % jackknife interval over species. Grey
-# lines are floors, which look at no photograph. The top rows are ceilings, which are told the true number of taxa.
+# One point per encoder and clusterer, the mean over seeds; bars are the means of their 95 % jackknife intervals over species.
+# Grey lines are baselines, which look at no photograph. The top rows are references that have the true number of taxa.
 
 
 # %%
@@ -97,15 +97,15 @@ def draw_scores(ax, rank):
     """One panel of the headline figure; returns the names of its rows from the bottom."""
     table = means(rank, metric)
     found = table.index.get_level_values("clusterer")
-    rows = [*clusterers[::-1], *(name for name in CEILINGS if name in found)]
+    rows = [*clusterers[::-1], *(name for name in ORACLES if name in found)]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
         line = of_encoder(table, encoder).reindex(rows)
         error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
         where = np.arange(len(rows)) + offset
-        label = utils.encoder_label(encoder)
+        label = utils.plain(utils.encoder_label(encoder), 60)
         ax.errorbar(line["value"], where, xerr=error, linestyle="", elinewidth=1.2, label=label, **style[encoder])
     for name, value in of_encoder(table, "none")["value"].items():
-        dashes = next(line for start, (line, _) in FLOORS.items() if name.startswith(start))
+        dashes = next(line for start, (line, _) in BASELINES.items() if name.startswith(start))
         ax.axvline(value, color="0.45", linestyle=dashes, linewidth=1.3, zorder=0)
     ax.set(yticks=range(len(rows)), yticklabels=map(row_label, rows), title=rank, xlabel=metric_label)
     ax.grid(axis="y", visible=False)
@@ -124,8 +124,8 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
         ax.axhspan(len(clusterers) - 0.5, n_rows - 0.5, color="0.93", zorder=-1)
 handles, labels = axes[0].get_legend_handles_labels()
 if metric == "ami":
-    handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in FLOORS.values()]
-    labels += [text for _, text in FLOORS.values()]
+    handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in BASELINES.values()]
+    labels += [text for _, text in BASELINES.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 figure.tight_layout()
 utils.save_figure(figure, out / "scores.png")
@@ -133,8 +133,8 @@ utils.save_figure(figure, out / "scores.png")
 # %% [markdown]
 # ## Why not NMI
 #
-# The same partitions under NMI, the challenge's score, and AMI. A floor that looks at nothing stands far to the right: NMI
-# rewards many small clusters. AMI subtracts what chance gives, and the singletons fall to 0. What remains of the floors is
+# The same partitions under NMI, the challenge's score, and AMI. A baseline that looks at nothing stands far to the right: NMI
+# rewards many small clusters. AMI subtracts what chance gives, and the singletons fall to 0. What remains of the baselines is
 # what the given family name tells about the species; a method has to rise above that, too.
 
 # %%
@@ -143,21 +143,21 @@ if metric == "ami":
     figure, ax = plt.subplots(figsize=(7, 4.6))
     dots = {"linestyle": "", "markersize": 8}
     for encoder in encoders:
-        ceilings = nmi.loc[encoder].index.str.startswith("ceiling")
+        oracle = nmi.loc[encoder].index.str.startswith("oracle_k")
         for chosen, face, label in (
-            (~ceilings, style[encoder]["color"], utils.encoder_label(encoder)),
-            (ceilings, "white", None),
+            (~oracle, style[encoder]["color"], utils.plain(utils.encoder_label(encoder), 60)),
+            (oracle, "white", None),
         ):
             xy = nmi.loc[encoder][chosen], ami.loc[encoder][chosen]
             ax.plot(*xy, markerfacecolor=face, label=label, **dots, **style[encoder])
     ax.plot(
-        [], [], marker="o", color="0.3", markerfacecolor="white", label="hollow: ceiling, told the true number", **dots
+        [], [], marker="o", color="0.3", markerfacecolor="white", label="hollow: oracle-k references", **dots
     )
-    ax.plot(nmi.loc["none"], ami.loc["none"], marker="x", color="0.3", label="floors: look at no photograph", **dots)
-    ax.annotate("every photograph its own species", (nmi["none", "floor_singletons"], -0.035), ha="right", fontsize=10)
+    ax.plot(nmi.loc["none"], ami.loc["none"], marker="x", color="0.3", label="baselines: look at no photograph", **dots)
+    ax.annotate("every photograph its own species", (nmi["none", "baseline_singletons"], -0.035), ha="right", fontsize=10)
     ax.annotate(
         "family as species",
-        (nmi["none", "floor_family"], ami["none", "floor_family"]),
+        (nmi["none", "baseline_family"], ami["none", "baseline_family"]),
         xytext=(0.02, 0.93),
         textcoords="axes fraction",
         fontsize=10,
@@ -212,7 +212,7 @@ if metric == "ami":
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
-    utils.save_figure(figure, out / "floors.png")
+    utils.save_figure(figure, out / "random_labels.png")
 
 # %% [markdown]
 # ## How many taxa?
@@ -226,7 +226,8 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     found = means(rank, "n_found")["value"]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
         numbers = of_encoder(found, encoder).reindex(clusterers[::-1])
-        ax.plot(numbers, places + offset, linestyle="", label=utils.encoder_label(encoder), **style[encoder])
+        label = utils.plain(utils.encoder_label(encoder), 60)
+        ax.plot(numbers, places + offset, linestyle="", label=label, **style[encoder])
     for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
         ax.axvline(true, color="0.3")
         ax.annotate(f" true: {true:.0f}", (true, 0.03), xycoords=ax.get_xaxis_transform(), color="0.3", fontsize=11)
@@ -256,7 +257,7 @@ def draw_encoder(ax, encoder):
     layer = maps["layer"].iloc[-1]
     xy = maps[maps["layer"] == layer].set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
     utils.draw_map(ax, xy, specimens["family"], colours)
-    title = utils.encoder_label(encoder).replace(" (", "\n(")
+    title = utils.plain(utils.encoder_label(encoder), 60).replace(" (", "\n(")
     ax.set(title=title if layer in title else f"{title}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
 
 
@@ -293,12 +294,12 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
 # %% [markdown]
 # ## The numbers behind them
 #
-# A run of the chapters trains a recipe once. Sweeps that train it with several seeds take hours and are not part of it; the
+# A run of the chapters trains a trainer once. Sweeps that train it with several seeds take hours and are not part of it; the
 # tables that they left stand in the same file, as clusterers `sweep_...`.
 
 # %%
 sweeps = {path.stem: pd.read_csv(path) for path in sorted(out.glob("sweep_*.csv"))}
-swept = [scoring.recipe_scores(table, name) for name, table in sweeps.items() if "trainer" in table]
+swept = [scoring.tuning_scores(table, name) for name, table in sweeps.items() if "trainer" in table]
 every = pd.concat([scores, *(rows.assign(dataset=dataset).round(6) for rows in swept)]).astype({"seed": "Int64"})
 utils.write_table(every, out / "scores.csv")
 if (folder / "comparisons.csv").is_file():

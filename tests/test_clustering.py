@@ -1,8 +1,11 @@
 """Preparation, algorithms, numbers of clusters, and hierarchies."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
 from sklearn.preprocessing import normalize
@@ -30,12 +33,32 @@ def test_every_method_finds_what_lies_apart(method):
     assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
 
 
-@pytest.mark.parametrize("method", METHODS)
+def cluster(points, families=None, seed=0, **config):
+    """Clusters of points as they are, without preparation, in one family or several."""
+    plain = clustering.Config(**{"root": False, "components": 0} | config)
+    families = np.zeros(len(points)).astype(str) if families is None else families
+    return clustering.cluster({"only": points}, families, plain, seed)
+
+
+def nested(labels):
+    """Whether every species lies in one genus and every genus in one family."""
+    inside = [labels.groupby(child)[parent].nunique().max() for parent, child in itertools.pairwise(labels.columns[:3])]
+    return inside == [1, 1]
+
+
+@pytest.mark.parametrize("method", [*METHODS, "caps"])
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 def test_a_handful_of_points_is_enough(method, n):
-    points = blobs(5)[0][:: 60 // n][:n]
-    genus, species, noise = clustering.hierarchy(points, points, method)
-    assert len(genus) == len(species) == len(noise) == n
+    labels = cluster(blobs(5)[0][:: 60 // n][:n], method=method)
+    assert len(labels) == n and labels.notna().all(axis=None) and nested(labels)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "caps"])
+def test_photographs_that_are_all_alike_are_one_species(method):
+    for points in (np.ones((12, 5)), np.zeros((12, 5))):
+        labels = clustering.cluster({"only": points}, ["x"] * 12, clustering.Config(method=method))
+        assert method == "caps" or (labels[["genus", "species"]].nunique() == 1).all()
+        assert len(labels) == 12 and nested(labels)
 
 
 @pytest.mark.parametrize("rule", clustering.RULES)
@@ -48,10 +71,11 @@ def test_every_rule_takes_a_handful_of_points(rule, n):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(method):
     points, _ = blobs(9, spread=0.3)
-    genus, species, _ = clustering.hierarchy(points, points, method, seed=3)
-    again = clustering.hierarchy(points, points, method, seed=3)
-    assert (genus == again[0]).all() and (species == again[1]).all()
-    assert all(len(set(genus[species == s])) == 1 for s in set(species))
+    labels = cluster(points, method=method, seed=3)
+    pd.testing.assert_frame_equal(cluster(points, method=method, seed=3), labels)
+    assert nested(labels)
+    if not clustering.Config(method=method).draws_lots:
+        pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
 def test_noise_joins_the_cluster_next_to_it_and_is_told():
@@ -59,26 +83,6 @@ def test_noise_joins_the_cluster_next_to_it_and_is_told():
     outlier = -normalize(points[:1] + 1.1 * points[-1:])  # far from both, a little nearer to the first
     labels, noise = clustering.by_density("hdbscan", np.concatenate([points, outlier]))
     assert labels.min() >= 0 and noise[-1] and labels[-1] == labels[0] != labels[-2]
-
-
-def test_the_silhouette_is_that_of_the_library():
-    points, _ = blobs(7, spread=0.4)
-    partitions = [clustering.Tree(points)(k) for k in (2, 7, 30, 83)]
-    expected = [metrics.silhouette_score(points, labels) for labels in partitions]
-    assert clustering.silhouettes(partitions, points) == pytest.approx(expected)
-    assert clustering.silhouettes([np.zeros(84), np.arange(84)], points).tolist() == [-1, -1]
-
-
-def test_a_forgetful_silhouette_leaves_out_the_nearest_of_the_own_cluster():
-    points = np.array([[0.0], [1.0], [4.0], [10.0], [12.0]])
-    labels = np.array([0, 0, 0, 1, 1])
-    # 0 forgets 1 and has 4 left, 1 forgets 0 and has 3 left, 4 forgets 1 and has 4 left; 10 and 12 have none left
-    near = [(11 - 4) / 11, (10 - 3) / 10, (7 - 4) / 7, 0, 0]
-    without_nearest = clustering.silhouettes([labels], points, forget=(1,))
-    assert without_nearest == pytest.approx(np.mean(near))
-    assert clustering.silhouettes([labels], points, forget=(2,)).tolist() == [0]  # nobody has any left
-    both = clustering.silhouettes([labels], points, clustering.FORGETFUL)
-    assert both == pytest.approx((metrics.silhouette_score(points, labels) + np.mean(near)) / 3)
 
 
 def numbers_of_species(points, *rules):
@@ -108,11 +112,29 @@ def test_every_rule_counts_what_lies_apart(rule):
     assert metrics.adjusted_mutual_info_score(names, found) == pytest.approx(1)
 
 
-def test_a_prior_bounds_the_number_of_clusters():
+@pytest.mark.parametrize("rule", clustering.RULES)
+def test_a_prior_bounds_the_number_of_clusters(rule):
     points = np.random.default_rng(0).normal(size=(60, 3))
-    assert len(set(clustering.split(points, "ward", "silhouette", per_cluster=10)[0])) <= 6
-    genus, species, _ = clustering.hierarchy(points, points, species_per_genus=3.0, per_cluster=5)
-    assert len(set(genus)) == round(len(set(species)) / 3)
+    assert len(set(clustering.split(points, "ward", rule, per_cluster=10)[0])) <= 6
+    assert len(set(clustering.split(points, "ward", rule, most=5)[0])) <= 5
+
+
+def test_heights_keep_to_the_largest_number():
+    pairs = np.repeat(np.random.default_rng(0).normal(size=(24, 6)), 2, axis=0)[:47]
+    pairs = np.concatenate([pairs, pairs[:2] + 100]) + np.linspace(0, 1e-6, 49)[:, None]
+    assert len(set(clustering.split(pairs, "ward", "heights")[0])) > 20  # the leap from twins to strangers
+    assert len(set(clustering.split(pairs, "ward", "heights", most=5)[0])) <= 5
+
+
+def test_the_gap_statistic_may_find_a_single_cluster():
+    cloud = np.random.default_rng(3).normal(size=(80, 4))
+    assert len(set(clustering.split(cloud, "ward", "gap")[0])) == 1
+
+
+def test_genera_hold_as_many_species_as_the_prior_says():
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    labels = cluster(points, species_per_genus=3.0, per_cluster=5)
+    assert labels["genus"].nunique() == round(labels["species"].nunique() / 3)
 
 
 def test_preparation_gives_directions_whose_components_weigh_alike():
@@ -137,18 +159,55 @@ def test_smoothing_draws_neighbours_together():
     assert smooth < plain
 
 
-def test_the_recommended_clusterer_keeps_to_its_groups_and_so_does_the_ceiling():
+def test_clusters_keep_to_their_families_and_so_does_the_oracle():
     points, names = blobs(4, each=30)
     groups = np.array(["moths", "snails"])[names // 2]
     taxa = pd.DataFrame({"genus": names // 2, "species": names})
-    for found in (clustering.nested_ward(points, groups), clustering.with_true_numbers(points, groups, taxa)):
-        alone = {rank: labels[groups == "moths"] for rank, labels in found.items()}
+    for found in (cluster(points, groups), pd.DataFrame(clustering.oracle_k(points, groups, taxa))):
+        alone = found[groups == "moths"]
         assert metrics.adjusted_rand_score(names[groups == "moths"], alone["species"]) == 1
-        assert len(set(alone["genus"])) == 1  # half as many as species
-        assert all(pd.Series(groups).groupby(labels).nunique().max() == 1 for labels in found.values())
-    _, species, _ = clustering.hierarchy(points[groups == "snails"], points[groups == "snails"])
-    again = clustering.nested_ward(points, groups)["species"][groups == "snails"]
-    assert metrics.adjusted_rand_score(species, again) == 1
+        assert alone["genus"].nunique() == 1  # half as many as species
+        assert all(pd.Series(groups).groupby(found[rank]).nunique().max() == 1 for rank in taxa)
+
+
+@pytest.mark.parametrize("method", clustering.TREES)
+def test_a_tree_is_cut_twice_whichever_chapter_asks(method):
+    # a chapter may hand on the same layer or a copy of it: the genera are those of the tree, not of the species' centroids
+    points, names = blobs(12, each=8, spread=0.4)
+    groups = (names % 2).astype(str)
+    found = cluster(points, groups, method=method)
+    for group in ("0", "1"):
+        rows = np.flatnonzero(groups == group)
+        tree = clustering.Tree(normalize(points[rows]), method=method)
+        for rank in ("genus", "species"):
+            labels = found.loc[rows, rank]
+            assert metrics.adjusted_rand_score(tree(labels.nunique()), labels) == 1
+
+
+def test_photographs_without_a_family_form_one_and_without_any_family_all_are_found():
+    points, names = blobs(6, each=10)
+    families = np.where(names < 3, "known", None)
+    found = cluster(points, families)
+    assert set(found["family"]) == {"known", clustering.UNKNOWN} and nested(found)
+    for withheld in (cluster(points, [None] * 60), cluster(points, families, use_family=False)):
+        assert withheld["family"].str.fullmatch(r"f\d+").all() and nested(withheld)
+        assert metrics.adjusted_rand_score(names, withheld["family"]) == 1
+
+
+def test_what_straddles_two_families_is_split_there():
+    points, _ = blobs(2, each=10)
+    families = np.array(["x"] * 4 + ["y"] * 16)
+    found = cluster(points, families, nested=False)
+    assert nested(found) and found["species"].nunique() == 3
+    assert found["parted"].tolist() == [True] * 4 + [False] * 16
+
+
+def test_true_numbers_count_the_names_that_are_known():
+    points, names = blobs(4, each=5)
+    taxa = pd.DataFrame({"species": pd.array(names, dtype="Int64")})
+    taxa.loc[names == 3, "species"] = pd.NA
+    assert len(set(clustering.oracle_k(points, np.zeros(20), taxa)["species"])) == 3
+    assert len(set(clustering.oracle_k(points, names, taxa)["species"])) == 4  # a family without any name is one cluster
 
 
 def test_caps_hold():
@@ -169,7 +228,13 @@ def test_a_method_or_rule_that_is_none_is_named():
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
-            clustering.check(method, rule)
+            clustering.Config(method=method, number=rule)
+
+
+def test_every_config_can_be_read():
+    for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
+        assert clustering.Config.named(path.stem).method in [*METHODS, "caps"]
+    assert clustering.Config.named("nested_ward") == clustering.Config()
 
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
@@ -182,8 +247,9 @@ def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
     assert clustering.Tree(points[:1])(5).tolist() == [1]
 
 
-def test_more_points_than_fit_are_gathered_first():
-    points, names = blobs(5, each=40)
-    tree = clustering.Tree(points, most=100)
-    assert len(tree.merges) < 25 and metrics.adjusted_mutual_info_score(names, tree(5)) == pytest.approx(1)
-    assert len(set(tree(1000))) == len(tree.merges) + 1
+def test_a_tree_of_very_many_points_is_the_same_tree():
+    points, _ = blobs(5, each=40, spread=0.3)
+    small, large = clustering.Tree(points), clustering.Tree(points, most=100)
+    assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
+    for k in (2, 5, 30, 150):  # and no number is out of its reach
+        assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1

@@ -44,9 +44,9 @@ def learn(card, photos, device):
     before = {name: value.cpu().clone() for name, value in model.network.state_dict().items()}
     model.train_epoch()
     ((views, _),) = model.load([[0, 5]], model.views, 0)
-    learnt = {name for name, value in model.best.items() if not torch.equal(value, before[name])}
+    learnt = {name for name, value in model.aligned.items() if not torch.equal(value, before[name])}
     return (model.log, learnt, model.recipe), [
-        *model.best.values(),
+        *model.aligned.values(),
         *(model.redrawn(views) if model.recipe.weight_pixels else ()),
     ]
 

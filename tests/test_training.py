@@ -240,6 +240,17 @@ def test_batches_may_add_up_to_a_step(photos):
     assert {int(state["step"]) for state in model.optimizer.state.values()} == {2}
 
 
+def test_the_last_batches_of_an_epoch_weigh_as_much_as_others(photos, monkeypatch):
+    # 12 photographs in batches of 3, three batches to a step: the second step has one batch, which counts in full
+    model = trainer(photos, replace(SHORT, batch_size=3, accumulate=3, epochs=1))
+    losses, shares = [], []
+    loss, scale = model.loss, model.scaler.scale
+    monkeypatch.setattr(model, "loss", lambda *batch: losses.append(loss(*batch)) or losses[-1])
+    monkeypatch.setattr(model.scaler, "scale", lambda part: shares.append(part) or scale(part))
+    model.train_epoch()
+    assert [(part / whole).item() for part, whole in zip(shares, losses, strict=True)] == pytest.approx([1 / 3] * 3 + [1])
+
+
 def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path):
     whole = trainer(photos)
     training.tune(whole, tmp_path / "whole", "made of this")
@@ -266,14 +277,16 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(photos, tmp_path):
     assert reports == [1, 2]
 
 
-def test_training_stops_when_it_no_longer_gets_better_and_keeps_the_best(photos, tmp_path, monkeypatch):
-    model = trainer(photos, replace(SHORT, epochs=9, patience=2))
-    alignments = iter([0.5, 0.2, 0.4, 0.3, 0.1])
+def test_the_last_epoch_is_kept_and_the_one_that_simclr_would_like_best_beside_it(photos, tmp_path, monkeypatch):
+    model = trainer(photos, replace(SHORT, epochs=4))
+    alignments = iter([0.5, 0.2, 0.4, 0.3])
     monkeypatch.setattr(model, "quality", lambda: {"alignment": next(alignments), "uniformity": 0.0, "silhouette": 0.0})
     kept = []
     training.tune(model, tmp_path / "checkpoint", "", lambda log: kept.append(weights(model)))
-    assert len(model.log) == 4 and model.best_epoch() == 2  # two epochs in vain, and the good fifth is never seen
-    assert same(weights(model), kept[1])
+    assert len(model.log) == 4 and training.aligned_epoch(model.log) == 2
+    assert same(weights(model), kept[3]) and same(model.aligned, kept[1]) and not same(kept[1], kept[3])
+    even = [{"epoch": epoch, "alignment": 1.0, "uniformity": -2.0} for epoch in (1, 2, 3)]
+    assert training.aligned_epoch(even) == 3
 
 
 def test_a_loss_that_is_no_number_stops_it_and_the_last_good_weights_stay(photos, tmp_path, monkeypatch):
@@ -299,7 +312,7 @@ def tuned(photos, in_tmp):
     """The card of a tuned encoder in a project of its own, and its file."""
     backbone, transform, card = encoders.start_tuning(UNTRAINED)
     model = training.Trainer(backbone, transform, *photos, SHORT, CPU, torch.float32)
-    encoders.save_tuned(model.network, card, in_tmp / "tuned.safetensors")
+    encoders.save_tuned(model.network.state_dict(), card, in_tmp / "tuned.safetensors")
     layers = {"avgpool": "avgpool", "head": "head_layer3"}
     about = {
         "library": "tuned",
@@ -397,12 +410,12 @@ def test_the_chapter_leaves_an_encoder_its_log_and_its_scores(learnt):
     assert left == {
         f"{name}{end}"
         for name in ("whole", "killed")
-        for end in (".safetensors", ".yaml", ".csv", ".made_from", "_scores.csv")
+        for end in (".safetensors", ".aligned.safetensors", ".yaml", ".csv", ".made_from", "_scores.csv")
     }
     log = pd.read_csv(learnt.data("toy", "models", "whole.csv"))
     assert list(log) == ["epoch", "loss", "learning_rate", *training.QUALITIES] and list(log["epoch"]) == [1, 2]
     scores = pd.read_csv(learnt.data("toy", "models", "whole_scores.csv"))
-    assert set(scores["encoder"]) == {"frozen", "tuned"}
+    assert set(scores["encoder"]) == {"frozen", "tuned", "aligned"}
     assert set(scores["layer"]) == {"layer3", "avgpool", "head_layer3", "head_avgpool"}
     assert {"species AMI", "genus AMI", "species kNN, told names"} <= set(scores["measure"])
     card = yaml.safe_load(learnt.data("toy", "models", "whole.yaml").read_text())
@@ -413,6 +426,26 @@ def test_killed_and_run_again_it_writes_the_same_bytes(learnt):
     for end in (".safetensors", ".csv", "_scores.csv"):
         whole, killed = (learnt.data("toy", "models", f"{name}{end}") for name in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes()
+
+
+def test_the_frozen_encoder_scores_what_chapter_05_and_06_give_it(learnt):
+    learnt.run("05", "dataset=toy", "encoder=resnet18_untrained", "seeds=0")
+    words = ("encoders=resnet18_untrained", "clusterers=nested_ward", "seeds=0", "submit=resnet18_untrained/nested_ward")
+    learnt.run("06", "dataset=toy", *words)
+    scores = pd.read_csv(learnt.data("toy", "scores.csv")).set_index(["clusterer", "rank", "metric"])["value"]
+    before = pd.read_csv(learnt.data("toy", "models", "whole_scores.csv")).set_index(["encoder", "layer", "measure"])["value"]
+    for rank in ("genus", "species"):
+        assert before["frozen", "avgpool", f"{rank} AMI"] == scores["nested_ward", rank, "ami"]
+        assert before["frozen", "avgpool", f"{rank} AMI, oracle k"] == scores["oracle_k_ward_prepared", rank, "ami"]
+
+
+@pytest.mark.parametrize("lost", [".csv", ".aligned.safetensors"])
+def test_a_model_that_lost_one_of_its_files_is_made_whole_again(learnt, lost):
+    file = learnt.data("toy", "models", f"whole{lost}")
+    before = file.read_bytes()
+    file.unlink()
+    learnt.run("03", "dataset=toy", "setting=whole", *WORDS, "-f", "params/trainers/gcd.yaml")
+    assert file.read_bytes() == before
 
 
 def test_what_was_learnt_once_is_scored_again_and_not_learnt_again(learnt):
