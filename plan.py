@@ -160,6 +160,21 @@ def stems(kind):
 # --------------------------------------------------------------------------------------------------- sweeps
 
 
+def load_sweep(sweep):
+    """params/sweeps/<sweep>.yaml, with all of its parts; ValueError if one is missing or has another form."""
+    config = {"fixed": {}, "vary": {}, "grid": {}, "cards": []} | load_params("sweeps", sweep)
+    for part in ("notebook", "names"):
+        if not isinstance(config.get(part), str):
+            raise ValueError(f"params/sweeps/{sweep}.yaml should have a line '{part}: <name>'")
+    for part in ("fixed", "vary", "grid"):
+        lists = [] if part == "fixed" or not isinstance(config[part], dict) else config[part].values()
+        if not isinstance(config[part], dict) or not all(isinstance(v, list) or v == "all" for v in lists):
+            raise ValueError(
+                f"params/sweeps/{sweep}.yaml: {part} should hold lines of 'name: values', values as a list"
+            )
+    return config
+
+
 def expand_sweep(sweep, defaults, encoders=()):
     """All points of params/sweeps/<sweep>.yaml: {point name: parameters of its notebook}.
 
@@ -167,12 +182,12 @@ def expand_sweep(sweep, defaults, encoders=()):
     from it, one parameter at a time, beside the baseline itself. They are crossed with `grid`, the Cartesian product of its
     lists; "all" there stands for all `encoders`. A parameter named in `cards` is the name of a config, and brings all of it.
     A point's name is written to the parameter called `names`, and so names its output. ValueError if two points would have
-    one name, or if a value of `vary` is no departure.
+    one name, if a value of `vary` is no departure, or if the file has another form.
     """
-    config = load_params("sweeps", sweep)
-    grid = {name: encoders if values == "all" else values for name, values in config.get("grid", {}).items()}
-    baseline = {**defaults, **config.get("fixed", {})}
-    departures = [{name: value} for name, values in config.get("vary", {}).items() for value in values]
+    config = load_sweep(sweep)
+    grid = {name: encoders if values == "all" else values for name, values in config["grid"].items()}
+    baseline = {**defaults, **config["fixed"]}
+    departures = [{name: value} for name, values in config["vary"].items() for value in values]
     for name, value in itertools.chain.from_iterable(departure.items() for departure in departures):
         if name in grid:
             raise ValueError(f"{name} stands in vary and in grid of sweep {sweep}: it can be in one of them")
@@ -187,15 +202,15 @@ def expand_sweep(sweep, defaults, encoders=()):
         label = "__".join([sweep, *parts])
         if label in points:
             raise ValueError(f"two points of sweep {sweep} are called {label}")
-        chosen = {**config.get("fixed", {}), **changed, **crossed}
-        brought = [load_params(f"{kind}s", chosen[kind]) for kind in config.get("cards", [])]
+        chosen = {**config["fixed"], **changed, **crossed}
+        brought = [load_params(f"{kind}s", chosen.get(kind)) for kind in config["cards"]]
         points[label] = functools.reduce(operator.or_, [defaults, *brought, chosen, {config["names"]: label}])
     return points
 
 
 def sweep_points(sweep, encoders):
     """{point: all parameters of its chapter}. A chapter that looks through one encoder gets the first, others all."""
-    declared = declared_parameters(load_params("sweeps", sweep)["notebook"])
+    declared = declared_parameters(load_sweep(sweep)["notebook"])
     asked = {"encoder": encoders[0], "encoders": encoders}
     return expand_sweep(sweep, declared | {name: asked[name] for name in asked if name in declared}, encoders)
 
@@ -242,7 +257,7 @@ class Words:
         ]
         self.submit = self._submit(goals)
         self.start = self.recalled("start") or self.defaults["start"]
-        check_start(self.start, "START")
+        check_start(self.start, f"START={self.start}{self._origin('start')}")
         self.training = self._training(self.recalled("training") or self.defaults["training"])
         self.sweep = given.get("sweep", "")
         if "sweep" in goals and self.sweep not in stems("sweeps"):
@@ -251,6 +266,12 @@ class Words:
     def recalled(self, name):
         """A word that was given, or else the one that is remembered; empty if there is none."""
         return self.given[name] if name in self.given else str(self.memory.get(name) or "")
+
+    def _origin(self, name):
+        """Where a word comes from that was not given, as part of a message."""
+        if name in self.given:
+            return ""
+        return f" (as {self.data}/config.yaml says)" if self.memory.get(name) else " (the default)"
 
     def sweep_encoders(self):
         """ENCODERS of a sweep, which has a memory of its own."""
@@ -290,9 +311,10 @@ class Words:
                 raise BadWord(f"CSV={self.csv} has the name of a result in {self.data}: give it another name")
 
     def _names(self, word, kinds):
-        if word in self.given and not self.given[word]:
+        text = self.given.get(word, self.defaults[word])
+        if not text.strip():
             raise BadWord(f"{word.upper()} is empty: name some of params/{kinds[0]}/, or leave it out")
-        return self._expand(word, kinds, self.given.get(word, self.defaults[word]))
+        return self._expand(word, kinds, text)
 
     def _expand(self, word, kinds, text):
         """The names in a text, each once; a name that is no config itself stands for those that begin with it."""
@@ -341,7 +363,7 @@ class Words:
             check_parameters(parse_assignments(words, declared), declared, "TRAINING")
         except Exception as error:  # of the quotation marks, of YAML, or of the parameters
             reason = " ".join(str(error).split()).removeprefix("TRAINING: ")
-            raise BadWord(f"TRAINING={text}: {reason}") from None
+            raise BadWord(f"TRAINING={text}{self._origin('training')}: {reason}") from None
         return words
 
     def to_remember(self, *names):
@@ -362,11 +384,11 @@ def is_file_in(folder, name):
     return Path(name).name == name and (folder / name).is_file()
 
 
-def check_start(start, word):
-    """BadWord unless tuning can start from this encoder."""
+def check_start(start, said):
+    """BadWord unless tuning can start from this encoder, where `said` tells who asked for it."""
     networks = [n for n in stems("encoders") if load_params("encoders", n).get("library") not in NO_NETWORK]
     if start not in networks:
-        raise BadWord(f"{word}={start} is no network of params/encoders/ to start from; {meant(start, networks)}")
+        raise BadWord(f"{said} is no network of params/encoders/ to start from; {meant(start, networks)}")
 
 
 # ------------------------------------------------------------------------------------------------- the memory
@@ -516,7 +538,6 @@ class Plan:
     def __init__(self, words, goals):
         self.words, self.goals = words, goals
         self.data, self.figures = words.data, words.figures
-        self.photos_made = f"{self.data}/photos/metadata.csv"
         self.rules, self.phony = [], {}
         self._photographs()
         self._encoders()
@@ -579,7 +600,7 @@ class Plan:
         words, data, figures = self.words, self.data, self.figures
         made = []
         if words.world:
-            made = [f"{data}/truth.parquet", self.photos_made]
+            made = [f"{data}/truth.parquet", f"{data}/photos/metadata.csv"]
             targets = [*made, f"{data}/tree.nwk", f"{figures}/tree.png", f"{figures}/barcode_gap.png"]
             self.chapter("00_simulate_specimens", targets, [], files=[words.world])
         names = ("metadata.parquet", "rejected.csv", "reported.csv", "photos.seen")
@@ -594,17 +615,24 @@ class Plan:
 
     def weights_for(self, encoders):
         """Words that say where weights are, and keep it, for a chapter in which one of the encoders looks there."""
-        if not any(self._looks_for_weights(encoder) for encoder in encoders):
+        if not self._look_for_weights(encoders):
             return ["weights_dir="], []
         return [f"weights_dir={self.words.weights}"], self.words.to_remember("weights")
 
-    def _looks_for_weights(self, encoder):
-        if encoder not in stems("encoders"):
-            return False  # a trainer's: its weights lie in data/<dataset>/models/
-        config = load_params("encoders", encoder)
-        if config.get("library") == "fused":
-            return any(map(self._looks_for_weights, str(config.get("architecture", "")).split()))
-        return bool(config.get("weights")) and config.get("library") not in (*NO_NETWORK, "tuned")
+    @staticmethod
+    def _look_for_weights(encoders):
+        seen, pending = set(), list(encoders)
+        while pending:
+            encoder = pending.pop()
+            if encoder in seen or encoder not in stems("encoders"):
+                continue  # a trainer's weights lie in data/<dataset>/models/
+            seen.add(encoder)
+            config = load_params("encoders", encoder)
+            if config.get("library") == "fused":
+                pending += str(config.get("architecture", "")).split()
+            elif config.get("weights") and config.get("library") not in (*NO_NETWORK, "tuned"):
+                return True
+        return False
 
     def embedded(self, encoders):
         """What tells that encoders are done."""
@@ -639,17 +667,15 @@ class Plan:
             label=trainer,
             files=[config],
             options=[*kept, *words.to_remember("start", "training")],
-            then=[
-                f"touch -c {shlex.join(files)}"
-            ],  # weights learnt before from the same are kept: they are of today, too
+            then=[f"touch -c {' '.join(files)}"],  # what was kept from an earlier run is as good as new
         )
 
     def _encoder(self, encoder, config):
         about = load_config(config) if (ROOT / config).is_file() else {}
         parts = str(about.get("architecture", "")).split() if about.get("library") == "fused" else []
         for part in parts:
-            if part not in (*stems("encoders"), *stems("trainers")):
-                raise BadWord(f"{config}: there is no encoder {part}; {meant(part, stems('encoders'))}")
+            if part == encoder or part not in (*stems("encoders"), *stems("trainers")):
+                raise BadWord(f"{config}: there is no other encoder {part}; {meant(part, stems('encoders'))}")
         weights = str(about.get("weights"))
         shipped = [weights] if is_plain(weights.replace("/", "_")) and (ROOT / weights).is_file() else []
         needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
@@ -747,10 +773,7 @@ class Plan:
     def _sweep(self):
         words, sweep = self.words, self.words.sweep
         folder = f"{self.data}/sweeps/{sweep}"
-        config = load_params("sweeps", sweep)
-        for key in ("notebook", "names"):
-            if key not in config:
-                raise BadWord(f"params/sweeps/{sweep}.yaml has no line '{key}: ...'")
+        config = load_sweep(sweep)
         encoders = words.sweep_encoders()
         asked = " ".join(encoders)
         points = sweep_points(sweep, encoders)
@@ -774,34 +797,30 @@ class Plan:
         if not is_plain(point):
             raise BadWord(f"params/sweeps/{sweep}.yaml: {point} is no plain name for a point")
         declared = declared_parameters(notebook)
-        needs = [f"params/{kind}s/{parameters[kind]}.yaml" for kind in config.get("cards", [])]
+        needs = [f"params/{kind}s/{parameters[kind]}.yaml" for kind in config["cards"]]
         several = parameters.get("encoders", [])
         needs += [f"params/encoders/{name}.yaml" for name in several if name in stems("encoders")]
-        start = parameters["start"] if self._names_start(config) else words.start
+        own_start = any("start" in config[part] for part in ("fixed", "vary", "grid"))
+        start = parameters["start"] if own_start else words.start
         if "trainer" in parameters:
             needs.append(f"{self.data}/metadata.parquet")
         elif "encoder" in parameters:  # a point that is an encoder itself makes embeddings, others need them
-            own = parameters["encoder"] == point
-            needs += [f"{self.data}/metadata.parquet"] if own else self.embedded([parameters["encoder"]])
+            makes_it = parameters["encoder"] == point
+            needs += [f"{self.data}/metadata.parquet"] if makes_it else self.embedded([parameters["encoder"]])
         if "clusterer" in parameters:
             needs.append(f"params/clusterers/{parameters['clusterer']}.yaml")
         given, options = [], ["--sweep", sweep, "--encoders", " ".join(encoders)]
         if "start" in declared:
-            check_start(start, "START" if start == words.start else f"params/sweeps/{sweep}.yaml: start")
+            check_start(start, f"params/sweeps/{sweep}.yaml: start: {start}")
             needs += self.embedded([start])
             given += [f"start={start}", *words.training]
-            kept = ["training"] if self._names_start(config) else ["start", "training"]
-            options += words.to_remember(*kept)
+            options += words.to_remember(*(["training"] if own_start else ["start", "training"]))
         if "weights_dir" in declared:
             looking = [start] if "start" in declared else several or [parameters.get("encoder")]
             where, kept = self.weights_for(looking)
             given, options = [*given, *where], [*options, *kept]
         run = f"{self.data}/sweeps/{sweep}/{point}.ipynb"
         self.chapter(notebook, [], needs, given, run=run, own=own_parameters(parameters), options=options)
-
-    @staticmethod
-    def _names_start(config):
-        return any("start" in (config.get(part) or {}) for part in ("fixed", "vary", "grid"))
 
     # ---- the makefile
 

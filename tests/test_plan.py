@@ -594,6 +594,21 @@ def test_a_sweep_may_bring_whole_configs(params):
     assert points["s__trainer-two"] == {"a": 2, "b": 0, "trainer": "two", "setting": "s__trainer-two"}
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("names: setting\n", "should have a line 'notebook: <name>'"),
+        ("notebook: x\nnames: setting\ngrid: {a: 3}\n", "grid should hold lines"),
+        ("notebook: x\nnames: setting\nfixed: [3]\n", "fixed should hold lines"),
+        ("notebook: x\nnames: setting\ncards: [trainer]\n", "no params/trainers/None.yaml"),
+    ],
+)
+def test_a_sweep_of_another_form_is_answered(params, text, answer):
+    params("sweeps", "s", text)
+    with pytest.raises(ValueError, match=answer):
+        plan.expand_sweep("s", {})
+
+
 def test_every_sweep_that_ships_can_be_planned():
     for sweep in plan.stems("sweeps"):
         words = plan.Words({"sweep": sweep}, ["sweep"])
