@@ -333,16 +333,17 @@ def plain(text, width=40):
 def contact_sheet(lines, columns, size=100):
     """Figure with a line of square photographs for every {label: paths}: at most `columns` of them, `size` pixels wide.
 
-    The place of a photograph that cannot be read any more stays white.
+    The place of a photograph that cannot be read any more stays white, as does the whole figure if there are no lines.
     """
-    sheet = np.full((len(lines) * size, columns * size, 3), 255, np.uint8)
+    height = max(len(lines), 1)
+    sheet = np.full((height * size, columns * size, 3), 255, np.uint8)
     for row, paths in enumerate(lines.values()):
         for column, path in enumerate(paths[:columns]):
             with suppress(ValueError):
                 thumbnail = ImageOps.fit(load_rgb(path), (size, size))
                 sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = thumbnail
-    figure, ax = plt.subplots(figsize=(columns * size / 100, len(lines) * size / 100))
-    ax.imshow(sheet, extent=(0, columns, len(lines), 0))
+    figure, ax = plt.subplots(figsize=(columns * size / 100, height * size / 100))
+    ax.imshow(sheet, extent=(0, columns, height, 0))
     ax.set(xticks=[], yticks=np.arange(len(lines)) + 0.5, yticklabels=[plain(label, 120) for label in lines])
     ax.tick_params(length=0)
     ax.grid(visible=False)

@@ -262,6 +262,7 @@ def test_where_no_family_is_known_there_is_no_legend(tmp_path):
 def test_a_photograph_that_is_gone_leaves_its_place_on_a_contact_sheet_white(tmp_path):
     image = utils.contact_sheet({"a": [tmp_path / "gone.png"]}, 2).axes[0].images[0]
     assert (image.get_array() == 255).all()
+    assert utils.contact_sheet({}, 2).axes[0].images[0].get_array().shape == (100, 200, 3)
 
 
 def test_the_largest_families_have_the_colours():
