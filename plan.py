@@ -764,7 +764,7 @@ class Plan:
             self.embedded(words.encoders),
             [encoders],
         )
-        self.chapter("09_recoverability", [], [])
+        self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         self.phony["report"] = results("choosing.png", "robustness.png", "taxa.png", "numbers.png")
         self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb"]
 

@@ -236,23 +236,25 @@ def test_an_unknown_parameter_stops_the_run_before_any_work(made):
     assert unknown.returncode and "no params/encoders/resnet_5000.yaml; did you mean resnet50_" in unknown.stderr
 
 
-def test_a_failed_notebook_leaves_no_target_behind(made):
+def test_a_failed_notebook_is_run_again_and_takes_nothing_with_it(made):
     chapter = made.root / "notebooks" / "05_hierarchical_clustering.py"
     whole = chapter.read_text()
     fault = '# %% tags=["summary"]\nraise RuntimeError("on purpose")\n'
     run = made.data("tiny", "runs", "05_hierarchical_clustering-true_traits-nested_ward.ipynb")
     words = (str(run.relative_to(made.root)), *WORDS[:1], "ENCODERS=true_traits", "CLUSTERERS=nested_ward", "SEEDS=0")
+    last, results = run.read_bytes(), made.data("tiny", "clusters", "true_traits", "nested_ward")
     try:
         chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
         for _ in range(2):  # a second attempt must not take what the first left behind for done
             failed = made.make(*words, check=False)
             assert failed.returncode and "RuntimeError: on purpose" in failed.stderr
-            assert not made.data("tiny", "clusters", "true_traits", "nested_ward", "seed=0.parquet").exists()
-            assert run.with_suffix(".failed.ipynb").is_file()
+            assert {path.name for path in results.iterdir()} == {"seed=0.parquet", "seed=1.parquet"}
+            assert run.read_bytes() == last and run.with_suffix(".failed.ipynb").is_file()
     finally:
         chapter.write_text(whole)
-    made.make(*words)
-    assert run.is_file() and not run.with_suffix(".failed.ipynb").exists()
+    assert "05_hierarchical_clustering-true_traits-nested_ward: " in made.make(*words).stdout
+    assert run.read_bytes() != last and not run.with_suffix(".failed.ipynb").exists()
+    assert "up to date" in made.make(*words).stdout
 
 
 def test_the_report_tells_what_to_choose_what_it_withstands_and_who_is_taken_for_whom(made):
