@@ -22,7 +22,7 @@
 # individuals vary, and each is photographed once under conditions that have nothing to do with what it is. The rest of the
 # analysis treats the result like anybody's folder of pictures.
 #
-# **In:** a card of `params/worlds/`, named like the dataset. **Out:** `photos/`, with images in nested folders and a
+# **In:** a config of `params/worlds/`, named like the dataset. **Out:** `photos/`, with images in nested folders and a
 # `metadata.csv`, as a user would bring them; and what no user has, `tree.nwk` and `truth.parquet`.
 
 # %% tags=["parameters"]
@@ -57,7 +57,7 @@ from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 utils.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 photos, unfinished, replaced = (folder / name for name in ("photos", "photos.unfinished", "photos.replaced"))
-if photos.is_symlink() or (photos.is_dir() and not (photos / ".simulated").is_file()):
+if photos.is_symlink() or (photos.exists() and not (photos / ".simulated").is_file()):
     raise FileExistsError(f"data/{dataset}/photos are not simulated ones: call the simulated world otherwise")
 world = specimens.simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
@@ -108,7 +108,7 @@ for text, n in (("families", n_families), ("genera", n_genera)):
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
     ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
-ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {dataset}")
+ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {utils.plain(dataset)}")
 utils.save_figure(figure, figures / "tree.png")
 
 # %% [markdown]

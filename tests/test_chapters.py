@@ -22,6 +22,19 @@ def metadata(project, dataset):
     return pd.read_parquet(project.data(dataset, "metadata.parquet"))
 
 
+# ------------------------------------------------------------------------------------------ 00_simulate_specimens
+
+
+def test_a_world_does_not_take_the_place_of_what_a_user_put_there(bench, tmp_path):
+    bench.data("d").mkdir(parents=True)
+    puts = (lambda path: path.write_text("mine"), lambda path: path.mkdir(), lambda path: path.symlink_to(tmp_path))
+    for number, put in enumerate(puts):
+        put(bench.data("d", "photos"))
+        with pytest.raises(FileExistsError, match="data/d/photos are not simulated ones"):
+            bench.run("00", dataset="d")
+        bench.data("d", "photos").rename(bench.data("d", f"put away {number}"))
+
+
 # ------------------------------------------------------------------------------------------------- 01_preprocess
 
 
@@ -456,6 +469,12 @@ def test_few_photographs_and_those_all_alike_are_embedded_and_drawn(few, count, 
     assert ("drawn in a circle" in printed) != laid_out and ("trustworthiness" in printed) == laid_out
 
 
+CONFIG = {
+    "encoder": "pixels", "library": "pixels", "architecture": "thumbnail", "weights": None, "layers": {"pca": "thumbnail"},
+    "input_size": 32,
+}  # fmt: skip
+
+
 def test_the_name_of_an_encoder_is_not_given_to_another(few):
     bench = few(4)
     with pytest.raises(ValueError, match=r"'pixels' has a config.*input_size = 16 \(there 32\).*choose another name"):
@@ -464,12 +483,6 @@ def test_the_name_of_an_encoder_is_not_given_to_another(few):
         bench.run("02", dataset="d", **CONFIG | {"encoder": "deit_tiny"})
     bench.run("02", dataset="d", **CONFIG | {"encoder": "pixels_16", "input_size": 16})
     bench.run("02", dataset="d", **CONFIG | {"batch_size": 2, "shard_size": 3, "precision": "float32", "seed": 5})
-
-
-CONFIG = {
-    "encoder": "pixels", "library": "pixels", "architecture": "thumbnail", "weights": None, "layers": {"pca": "thumbnail"},
-    "input_size": 32,
-}  # fmt: skip
 
 
 def test_a_shard_that_was_cut_off_is_made_again(few):
