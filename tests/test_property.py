@@ -126,6 +126,7 @@ CASES = {
     "family now and then": dataset(
         [(mark, "G", name) for mark, name in zip([*"AB", *MARKS], "aabbccdda", strict=True)]
     ),
+    "genus now and then": dataset([("F", "G", "s"), ("F", "H", "t"), ("F", "", "u"), ("F", "", "v")]),
     "odd names": dataset([(name, other, f"{name} s") for name, other in zip(ODD, ODD[::-1], strict=True)]),
     "300 families": dataset([(f"F{n}", f"G{n}", f"s{n}") for n in range(300)]),
 }
