@@ -72,7 +72,7 @@ endif
 
 # ---- work on the project -----------------------------------------------------------------------------------------
 
-.PHONY: lab test lint pair publish pretrain bench lock clean help
+.PHONY: lab test lint docs pair publish pretrain bench lock clean help
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
@@ -81,6 +81,9 @@ test: $(READY) ## every test: utilities, notebooks end to end, the Makefile itse
 
 lint: $(READY) ## style of the code
 	$(PYTHON) -m ruff check .
+
+docs: $(READY) ## fill the tables of README.md and docs/ in from figures/
+	$(PYTHON) docs.py
 
 pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not change keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py

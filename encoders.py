@@ -323,7 +323,7 @@ def start_tuning(card, weights_dir="", seed=0):
 def fit_pixels(encoder, paths, seed=0, sample=5000):
     """Fit a "pixels" encoder to the photographs at hand, or to a seeded sample of them."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(paths))[:sample])
-    thumbnails = [encoder.transform(load_rgb(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
+    thumbnails = [encoder.transform(load_photo(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
     encoder.network.fit(torch.stack(thumbnails), seed)
 
 
@@ -341,6 +341,22 @@ def tabulate(table, prefix):
 # ----------------------------------------------------------------------------------------------------- embedding
 
 
+def load_photo(path):
+    """A photograph that chapter 01 accepted; RuntimeError names the file if it cannot be read any more."""
+    try:
+        return load_rgb(path)
+    except (ValueError, OSError) as error:
+        raise RuntimeError(f"{path} was readable in chapter 01 but is not now: {error}") from None
+
+
+def loaded(loader):
+    """The batches of a DataLoader. What a worker raised is raised again without its traceback: RuntimeError in one line."""
+    try:
+        yield from loader
+    except RuntimeError as error:
+        raise RuntimeError(str(error).strip().rpartition("RuntimeError: ")[2]) from None
+
+
 class Photos(Dataset):
     """Photographs as a torch Dataset: item i is the transformed image of path i."""
 
@@ -351,10 +367,7 @@ class Photos(Dataset):
         return len(self.paths)
 
     def __getitem__(self, i):
-        try:
-            return self.transform(load_rgb(self.paths[i]))
-        except (ValueError, OSError) as error:
-            raise RuntimeError(f"{self.paths[i]} was readable in chapter 01 but is not now: {error}") from None
+        return self.transform(load_photo(self.paths[i]))
 
 
 def pick_device():
@@ -391,7 +404,7 @@ def embed(encoder, paths, shards, device, precision, batch_size=32, progress=Non
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     photos = Photos(paths, encoder.transform)
     workers = min(8, os.cpu_count() or 1)
-    loader = iter(DataLoader(photos, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
+    loader = loaded(DataLoader(photos, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
     network = encoder.network.to(device, memory_format=layout)
     mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)

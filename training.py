@@ -27,7 +27,6 @@ import clustering
 import encoders
 import scoring
 import utils
-from images import load_rgb
 
 VIEWS = ("one", "two", "layers")
 
@@ -117,7 +116,7 @@ class Views(Dataset):
         return len(self.paths)
 
     def __getitem__(self, i):
-        image = load_rgb(self.paths[i])
+        image = encoders.load_photo(self.paths[i])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, self.epoch, i))
             return torch.stack([view(image) for view in self.views]), i
@@ -283,7 +282,8 @@ class Trainer:
         """Batches of (views (b, v, 3, s, s), rows (b,)), in the order of `rows`, lists of rows."""
         photos = Views(self.paths, views, self.seed, epoch)
         workers = min(8, os.cpu_count() or 1)
-        return DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
+        loader = DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
+        return encoders.loaded(loader)
 
     def _see(self, views):
         """{layer: (v * b, d)} of (b, v, 3, s, s) bytes: all first views, then all second ones."""

@@ -270,7 +270,8 @@ def compare(table):
 
 (folder / "comparisons.csv").unlink(missing_ok=True)
 if len(replicates.columns):
-    comparisons = pd.concat({rank: compare(replicates[rank]) for rank in replicates.columns.unique(0)})
+    # where names are missing, ranks may differ in how many groups of species there were to leave out
+    comparisons = pd.concat({rank: compare(replicates[rank].dropna()) for rank in replicates.columns.unique(0)})
     comparisons = comparisons.rename_axis(["rank", "encoder", "clusterer"]).reset_index()
     utils.write_table(comparisons, folder / "comparisons.csv")
     shown = comparisons[comparisons["rank"] == "species"].drop(columns=["rank", "best"])
@@ -305,7 +306,8 @@ mean[[(rank, name) for rank in ("genus", "species") for name in wanted if (rank,
 rejected = utils.read_table(folder / "rejected.csv", dtype="string", keep_default_na=False, na_values=[""])
 asked = rejected[rejected["hash_id"].notna() & (rejected["reason"] != "no row in the CSV")]
 alone = sorted(set(asked["hash_id"]) - set(specimens["hash_id"]))
-labels = [f"rejected/{i}" for i in range(1, len(alone) + 1)]
+prefix = max(["rejected", *(name for name in family if name.startswith("rejected"))], key=len) + "/"  # no family's own
+labels = [f"{prefix}{i}" for i in range(1, len(alone) + 1)]
 alone = utils.name_clusters(alone, labels, labels, labels)
 submission = pd.concat([partitions[submitted][alone.columns], alone]).sort_values("hash_id", ignore_index=True)
 utils.check_clusters(submission, [*specimens["hash_id"], *alone["hash_id"]])

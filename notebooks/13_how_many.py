@@ -49,8 +49,10 @@ utils.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
-if taxa.isna().any(axis=None) or taxa["family"].nunique() < 2:
-    raise ValueError(f"{dataset} does not name every family, genus and species: nothing says what a number is worth")
+known = taxa.notna().all(axis=1).to_numpy()
+specimens, taxa = specimens[known].reset_index(drop=True), taxa[known].reset_index(drop=True)
+if taxa["family"].nunique() < 2:
+    raise ValueError(f"{dataset} names no species of two families: nothing says what a number is worth")
 half = utils.family_halves(taxa["family"]).to_numpy()
 groups = list(taxa.groupby("family").indices.values())
 
@@ -90,14 +92,12 @@ def of_family(points, names, rule):
 
 
 # %%
-def deepest(encoder):
-    """Embedding (n, d) of all photographs by the last layer of an encoder."""
-    return utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
+deepest = {e: utils.pick_layer(utils.load_embeddings(dataset, e, specimens["hash_id"]), "last") for e in encoders}
 
 
-def of_setting(encoder, preparation, rule):
-    """One row per half and column of clusters: AMI and the number of clusters."""
-    points = clustering.prepare(deepest(encoder), **PREPARATIONS[preparation])
+def of_setting(encoder, embedding, preparation, rule):
+    """One row per half and column of clusters of an embedding (n, d): AMI and the number of clusters."""
+    points = clustering.prepare(embedding, **PREPARATIONS[preparation])
     labels = pd.DataFrame(index=taxa.index)
     for number, rows in enumerate(groups):
         for name, found in of_family(points[rows], taxa.iloc[rows], rule).items():
@@ -113,7 +113,7 @@ def of_setting(encoder, preparation, rule):
 
 # %%
 settings = list(itertools.product(encoders, PREPARATIONS, [*clustering.RULES, "oracle k"]))
-done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_setting)(*setting) for setting in settings)
+done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_setting)(e, deepest[e], *setting) for e, *setting in settings)
 table = pd.DataFrame(itertools.chain.from_iterable(tqdm(done, total=len(settings), unit="setting")))
 utils.write_table(table.round(6), folder / "numbers.csv")
 
@@ -198,10 +198,10 @@ LEFT |= {"uneven (Zipf, power 0.5)": lambda seed: utils.uneven_sizes(each, 0.5, 
 SILHOUETTES = [rule for rule in clustering.RULES if "silhouette" in rule]
 
 
-def of_sample(encoder, left, seed):
+def of_sample(encoder, embedding, left, seed):
     """One row per rule, oracle-k reference and baseline: species AMI on what is left."""
     rows = utils.sample_of_each(taxa["species"], LEFT[left](seed), seed)
-    names, embedding = taxa.iloc[rows], deepest(encoder)[rows]
+    names, embedding = taxa.iloc[rows], embedding[rows]
     family, species = names["family"].to_numpy(), names[["species"]]
     points, plain = clustering.prepare(embedding), clustering.prepare(embedding, **PREPARATIONS["as it came"])
     configs = {rule: clustering.Config.named("nested_ward", number=rule) for rule in SILHOUETTES}
@@ -216,7 +216,7 @@ def of_sample(encoder, left, seed):
 
 # %%
 samples = [(encoder, left, seed) for encoder in encoders for left in LEFT for seed in (0, 1)]
-done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_sample)(*sample) for sample in samples)
+done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_sample)(e, deepest[e], *sample) for e, *sample in samples)
 few = pd.DataFrame(itertools.chain.from_iterable(tqdm(done, total=len(samples), unit="sample")))
 utils.write_table(few.round(6), folder / "few.csv")
 few.pivot_table(index="left", columns="rule", values="ami", sort=False).round(3)

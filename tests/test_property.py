@@ -20,7 +20,7 @@ import utils
 
 RUNS = {"encoders": ["pixels"], "clusterers": ["nested_ward", "nested_kmeans_10"]}
 NAMED = ("Noctuidae", "Erebidae", "Sphingidae")
-ODD = ("$x_{$", "F" * 300, "A/g1", "A > B", "A", "蛾科", "🦋", "_hidden", "Nan sp.", "f1", "true")
+ODD = ("$x_{$", "F" * 300, "A/g1", "A > B", "A", "蛾科", "🦋", "_hidden", "Nan sp.", "f1", "true", "rejected/1")
 MARKS = ("", "NA", "n/a", "None", "?", "-", "Unknown")
 HEADERS = {str.lower, str.upper, str.title, " {} ".format}
 

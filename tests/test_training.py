@@ -222,6 +222,17 @@ def test_what_is_frozen_stays_and_what_follows_learns(photos, tmp_path):
         trainer(photos, replace(SHORT, freeze="layer9"))
 
 
+def test_a_photograph_that_vanishes_during_training_is_named_in_one_line(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, image in zip(paths, draw_specimens(6), strict=True):
+        image.save(path)
+    backbone, transform, _ = encoders.start_tuning(UNTRAINED)
+    model = training.Trainer(backbone, transform, paths, np.zeros(6, int), SHORT, CPU, torch.float32)
+    paths[4].unlink()
+    with pytest.raises(RuntimeError, match=r"\A.*4\.png was readable in chapter 01 but is not now.*\Z"):
+        model.train_epoch()
+
+
 def test_a_loss_falls_where_there_is_something_to_learn(photos, tmp_path):
     model = trainer(
         photos, replace(SHORT, weight_views=0, weight_pixels=1.0, views="one", epochs=4, learning_rate=3e-3)
@@ -229,7 +240,7 @@ def test_a_loss_falls_where_there_is_something_to_learn(photos, tmp_path):
     training.tune(model, tmp_path / "checkpoint", "")
     losses = [row["loss"] for row in model.log]
     assert losses[-1] < 0.9 * losses[0]
-    seen, drawn = model.redrawn(next(iter(model.load([[0, 5]], model.views, 0)))[0])
+    seen, drawn = model.redrawn(next(model.load([[0, 5]], model.views, 0))[0])
     assert seen.shape == drawn.shape == (2, 3, 64, 64) and drawn.min() >= 0 and drawn.max() <= 1
 
 

@@ -1,0 +1,248 @@
+"""Fill the generated parts of README.md and docs/*.md from the tables in figures/<dataset>/: `make docs`.
+
+A part stands between `<!-- generated: FUNCTION ARGUMENTS -->` and `<!-- end -->`, where FUNCTION is one of `GENERATED` and the
+arguments are words. So no number in a table is typed, and a test can tell whether all are those of the last runs.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+import scoring
+
+ROOT = Path(__file__).resolve().parent
+PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
+IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
+
+
+def read(dataset, name):
+    """A table of figures/<dataset>/."""
+    return pd.read_csv(ROOT / "figures" / dataset / f"{name}.csv")
+
+
+def rows_of(header, rows):
+    """A Markdown table of lists of cells, with no -0.00."""
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (header, ["---"] * len(header), *rows)]
+    return re.sub(r"-(0\.0+)\b", r"\1", "\n".join(lines))
+
+
+def interval(mean, low, high, sign=""):
+    """0.25 [0.21, 0.30], without brackets where there is no interval."""
+    return f"{mean:{sign}.2f}" + (f" [{low:.2f}, {high:.2f}]" if pd.notna(low) else "")
+
+
+def mean_scores(dataset):
+    """Means over seeds of value, ci_low and ci_high by (encoder, clusterer, rank, metric)."""
+    scores = read(dataset, "scores")
+    return scores.groupby(["encoder", "clusterer", "rank", "metric"])[["value", "ci_low", "ci_high"]].mean()
+
+
+def shown(name):
+    return name.replace("_", " ")
+
+
+# ------------------------------------------------------------------------------------------------------- clusters
+
+
+def headline(dataset, encoder, clusterer="nested_ward"):
+    """What a run finds, in one sentence."""
+    value = mean_scores(dataset)["value"].xs("species", level="rank")
+    run, oracle, prepared, family = (
+        value[key]
+        for key in (
+            (encoder, clusterer),
+            (encoder, "oracle_k_ward"),
+            (encoder, "oracle_k_ward_prepared"),
+            ("none", "baseline_family"),
+        )
+    )
+    parts = ", ".join(f"{run[f'taxa_{kind}']:.0%} of the species are {kind}" for kind in scoring.OUTCOMES[:1])
+    parts += "".join(f", {run[f'taxa_{kind}']:.0%} {kind}" for kind in scoring.OUTCOMES[1:])
+    return (
+        f"`{clusterer}` on `{encoder}` finds {run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species; {parts}. "
+        f"Its species AMI is {run['ami']:.2f}. The same trees cut at the true numbers reach {prepared['ami']:.2f}, Ward on "
+        f"plain embeddings cut there {oracle['ami']:.2f}, and the family name alone {family['ami']:.2f}."
+    )
+
+
+def scores(dataset, *names):
+    """Runs by species AMI; `names` are the encoders and clusterers to show, of both all where none is named."""
+    mean, comparisons = mean_scores(dataset), read(dataset, "comparisons").set_index(["rank", "encoder", "clusterer"])
+    value = mean["value"].unstack(["rank", "metric"])
+    header = ["encoder", "clusterer", "species AMI", "above the family", "difference to the best", "clusters / species"]
+    header += [*scoring.OUTCOMES, "genus AMI", "clusters / genera"]
+    order, rows = value["species", "ami"].sort_values(ascending=False, kind="stable").index, []
+    known = {*value.index.get_level_values(0), *value.index.get_level_values(1)}
+    if unknown := set(names) - known:
+        raise ValueError(f"figures/{dataset}/scores.csv knows no {', '.join(sorted(unknown))}")
+    for run in order:
+        asked = not names or (run[1] in names and (run[0] in names or run[0] == "none"))
+        if not asked or ("species", *run) not in comparisons.index:
+            continue
+        at = value.loc[run]
+        best = comparisons.loc["species", *run]
+        above = mean.loc[(*run, "species", "ami_above_family")]
+        difference = interval(*best[["difference", "ci_low", "ci_high"]], sign="+")
+        rows.append([run[0], shown(run[1]), f"{at['species', 'ami']:.2f}", interval(*above, sign="+")])
+        rows[-1] += [difference + ("" if best["significant"] else " (n.s.)")]
+        rows[-1] += [f"{at['species', 'n_found']:,.0f} / {at['species', 'n_true']:,.0f}"]
+        rows[-1] += [f"{at['species', f'taxa_{kind}']:.0%}" for kind in scoring.OUTCOMES]
+        rows[-1] += [f"{at['genus', 'ami']:.2f}", f"{at['genus', 'n_found']:,.0f} / {at['genus', 'n_true']:,.0f}"]
+    return rows_of(header, rows)
+
+
+def images_alone(dataset, *encoders):
+    """What is lost without family names."""
+    ami = mean_scores(dataset)["value"].unstack("rank")
+    header = ["encoder", "species AMI, family given", "images alone", "genus AMI, family given", "images alone", "family AMI"]
+    header += ["clusters for species, family given", "images alone"]
+    rows = []
+    for encoder in encoders:
+        given, alone = (ami.loc[encoder, name] for name in ("nested_ward", "images_alone"))
+        cells = [f"{run.loc['ami', rank]:.2f}" for rank in ("species", "genus") for run in (given, alone)]
+        counts = [f"{run.loc['n_found', 'species']:,.0f}" for run in (given, alone)]
+        rows.append([encoder, *cells, f"{alone.loc['ami', 'family']:.2f}", *counts])
+    family = ami.loc["none", "baseline_family"].loc["ami"]
+    rows.append(["baseline: the family", f"{family['species']:.2f}", "", f"{family['genus']:.2f}", *[""] * 4])
+    return rows_of(header, rows)
+
+
+def sweep_of_clusterers(dataset, sweep="clusterers"):
+    """AMI and number of clusters of every clusterer of a sweep, mean over its encoders and seeds."""
+    table = read(dataset, f"sweep_{sweep}").pivot_table(index="clusterer", columns="measure", values="value")
+    columns = ["species AMI", "species clusters", "genus AMI", "genus clusters"]
+    rows = []
+    for name, row in table.sort_values("species AMI", ascending=False).iterrows():
+        cells = [f"{row[c]:.2f}" if "AMI" in c else f"{row[c]:,.0f}" if pd.notna(row[c]) else "" for c in columns]
+        rows.append([shown(name), *cells])
+    return rows_of(["clusterer", *columns], rows)
+
+
+# --------------------------------------------------------------------------------------- indices and numbers of clusters
+
+
+def choosing(*datasets):
+    """Rank correlation of every index with the species AMI, and the AMI of the run it likes best."""
+    tables = {dataset: read(dataset, "choosing").set_index("index") for dataset in datasets}
+    order = sum(table["spearman"].fillna(-1) for table in tables.values()).sort_values(ascending=False, kind="stable").index
+    header, rows = ["index"], []
+    for dataset in datasets:
+        header += [dataset, "chosen AMI"]
+    for name in order:
+        rows.append([name])
+        for table in tables.values():
+            row = table.loc[name]
+            known = pd.notna(row["spearman"])
+            rows[-1].append(interval(*row[["spearman", "ci_low", "ci_high"]], sign="+") if known else "")
+            rows[-1].append(f"{row['chosen_ami']:.2f}" if pd.notna(row["chosen_ami"]) else "")
+    return rows_of(header, rows)
+
+
+def of_imagenet(dataset, name):
+    """The rows of a table on encoders that are trained on ImageNet alone."""
+    table = read(dataset, name)
+    return table[table["encoder"].isin(IMAGENET)]
+
+
+def halves(dataset):
+    """Species and genus AMI of settings chosen on one half of the families and reported on the other; mean of both ways."""
+    table = of_imagenet(dataset, "halves")
+    mean = table.groupby(["encoder", "setting"], sort=False)[["species", "genus"]].mean()
+    settings = list(dict.fromkeys(table["setting"]))
+    cells = {e: ["{species:.2f}, {genus:.2f}".format(**mean.loc[e, setting]) for setting in settings] for e in IMAGENET}
+    return rows_of(["encoder", *settings], [[encoder, *row] for encoder, row in cells.items()])
+
+
+def numbers(dataset):
+    """Species AMI, and number found over the true one, by rule and preparation; mean over encoders."""
+    table = of_imagenet(dataset, "numbers")
+    species = table[(table["clusters"] == "species") & table["half"].isna()]
+    true = mean_scores(dataset)["value"].loc["none", "baseline_family", "species", "n_true"]
+    pivot = species.pivot_table(index="rule", columns="preparation", values=["ami", "found"], sort=False)
+    rows = [
+        [shown(rule), *(f"{row['ami', name]:.2f} ({row['found', name] / true:.1f})" for name in pivot["ami"])]
+        for rule, row in pivot.iterrows()
+    ]
+    return rows_of(["number of species by", *pivot["ami"].columns], rows)
+
+
+def few(dataset):
+    """Species AMI on samples by rule, mean over encoders and draws."""
+    ami = of_imagenet(dataset, "few").pivot_table(index="left", columns="rule", values="ami", sort=False)
+    return rows_of(["what is left", *map(shown, ami)], [[n, *(f"{v:.2f}" for v in row)] for n, row in ami.iterrows()])
+
+
+def robustness(dataset):
+    """AMI and number of clusters under every perturbation, mean over seeds."""
+    table = read(dataset, "robustness")
+    mean = table[table["seed"].isna()].set_index(["perturbation", "severity", "rank"])
+    header = ["perturbation", "severity", "species AMI", "baseline", "oracle k", "clusters / species", "genus AMI"]
+    rows = []
+    for key, part in mean.groupby(["perturbation", "severity"], sort=False):
+        species, genus = (part.loc[(*key, rank)] for rank in ("species", "genus"))
+        amis = [interval(*of[["ami", "ci_low", "ci_high"]]) for of in (species, genus)]
+        references = [f"{species[name]:.2f}" for name in ("baseline", "oracle_k")]
+        counts = f"{species['n_found']:,.0f} / {species['n_true']:,.0f}"
+        rows.append([key[0], f"{key[1]:g}", amis[0], *references, counts, amis[1]])
+    return rows_of(header, rows)
+
+
+# --------------------------------------------------------------------------------------------------------- tuning
+
+GAINS = {
+    "species AMI": "species AMI",
+    "genus AMI": "genus AMI",
+    "species AMI, oracle k": "species AMI, oracle k",
+    "genus AMI, oracle k": "genus AMI, oracle k",
+    "species kNN, told names": "kNN, told names",
+    "species linear probe, told names": "linear probe, told names",
+}
+
+
+def tuning(dataset, sweep):
+    """What tuning gains over the frozen encoder by layer avgpool, with the head for the recipe of the study."""
+    table = read(dataset, f"sweep_{sweep}")
+    frozen, _, gain = scoring.tuning_gains(table[table["encoder"] != "baseline_family"])
+    start = frozen.xs("avgpool", level="layer").groupby("measure").mean()
+    family = table[table["encoder"] == "baseline_family"].set_index("measure")["value"]
+    rows = [["baseline: the family", *(f"{family[m]:.2f}" if m in family else "" for m in GAINS)]]
+    rows.append(["frozen", *(f"{start[measure]:.2f}" for measure in GAINS)])
+    means = scoring.mean_interval(gain, ["trainer", "layer", "measure"])
+    for trainer in dict.fromkeys(table["trainer"].dropna()):
+        for layer in ("avgpool", "head_avgpool") if trainer == "supcon_original" else ("avgpool",):
+            name = trainer + (", its head" if layer.startswith("head") else "")
+            rows.append([name, *(interval(*means.loc[trainer, layer, measure], sign="+") for measure in GAINS)])
+    return rows_of(["", *GAINS.values()], rows)
+
+
+# -------------------------------------------------------------------------------------------------------- writing
+
+FUNCTIONS = (headline, scores, images_alone, sweep_of_clusterers, choosing, halves, numbers, few, robustness, tuning)
+GENERATED = {function.__name__: function for function in FUNCTIONS}
+
+
+def fill(text):
+    """`text` with every generated part made anew; ValueError if a part asks for a function that is not there."""
+
+    def part(match):
+        name, *arguments = match[2].split()
+        if name not in GENERATED:
+            raise ValueError(f"{name} is not one of {', '.join(GENERATED)}")
+        return f"{match[1]}\n\n{GENERATED[name](*arguments)}\n\n{match[3]}"
+
+    return PART.sub(part, text)
+
+
+def pages():
+    """The pages that may have generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+if __name__ == "__main__":
+    for page in pages():
+        before = page.read_text()
+        if (after := fill(before)) != before:
+            page.write_text(after)
+            print(f"{page.relative_to(ROOT)} is brought up to date", file=sys.stderr)

@@ -1,0 +1,92 @@
+"""The pages: their numbers are those of the runs, their links and figures are there, and what they say holds in the tables."""
+
+import re
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+import docs
+
+PAGES = docs.pages()
+named_by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+@named_by_page
+def test_every_generated_part_is_that_of_the_runs(page):
+    text = page.read_text()
+    assert docs.fill(text) == text, f"run make docs: {page.name} is behind the tables in figures/"
+    assert text.count("<!-- generated:") == len(docs.PART.findall(text)) == text.count("<!-- end -->")
+
+
+def test_a_part_that_nobody_can_make_is_named():
+    with pytest.raises(ValueError, match="tables is not one of headline, scores"):
+        docs.fill("<!-- generated: tables demo -->\n\n<!-- end -->")
+    with pytest.raises(ValueError, match=r"figures/demo/scores.csv knows no nested_wart"):
+        docs.fill("<!-- generated: scores demo nested_wart -->\n\n<!-- end -->")
+
+
+@named_by_page
+def test_every_figure_has_a_text_and_every_link_leads_somewhere(page):
+    text = page.read_text()
+    for alternative, path in re.findall(r"!\[([^]]*)\]\(([^)]+)\)", text):
+        assert len(alternative) > 40, f"{path} needs an alt text"
+        assert (page.parent / path).is_file(), path
+    for path in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert "://" in path or (page.parent / path).exists(), path
+    for path, heading in re.findall(r"\]\(([^)#]*\.md)#([^)]+)\)", text):
+        headings = re.findall(r"^#+ (.+)$", (page.parent / path).read_text(), re.MULTILINE)
+        assert heading in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], heading
+
+
+def test_the_front_page_is_short():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 150 and len(re.findall(r"!\[", text)) <= 5
+
+
+def test_every_figure_committed_is_written_by_a_notebook():
+    """The names that save_figure is given in the notebooks are the only pictures in figures/.
+
+    They are plots; only of simulated worlds is there a picture with photographs, as JPEG.
+    """
+    sources = "\n".join(path.read_text() for path in (ROOT / "notebooks").glob("*.py"))
+    written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
+    patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
+    tables = r"(scores|comparisons|choosing|robustness|numbers|halves|few|taxa|confused|sweep_\w+)\.csv"
+    for picture in (ROOT / "figures").glob("*/*"):
+        assert re.fullmatch(tables, picture.name) or any(re.fullmatch(p, picture.name) for p in patterns), picture
+        assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
+
+
+# --------------------------------------------------------------------------------------------- what the pages say
+
+
+def recovered(measure, encoder, **departure):
+    """Values of a measure over the five worlds of a point of the sweep `signal`."""
+    table = pd.read_csv(ROOT / "figures" / "demo" / "sweep_signal.csv")
+    point = {"pagel_lambda": 1.0, "within_species": 0.25, "clutter": 0.0, "mimicry": 0.0} | departure
+    here = (table[list(point)] == pd.Series(point)).all(axis=1)
+    values = table.loc[here & (table["measure"] == measure) & (table["encoder"] == encoder), "value"].to_numpy()
+    assert len(values) == 5
+    return values
+
+
+def test_what_the_simulation_page_says_of_the_signal_holds_in_the_sweep():
+    traits, network, pixels, marked = "true_traits", "resnet18_double", "pixels", "none"
+    for encoder in (traits, network):
+        assert abs(recovered("triplet accuracy", encoder, pagel_lambda=0).mean() - 1 / 3) < 0.02
+        beyond = recovered("genus AMI", encoder, pagel_lambda=0) - recovered("genus AMI", marked, pagel_lambda=0)
+        assert beyond.mean() < 0.01
+    by_lambda = [recovered("species AMI", network, pagel_lambda=value).mean() for value in (0, 0.4, 0.7, 1.0)]
+    assert by_lambda == sorted(by_lambda, reverse=True)
+    assert recovered("species AMI", traits, within_species=1.0).mean() < 0.5
+    natural, board = recovered("species AMI", network, clutter=1.0), recovered("species AMI", network)
+    assert 0.25 < 1 - natural.mean() / board.mean() < 0.4
+    assert (recovered("species AMI", traits, clutter=2.0) == recovered("species AMI", traits)).all()
+    for share in (0.3, 0.6, 1.0):
+        for rank in ("genus AMI", "species AMI"):
+            assert recovered(rank, network).mean() - recovered(rank, network, mimicry=share).mean() < 0.11
+    extremes = {"pagel_lambda": (0, 0.7), "within_species": (0.5, 2), "clutter": (0.5, 2), "mimicry": (0.3, 1)}
+    for knob, values in extremes.items():
+        for value in values:
+            assert recovered("species AMI", pixels, **{knob: value}).mean() < 0.13
