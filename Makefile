@@ -91,12 +91,12 @@ pair: $(READY) ## write every notebook's .ipynb from its .py; cells that did not
 # One run of each chapter, with the parameters that its notebook shows.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-nested_ward 06_evaluate \
-  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 97_tuned_encoders-trainers 98_sweep-signal 99_figures
+  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 97_tuned_encoders-trainers 98_sweep-umap 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
 publish: ## keep what the demo and two of its sweeps give in the notebooks that are committed
-	$(MAKE) sweep SWEEP=signal
+	$(MAKE) sweep SWEEP=umap
 	$(MAKE) sweep SWEEP=trainers
 	$(MAKE) all # scores.csv takes in what tuning reached
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)

@@ -26,7 +26,7 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-sweep = "signal"
+sweep = "umap"
 encoders = []  # empty: as in the last `make sweep` of this name
 
 # %%

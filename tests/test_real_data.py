@@ -12,10 +12,10 @@ from conftest import SHARED, write_csv
 
 import clustering
 
-RUN = {"encoders": ["resnet18_double", "pixels"], "clusterers": ["nested_ward", "nested_kmeans_10"], "seeds": [0]}
+RUN = {"encoders": ["resnet18_double", "pixels"], "clusterers": ["nested_ward"], "seeds": [0]}
 
 
-def sample(dataset, folder, n=130):
+def sample(dataset, folder, n=70):
     """Copy about `n` photographs of a dataset into a folder, with their CSV; return its rows."""
     source = SHARED / "data" / dataset
     if not (source / "metadata.csv").is_file():

@@ -1,0 +1,104 @@
+"""The table that comes with photographs: its CSV is found and read, marks for missing names are taken out, files matched."""
+
+import io
+import os
+import re
+from csv import Error as CsvError
+from csv import reader as csv_reader
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+import utils
+
+COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+
+
+def printable(path):
+    """A path as text that any file can hold: bytes that are not UTF-8 are written out, as in caf\\xe9.jpg."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_csv(photos, listed, csv=""):
+    """Path of the CSV that describes the photographs in a folder, of which `listed` are the files.
+
+    It is the one called `csv`, or metadata.csv, or the only one. FileNotFoundError tells what was found instead.
+    """
+    found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
+    chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
+    if chosen not in found:
+        names = ", ".join(map(printable, found))
+        remedy = f"choose one of {names} by CSV=<name>" if found else "put one there with a hash_id column"
+        raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
+    return photos / chosen
+
+
+def read_csv(path):
+    """Header of a CSV, and its records as (line as in an editor, cells). ValueError if it cannot be read."""
+
+    def parse(separator, strict):
+        reader = csv_reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=strict)
+        line = 1
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells):
+                yield line, cells
+            line = reader.line_num + 1
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        for separator in ("\t", ";", ","):
+            _, header = next(parse(separator, strict=False), (1, []))
+            if "hash_id" in map(str.lower, header):
+                break
+        return header, list(parse(separator, strict=True))[1:]
+    except (ValueError, OSError, CsvError) as error:  # wrong encoding, no permission, a quote that is not closed
+        message = f"{printable(path)} cannot be read ({error}): save it as CSV, UTF-8, separated by commas"
+        raise ValueError(message) from error
+
+
+def read_rows(path):
+    """The CSV as text columns (COLUMNS; missing where blank or absent), `row` and `surplus`; and its other columns."""
+    header, records = read_csv(path)
+    names = [name.lower() for name in header]
+    if "hash_id" not in names:
+        raise ValueError(
+            f"{printable(path)} has no column 'hash_id' but {', '.join(header) or 'no header'}: rename the column that "
+            "holds each photo's file name without extension to hash_id, and separate columns by commas, semicolons or tabs"
+        )
+    for name in COLUMNS:
+        if names.count(name) > 1:
+            same = ", ".join(repr(cell) for cell in header if cell.lower() == name)
+            raise ValueError(f"{printable(path)} has several columns for {name} ({same}): rename or remove all but one")
+    width = len(header)
+    cells = [(cells + [""] * width)[:width] for _, cells in records]
+    table = pd.DataFrame(cells, columns=names, dtype="string").replace("", pd.NA)
+    unused = [cell or "(no name)" for cell, name in zip(header, names, strict=True) if name not in COLUMNS]
+    return table.loc[:, table.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype("string").assign(
+        row=pd.Series([line for line, _ in records], dtype="string"),
+        surplus=[any(cells[width:]) for _, cells in records],
+    ), unused
+
+
+MARKS = re.compile(
+    r"""[(\[<{#]? ( n/?a | n\.a\.? | n/d | n\.d\.? | nan | null | none | no\ data | (indet | undet | sp | spp)\.?
+    | unknown | unidentified | undetermined | unspecified | unclassified | not\ (known | identified | determined | available)
+    ) [)\]>}]? | [-–—?._*]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def drop_marks(rows):
+    """Rows in which marks for a missing name are missing values (but for hash_id), and how often each mark stood there."""
+    named = rows[COLUMNS[1:]]
+    marked = named.apply(lambda column: column.str.fullmatch(MARKS).fillna(False).astype(bool))
+    return rows.assign(**named.mask(marked)), named.where(marked).stack().value_counts()
+
+
+def match_files(photos, paths):
+    """Image files of a folder, by their paths below it: DataFrame with hash_id (stem), path, and whether it lies inside."""
+    root = os.path.realpath(photos)
+    inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in paths]
+    stems = [PurePosixPath(path).stem.strip() for path in paths]
+    columns = {"hash_id": pd.Series(stems, dtype="string"), "path": pd.Series(paths, dtype="string")}
+    return pd.DataFrame(columns | {"inside": pd.Series(inside, dtype=bool)})
