@@ -272,8 +272,8 @@ def draw_perturbation(ax, perturbation, part):
         lines = lines.set_index("severity").loc[severities]
         ax.fill_between(places, lines["ci_low"], lines["ci_high"], color=colour, alpha=0.2, linewidth=0)
         ax.plot(places, lines["ami"], marker="o", color=colour, label=rank)
-        ax.plot(places, lines["baseline"], linestyle="--", linewidth=1, color=colour)
-        ax.plot(places, lines["oracle_k"], linestyle=":", linewidth=1, color=colour)
+        ax.plot(places, lines["baseline"], linestyle="--", linewidth=1, color=colour, label=f"{rank}, family baseline")
+        ax.plot(places, lines["oracle_k"], linestyle=":", linewidth=1, color=colour, label=f"{rank}, oracle k")
     ax.set(xticks=places, xticklabels=[f"{value:g}" for value in severities], xlabel=perturbation, ylim=(0, 1))
 
 
@@ -285,8 +285,10 @@ for ax, name in zip(axes.flat, names, strict=False):
     draw_perturbation(ax, name, mean[mean["perturbation"] == name])
 for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
-axes.flat[0].legend(frameon=False)
+handles = axes.flat[0].get_legend_handles_labels()
+figure.suptitle(f"{utils.plain(dataset)}: what is left under growing perturbation ({utils.plain(encoder)}, nested Ward)")
 figure.tight_layout()
+figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
 utils.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
 utils.write_table(table.round(4), utils.figures_dir(dataset) / "robustness.csv")
 
