@@ -20,6 +20,7 @@ from scipy.special import gammaln
 from scipy.stats import t as student_t
 from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix
+from sklearn.metrics.pairwise import euclidean_distances
 
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
@@ -301,7 +302,8 @@ def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
     groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
     totals = np.zeros(len(groups))
     for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
-        distances = cdist(points, points[part])
+        # exact where identical photographs matter, and many times faster where there are very many
+        distances = cdist(points, points[part]) if n <= sample else euclidean_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
         for number, (members, sizes) in enumerate(groups):
             if 2 <= len(sizes) < n:
@@ -342,19 +344,20 @@ def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
     return np.where(left > 0, (outside - inside) / larger, 0).mean(axis=1).sum()
 
 
-def internal_indices(embedding, labels):
-    """Quality of a partition without any labels: silhouette, Calinski-Harabasz and Davies-Bouldin, where defined.
+def internal_indices(embedding, partitions):
+    """Quality of several partitions without any labels: DataFrame with a row for each, and a column for each of INTERNAL.
 
-    `embedding` is (n, d). The silhouette of many points is that of `silhouettes`, over a sample of them.
+    `embedding` is (n, d), a partition (n,) labels. Silhouette (that of `silhouettes`), Calinski-Harabasz and Davies-Bouldin are
+    missing where a partition has fewer than two clusters or as many as points. Many at once take little more time than one.
     """
-    labels = codes(labels)
-    if not 2 <= len(np.unique(labels)) < len(labels):
-        return dict.fromkeys(INTERNAL, np.nan)
-    return {
-        "silhouette": silhouettes([labels], embedding)[0],
-        "calinski_harabasz": metrics.calinski_harabasz_score(embedding, labels),
-        "davies_bouldin": metrics.davies_bouldin_score(embedding, labels),
-    }
+    partitions = [codes(labels) for labels in partitions]
+    table = pd.DataFrame(index=range(len(partitions)), columns=list(INTERNAL), dtype=float)
+    defined = [i for i, labels in enumerate(partitions) if 1 <= labels.max() < len(labels) - 1]
+    table.loc[defined, "silhouette"] = silhouettes([partitions[i] for i in defined], embedding)
+    for i in defined:
+        table.loc[i, "calinski_harabasz"] = metrics.calinski_harabasz_score(embedding, partitions[i])
+        table.loc[i, "davies_bouldin"] = metrics.davies_bouldin_score(embedding, partitions[i])
+    return table
 
 
 # ------------------------------------------------------------------------------------------------- how sure

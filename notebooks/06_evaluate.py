@@ -168,11 +168,10 @@ def taxa_by_outcome(rank, found):
     return {f"taxa_{kind}": (kinds == kind).mean() for kind in scoring.OUTCOMES}
 
 
-def score(rank, found, embedding):
+def score(rank, found, indices):
     """All scores of one partition: (rank, metric, value, ci_low, ci_high), and its AMI without each group of species."""
-    plain = {"n_found": len(np.unique(found))}
+    plain = {"n_found": len(np.unique(found))} | indices
     plain |= {"n_true": truth[rank].nunique()} | taxa_by_outcome(rank, found) if rank in scored else {}
-    plain |= scoring.internal_indices(embedding, found) if embedding is not None else {}
     if set(scored) == set(utils.RANKS):
         plain["taxonomic_distance"] = scoring.taxonomic_distance_within(found, pd.DataFrame(truth))
     rows = [(rank, name, value, np.nan, np.nan) for name, value in plain.items()]
@@ -195,8 +194,13 @@ for run, clusters in partitions.items():
         same = run[0], rank, found.tobytes()
         distinct[same] = found
         sought.append((run, same))
+indices = {}
+for encoder, points in tqdm(deepest.items(), desc="internal indices", unit="encoder"):
+    own = [same for same in distinct if same[0] == encoder]
+    values = scoring.internal_indices(points, [distinct[same] for same in own]).to_dict("records")
+    indices |= dict(zip(own, values, strict=True))
 cores = -1 if len(specimens) > 1000 else 1  # starting processes takes longer than scoring a few photographs
-jobs = (delayed(score)(rank, found, deepest.get(encoder)) for (encoder, rank, _), found in distinct.items())
+jobs = (delayed(score)(same[1], found, indices.get(same, {})) for same, found in distinct.items())
 done = Parallel(n_jobs=cores, return_as="generator")(jobs)
 done = dict(zip(distinct, tqdm(done, total=len(distinct), desc="scoring", unit="partition"), strict=True))
 rows = [(dataset, *run, *row) for run, same in sought for row in done[same][0]]

@@ -99,11 +99,11 @@ def alignment(encoder, points, n=300):
 
 
 # %%
-def geometry(space, points, labels):
-    """{index in a space: value} of labels (n,) over points (n, d)."""
-    found = scoring.internal_indices(points, labels)
+def geometry(space, points, partitions):
+    """Indices in a space of several partitions, labels (n,), of points (n, d): DataFrame, a row for each."""
+    found = scoring.internal_indices(points, partitions)
     found["davies_bouldin"] *= -1
-    return {f"{name.replace('_', '-')}, {space}": value for name, value in found.items()}
+    return found.rename(columns=lambda name: f"{name.replace('_', '-')}, {space}")
 
 
 def map_of(encoder):
@@ -124,12 +124,12 @@ rows = []
 for encoder in tqdm(encoders, unit="encoder"):
     points = normalize(utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last"))
     prepared, places = clustering.prepare(points), map_of(encoder)
-    of_encoder = {"uniformity": uniformity(points), "alignment": alignment(encoder, points)}
-    for (_, clusterer, seed), labels in ((run, found) for run, found in partitions.items() if run[0] == encoder):
-        indices = geometry("embedding", points, labels) | geometry("map", places, labels)
-        indices["forgetful silhouette"] = scoring.silhouettes([labels], prepared, clustering.FORGETFUL)[0]
-        rows.append({"encoder": encoder, "clusterer": clusterer, "seed": seed} | indices | of_encoder)
-table = pd.DataFrame(rows).set_index(["encoder", "clusterer", "seed"])
+    own = {run: labels for run, labels in partitions.items() if run[0] == encoder}
+    indices = pd.concat([geometry(*space, list(own.values())) for space in (("embedding", points), ("map", places))], axis=1)
+    indices["forgetful silhouette"] = scoring.silhouettes(list(own.values()), prepared, clustering.FORGETFUL)
+    indices["uniformity"], indices["alignment"] = uniformity(points), alignment(encoder, points)
+    rows.append(indices.set_axis(pd.MultiIndex.from_tuples(own, names=["encoder", "clusterer", "seed"])))
+table = pd.concat(rows)
 
 
 # %% [markdown]

@@ -398,12 +398,14 @@ def test_a_sample_of_the_silhouette_compares_with_all_points():
 def test_internal_indices_see_separation_and_refuse_the_undefined():
     random = np.random.default_rng(0)
     points = np.concatenate([random.normal(0, 1, (30, 4)), random.normal(20, 1, (30, 4))])
-    good, bad = scoring.internal_indices(points, [0] * 30 + [1] * 30), scoring.internal_indices(points, [0, 1] * 30)
+    partitions = [[0] * 30 + [1] * 30, [0, 1] * 30, np.arange(60), [0] * 60, ["a"] * 59 + ["b"]]
+    table = scoring.internal_indices(points, partitions)
+    good, bad = table.loc[0], table.loc[1]
     assert good["silhouette"] > 0.8 > bad["silhouette"] and good["davies_bouldin"] < bad["davies_bouldin"]
-    assert np.isnan(list(scoring.internal_indices(points, np.arange(60)).values())).all()
-    assert np.isnan(list(scoring.internal_indices(points, [0] * 60).values())).all()
-    lonely = scoring.internal_indices(points, [0] * 59 + [1])
-    assert np.isfinite(list(lonely.values())).all() and set(lonely) == set(scoring.INTERNAL)
+    assert table.loc[[2, 3]].isna().all(axis=None) and table.loc[[0, 1, 4]].notna().all(axis=None)
+    assert list(table) == list(scoring.INTERNAL)
+    for i in (0, 1, 4):
+        assert table.loc[i, "silhouette"] == pytest.approx(metrics.silhouette_score(points, partitions[i]))
 
 
 def tuning_table(*runs):
