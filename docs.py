@@ -109,17 +109,6 @@ def images_alone(dataset, *encoders):
     return rows_of(header, rows)
 
 
-def sweep_of_clusterers(dataset, sweep="clusterers"):
-    """AMI and number of clusters of every clusterer of a sweep, mean over its encoders and seeds."""
-    table = read(dataset, f"sweep_{sweep}").pivot_table(index="clusterer", columns="measure", values="value")
-    columns = ["species AMI", "species clusters", "genus AMI", "genus clusters"]
-    rows = []
-    for name, row in table.sort_values("species AMI", ascending=False).iterrows():
-        cells = [f"{row[c]:.2f}" if "AMI" in c else f"{row[c]:,.0f}" if pd.notna(row[c]) else "" for c in columns]
-        rows.append([shown(name), *cells])
-    return rows_of(["clusterer", *columns], rows)
-
-
 # --------------------------------------------------------------------------------------- indices and numbers of clusters
 
 
@@ -219,7 +208,7 @@ def tuning(dataset, sweep):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
-FUNCTIONS = (headline, scores, images_alone, sweep_of_clusterers, choosing, halves, numbers, few, robustness, tuning)
+FUNCTIONS = (headline, scores, images_alone, choosing, halves, numbers, few, robustness, tuning)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

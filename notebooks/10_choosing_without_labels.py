@@ -185,6 +185,7 @@ same = pd.Series([(table.loc[run, "lineage"], partitions[run].tobytes()) for run
 table = table[~same.duplicated()]
 
 
+# %%
 def correlations(frame):
     """Spearman's correlation of every index with the AMI, each over the rows that have both."""
     return frame.drop(columns="lineage").corr("spearman")["ami"].drop("ami")
