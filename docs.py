@@ -135,15 +135,6 @@ def of_imagenet(dataset, name):
     return table[table["encoder"].isin(IMAGENET)]
 
 
-def halves(dataset):
-    """Species and genus AMI of settings chosen on one half of the families and reported on the other; mean of both ways."""
-    table = of_imagenet(dataset, "halves")
-    mean = table.groupby(["encoder", "setting"], sort=False)[["species", "genus"]].mean()
-    settings = list(dict.fromkeys(table["setting"]))
-    cells = {e: ["{species:.2f}, {genus:.2f}".format(**mean.loc[e, setting]) for setting in settings] for e in IMAGENET}
-    return rows_of(["encoder", *settings], [[encoder, *row] for encoder, row in cells.items()])
-
-
 def numbers(dataset):
     """Species AMI, and number found over the true one, by rule and preparation; mean over encoders."""
     table = of_imagenet(dataset, "numbers")
@@ -155,12 +146,6 @@ def numbers(dataset):
         for rule, row in pivot.iterrows()
     ]
     return rows_of(["number of species by", *pivot["ami"].columns], rows)
-
-
-def few(dataset):
-    """Species AMI on samples by rule, mean over encoders and draws."""
-    ami = of_imagenet(dataset, "few").pivot_table(index="left", columns="rule", values="ami", sort=False)
-    return rows_of(["what is left", *map(shown, ami)], [[n, *(f"{v:.2f}" for v in row)] for n, row in ami.iterrows()])
 
 
 def robustness(dataset):
@@ -208,7 +193,7 @@ def tuning(dataset, sweep):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
-FUNCTIONS = (headline, scores, images_alone, choosing, halves, numbers, few, robustness, tuning)
+FUNCTIONS = (headline, scores, images_alone, choosing, numbers, robustness, tuning)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 
