@@ -31,6 +31,7 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
+from files import whole_or_absent
 from plan import (
     check_parameters,
     literal_assignments,
@@ -38,7 +39,6 @@ from plan import (
     parse_assignments,
     remember,
     sweep_points,
-    whole_or_absent,
 )
 
 ROOT = Path(__file__).resolve().parent

@@ -23,12 +23,12 @@ import re
 import shlex
 import shutil
 import sys
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import listing
+from files import whole_or_absent
 
 ROOT = Path(__file__).resolve().parent
 GIVEN_BY_MAKE = ("dataset", "weights_dir", "start")  # on the command line of every point of a sweep
@@ -57,18 +57,6 @@ def meant(name, known):
 def is_plain(name):
     """Whether a name can only name something inside its folder, and means nothing to Make or to the shell."""
     return re.fullmatch(r"\w[\w.-]*", str(name)) is not None
-
-
-@contextmanager
-def whole_or_absent(path):
-    """Yield a temporary path that becomes `path` if the block ends well and vanishes if it does not."""
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------ parameters

@@ -6,9 +6,8 @@ Paths and tables, embeddings, clusters, scores, plots. What only one chapter nee
 import hashlib
 import io
 import itertools
-import os
 import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,6 +18,7 @@ import yaml
 from IPython.display import Image, display
 from PIL import ImageOps
 
+from files import whole_or_absent
 from images import load_rgb
 
 ROOT = Path(__file__).resolve().parent
@@ -120,19 +120,6 @@ def load_plan(dataset):
             f"{path} holds no plan: name encoders, clusterers and seeds, or run make all DATASET={dataset}"
         )
     return plan
-
-
-@contextmanager
-def whole_or_absent(path):
-    """Yield a temporary path that becomes `path` if the block ends well and vanishes if it does not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_table(table, path):
