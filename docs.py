@@ -170,13 +170,13 @@ GAINS = {
     "genus AMI": "genus AMI",
     "species AMI, oracle k": "species AMI, oracle k",
     "genus AMI, oracle k": "genus AMI, oracle k",
-    "species kNN, told names": "kNN, told names",
-    "species linear probe, told names": "linear probe, told names",
+    "species kNN, supervised": "kNN, supervised",
+    "species linear probe, supervised": "linear probe, supervised",
 }
 
 
 def tuning(dataset, sweep):
-    """What tuning gains over the frozen encoder by layer avgpool, with the head for the recipe of the study."""
+    """What tuning gains over the frozen encoder by layer avgpool, with the head for the config of the study."""
     table = read(dataset, f"sweep_{sweep}")
     frozen, _, gain = scoring.tuning_gains(table[table["encoder"] != "baseline_family"])
     start = frozen.xs("avgpool", level="layer").groupby("measure").mean()

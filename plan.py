@@ -150,7 +150,7 @@ def stems(kind):
 
 def load_sweep(sweep):
     """params/sweeps/<sweep>.yaml, with all of its parts; ValueError if one is missing or has another form."""
-    config = {"fixed": {}, "vary": {}, "grid": {}, "cards": []} | load_params("sweeps", sweep)
+    config = {"fixed": {}, "vary": {}, "grid": {}, "configs": []} | load_params("sweeps", sweep)
     for part in ("notebook", "names"):
         if not isinstance(config.get(part), str):
             raise ValueError(f"params/sweeps/{sweep}.yaml should have a line '{part}: <name>'")
@@ -168,7 +168,7 @@ def expand_sweep(sweep, defaults, encoders=()):
 
     The baseline is what `fixed` holds, and `defaults` where it is silent. Each value in the lists of `vary` is one departure
     from it, one parameter at a time, beside the baseline itself. They are crossed with `grid`, the Cartesian product of its
-    lists; "all" there stands for all `encoders`. A parameter named in `cards` is the name of a config, and brings all of it.
+    lists; "all" there stands for all `encoders`. A parameter named in `configs` is the name of a config, and brings all of it.
     A point's name is written to the parameter called `names`, and so names its output. ValueError if two points would have
     one name, if a value of `vary` is no departure, or if the file has another form.
     """
@@ -191,7 +191,7 @@ def expand_sweep(sweep, defaults, encoders=()):
         if label in points:
             raise ValueError(f"two points of sweep {sweep} are called {label}")
         chosen = {**config["fixed"], **changed, **crossed}
-        brought = [load_params(f"{kind}s", chosen.get(kind)) for kind in config["cards"]]
+        brought = [load_params(f"{kind}s", chosen.get(kind)) for kind in config["configs"]]
         points[label] = functools.reduce(operator.or_, [defaults, *brought, chosen, {config["names"]: label}])
     return points
 
@@ -785,7 +785,7 @@ class Plan:
         if not is_plain(point):
             raise BadWord(f"params/sweeps/{sweep}.yaml: {point} is no plain name for a point")
         declared = declared_parameters(notebook)
-        needs = [f"params/{kind}s/{parameters[kind]}.yaml" for kind in config["cards"]]
+        needs = [f"params/{kind}s/{parameters[kind]}.yaml" for kind in config["configs"]]
         several = parameters.get("encoders", [])
         needs += [f"params/encoders/{name}.yaml" for name in several if name in stems("encoders")]
         own_start = any("start" in config[part] for part in ("fixed", "vary", "grid"))

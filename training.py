@@ -1,6 +1,6 @@
 """Tuning an encoder on the photographs at hand: views, losses, and a loop that can be killed at any time.
 
-A recipe in params/trainers/ says what is asked of the network. The losses and the balanced batches are
+A config in params/trainers/ says what is asked of the network. The losses and the balanced batches are
 pytorch-metric-learning's, the augmentations torchvision's.
 """
 
@@ -32,7 +32,7 @@ VIEWS = ("one", "two", "layers")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """What is asked of the network, and how. Weights of zero leave a loss out."""
 
     weight_labels: float = 0.0  # supervised contrast: photographs of one label attract each other
@@ -41,10 +41,10 @@ class Recipe:
     temperature_labels: float = 0.1
     temperature_views: float = 0.2
     views: str = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
-    positive_of_itself: bool = False  # the supervised contrast counts every sample among its own positives
-    per_label: int = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+    include_self: bool = False  # the supervised contrast counts every sample among its own positives
+    samples_per_class: int = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
     batch_size: int = 128
-    accumulate: int = 1  # batches per step; contrasts stay within a batch
+    gradient_accumulation: int = 1  # batches per step; contrasts stay within a batch
     epochs: int = 10
     warmup: float = 1.0  # epochs of linear warm-up, before the cosine
     learning_rate: float = 3e-4
@@ -53,9 +53,9 @@ class Recipe:
     freeze_batchnorm: bool = True
     head_size: int = 128
     image_size: int = 128  # pixels of a view
-    crop: float = 0.3  # smallest share of the photograph that a view shows
+    min_crop_scale: float = 0.3  # smallest share of the photograph that a view shows
     colour: float = 0.2  # how far brightness, contrast and saturation may change
-    turn: float = 15.0  # degrees that a view may be turned
+    rotation: float = 15.0  # degrees that a view may be turned
 
     def __post_init__(self):
         for name, fits, what in (
@@ -68,8 +68,8 @@ class Recipe:
             ("weight_views", not self.weight_views or self.views == "two", "0 unless there are two views"),
             ("batch_size", self.batch_size >= 2, "at least 2"),
             ("epochs", self.epochs >= 1, "at least 1"),
-            ("accumulate", self.accumulate >= 1, "at least 1"),
-            ("crop", 0 < self.crop <= 1, "above 0 and at most 1"),
+            ("gradient_accumulation", self.gradient_accumulation >= 1, "at least 1"),
+            ("min_crop_scale", 0 < self.min_crop_scale <= 1, "above 0 and at most 1"),
         ):
             if not fits:
                 raise ValueError(f"{name} = {getattr(self, name)!r} should be {what}")
@@ -81,23 +81,23 @@ QUALITIES = ("alignment", "uniformity", "silhouette")
 # --------------------------------------------------------------------------------------------------------- views
 
 
-def augmentation(recipe):
+def augmentation(config):
     """Random view of a PIL image: turned, cropped, mirrored, in another light. (3, s, s) bytes."""
-    hue = recipe.colour / 8  # colours tell species apart, so they may fade but hardly change
+    hue = config.colour / 8  # colours tell species apart, so they may fade but hardly change
     return v2.Compose(
         [
-            v2.RandomResizedCrop(recipe.image_size, (recipe.crop, 1)),
-            v2.RandomRotation(recipe.turn, v2.InterpolationMode.BILINEAR),
+            v2.RandomResizedCrop(config.image_size, (config.min_crop_scale, 1)),
+            v2.RandomRotation(config.rotation, v2.InterpolationMode.BILINEAR),
             v2.RandomHorizontalFlip(),
-            v2.ColorJitter(recipe.colour, recipe.colour, recipe.colour, hue),
+            v2.ColorJitter(config.colour, config.colour, config.colour, hue),
             v2.ToImage(),
         ]
     )
 
 
-def plain_view(recipe):
+def plain_view(config):
     """The middle of a PIL image. (3, s, s) bytes."""
-    return v2.Compose([v2.Resize(recipe.image_size), v2.CenterCrop(recipe.image_size), v2.ToImage()])
+    return v2.Compose([v2.Resize(config.image_size), v2.CenterCrop(config.image_size), v2.ToImage()])
 
 
 def normalisation(transform):
@@ -127,18 +127,18 @@ def _mix(*numbers):
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def batches(labels, recipe, seed, epoch):
+def batches(labels, config, seed, epoch):
     """Lists of rows for one epoch: all rows shuffled, or as many of each of several labels (n,); -1 is no label."""
-    size = min(recipe.batch_size, len(labels))
+    size = min(config.batch_size, len(labels))
     random = np.random.RandomState(_mix(seed, epoch))
-    if recipe.per_label:
+    if config.samples_per_class:
         known = np.flatnonzero(labels >= 0)
-        n_labels = min(size // recipe.per_label, len(np.unique(labels[known])))
+        n_labels = min(size // config.samples_per_class, len(np.unique(labels[known])))
         if n_labels < 2:
-            raise ValueError(f"batches of {size} with {recipe.per_label} of each label do not hold two of them")
-        size = n_labels * recipe.per_label
+            raise ValueError(f"batches of {size} with {config.samples_per_class} of each label do not hold two of them")
+        size = n_labels * config.samples_per_class
         metric_learning.NUMPY_RANDOM = random  # where the sampler draws from
-        rows = known[list(MPerClassSampler(labels[known], recipe.per_label, size, max(size, len(known))))]
+        rows = known[list(MPerClassSampler(labels[known], config.samples_per_class, size, max(size, len(known))))]
     else:
         rows = random.permutation(len(labels))
     return [rows[i : i + size].tolist() for i in range(0, len(rows) - size + 1, size)]
@@ -147,20 +147,20 @@ def batches(labels, recipe, seed, epoch):
 # -------------------------------------------------------------------------------------------------------- losses
 
 
-def contrast(embeddings, labels, temperature, positive_of_itself=False):
+def contrast(embeddings, labels, temperature, include_self=False):
     """Supervised contrastive loss of (n, d) embeddings with (n,) labels; Khosla et al. (2020), NeurIPS 33:18661-18673.
 
     A sample is no positive of its own, and one without any positive takes no part. If every label occurs twice, for the
     two views of one photograph, this is the NT-Xent loss of SimCLR; Chen et al. (2020), ICML 119:1597-1607. With
-    `positive_of_itself` every sample attracts itself, too, and competes with the others for it.
+    `include_self` every sample attracts itself, too, and competes with the others for it.
     """
     loss = SupConLoss(temperature)
-    if positive_of_itself:  # the library leaves out the pairs of a sample with itself unless it is given two sets
+    if include_self:  # the library leaves out the pairs of a sample with itself unless it is given two sets
         return loss(embeddings, labels, ref_emb=embeddings, ref_labels=labels.clone())
     return loss(embeddings, labels)
 
 
-def objective(layers, labels, rows, recipe):
+def objective(layers, labels, rows, config):
     """Weighted sum of the contrasts, mean over the heads.
 
     `layers` holds "head_<layer>" (v * b, d): the first views of all b photographs, then the second ones. `labels` (b,) may
@@ -168,17 +168,17 @@ def objective(layers, labels, rows, recipe):
     """
     heads = [values for name, values in layers.items() if name.startswith("head_")]
     n_views = len(heads[0]) // len(rows)
-    if recipe.views == "layers":
+    if config.views == "layers":
         heads, n_views = [torch.cat(heads)], len(heads)
     labels, rows = labels.repeat(n_views), rows.repeat(n_views)
     known = labels >= 0
     total = 0.0
     for head in heads:
-        if recipe.weight_labels:
-            attracted = contrast(head[known], labels[known], recipe.temperature_labels, recipe.positive_of_itself)
-            total = total + recipe.weight_labels * attracted
-        if recipe.weight_views:
-            total = total + recipe.weight_views * contrast(head, rows, recipe.temperature_views)
+        if config.weight_labels:
+            attracted = contrast(head[known], labels[known], config.temperature_labels, config.include_self)
+            total = total + config.weight_labels * attracted
+        if config.weight_views:
+            total = total + config.weight_views * contrast(head, rows, config.temperature_views)
     return total / len(heads)
 
 
@@ -202,19 +202,19 @@ class Decoder(nn.Module):
 # ------------------------------------------------------------------------------------------------------- network
 
 
-def freeze(backbone, recipe):
-    """Fix the backbone up to the layer `recipe.freeze`, and its batch normalisation if asked to.
+def freeze(backbone, config):
+    """Fix the backbone up to the layer `config.freeze`, and its batch normalisation if asked to.
 
     Returns the modules that stay in evaluation mode. ValueError if there is no such layer.
     """
     parameters = [f".{name}." for name, _ in backbone.named_parameters()]
-    inside = [i for i, name in enumerate(parameters) if f".{recipe.freeze}." in name]
-    if recipe.freeze and not inside:
-        raise ValueError(f"freeze {recipe.freeze!r} is no layer of this backbone")
-    for parameter in list(backbone.parameters())[: inside[-1] + 1 if recipe.freeze else 0]:
+    inside = [i for i, name in enumerate(parameters) if f".{config.freeze}." in name]
+    if config.freeze and not inside:
+        raise ValueError(f"freeze {config.freeze!r} is no layer of this backbone")
+    for parameter in list(backbone.parameters())[: inside[-1] + 1 if config.freeze else 0]:
         parameter.requires_grad_(False)
     norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
-    if recipe.freeze_batchnorm:
+    if config.freeze_batchnorm:
         for norm in norms:
             norm.requires_grad_(False)
     return [norm for norm in norms if not any(p.requires_grad for p in norm.parameters())]
@@ -235,48 +235,48 @@ class Trainer:
     `network` is a TunedNetwork, `log` has a row per epoch, `aligned` holds the weights after `aligned_epoch(log)`. On the
     processor the same seed, number of threads and libraries give the same network, however often training was broken off and
     taken up again; other devices may sum in another order.
-    ValueError if the recipe does not fit.
+    ValueError if the config does not fit.
     """
 
     PARTS = ("network", "decoder", "optimizer", "schedule", "scaler")
 
-    def __init__(self, backbone, transform, paths, labels, recipe, device, precision, seed=0):
+    def __init__(self, backbone, transform, paths, labels, config, device, precision, seed=0):
         if len(paths) < 2:
             raise ValueError(f"a contrast needs two photographs or more, and {len(paths)} are there to learn from")
         torch.manual_seed(seed)
-        self.paths, self.labels, self.recipe, self.seed = list(paths), np.asarray(labels), recipe, seed
+        self.paths, self.labels, self.config, self.seed = list(paths), np.asarray(labels), config, seed
         self.device, self.precision = device, precision
         self.statistics = [value.view(1, 3, 1, 1) for value in normalisation(transform)]
         self.network = encoders.TunedNetwork(backbone, {}, 0).to(device)
-        blank = torch.zeros(2, 1, 3, recipe.image_size, recipe.image_size, dtype=torch.uint8)
+        blank = torch.zeros(2, 1, 3, config.image_size, config.image_size, dtype=torch.uint8)
         with torch.inference_mode():
             sizes = {name: values.shape[1] for name, values in self._see(blank).items()}
         self.deepest = list(sizes)[-1]
-        contrasts = recipe.weight_labels or recipe.weight_views
-        self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, recipe.head_size).to(device)
-        self.decoder = Decoder(sizes[self.deepest]).to(device) if recipe.weight_pixels else nn.Identity()
-        self.fixed = freeze(self.network.backbone, recipe)
+        contrasts = config.weight_labels or config.weight_views
+        self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, config.head_size).to(device)
+        self.decoder = Decoder(sizes[self.deepest]).to(device) if config.weight_pixels else nn.Identity()
+        self.fixed = freeze(self.network.backbone, config)
         self.views = {
-            "two": [augmentation(recipe)] * 2,
-            "one": [augmentation(recipe)],
-            "layers": [plain_view(recipe)],
-        }[recipe.views]
-        self.steps = math.ceil(len(self._batches(0)) / recipe.accumulate)
+            "two": [augmentation(config)] * 2,
+            "one": [augmentation(config)],
+            "layers": [plain_view(config)],
+        }[config.views]
+        self.steps = math.ceil(len(self._batches(0)) / config.gradient_accumulation)
         trained = [p for module in (self.network, self.decoder) for p in module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
         self.log, self.aligned = [], None
 
     def _rate(self, step):
         """Share of the learning rate at a step: linear warm-up, then half a cosine down to 0."""
-        total, warmup = self.recipe.epochs * self.steps, max(1, round(self.recipe.warmup * self.steps))
+        total, warmup = self.config.epochs * self.steps, max(1, round(self.config.warmup * self.steps))
         if step < warmup:
             return (step + 1) / warmup
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, total - warmup))
 
     def _batches(self, epoch):
-        return batches(self.labels, self.recipe, self.seed, epoch)
+        return batches(self.labels, self.config, self.seed, epoch)
 
     def load(self, rows, views, epoch):
         """Batches of (views (b, v, 3, s, s), rows (b,)), in the order of `rows`, lists of rows."""
@@ -323,15 +323,15 @@ class Trainer:
         return tuple((pictures * std + mean).clamp(0, 1) for pictures in (self._small(views[:, :1]), drawn))
 
     def loss(self, views, rows):
-        """What the recipe asks for, on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
+        """What the config asks for, on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
         layers = self._see(views)
         total = 0.0
         if self.network.heads:
             labels = torch.from_numpy(self.labels)[rows]
-            total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.recipe)
-        if self.recipe.weight_pixels:
+            total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.config)
+        if self.config.weight_pixels:
             wanted = self._small(views).to(self.device)
-            total = total + self.recipe.weight_pixels * F.mse_loss(self._redraw(layers), wanted)
+            total = total + self.config.weight_pixels * F.mse_loss(self._redraw(layers), wanted)
         return total
 
     def train_epoch(self):
@@ -348,7 +348,7 @@ class Trainer:
                 if not torch.isfinite(loss):
                     raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch}, batch {number}")
                 self.scaler.scale(loss / self._group_size(number, len(plan))).backward()
-                if number % self.recipe.accumulate == 0 or number == len(plan):
+                if number % self.config.gradient_accumulation == 0 or number == len(plan):
                     self.scaler.step(self.optimizer)
                     self.scaler.update()
                     self.optimizer.zero_grad(set_to_none=True)
@@ -363,8 +363,8 @@ class Trainer:
 
     def _group_size(self, number, total):
         """How many of `total` batches share an optimizer step with batch `number` (from 1): the last group may be smaller."""
-        first = (number - 1) // self.recipe.accumulate * self.recipe.accumulate
-        return min(self.recipe.accumulate, total - first)
+        first = (number - 1) // self.config.gradient_accumulation * self.config.gradient_accumulation
+        return min(self.config.gradient_accumulation, total - first)
 
     def state(self):
         """All that another Trainer of the same arguments needs to go on from here."""
@@ -386,11 +386,11 @@ class Trainer:
         silhouette the best that any cut of their Ward tree reaches (the higher, the better).
         """
         rows = np.sort(np.random.default_rng(0).permutation(len(self.paths))[:sample]).tolist()
-        random = augmentation(self.recipe)
+        random = augmentation(self.config)
         self.network.eval()
         chunks = [rows[i : i + 64] for i in range(0, len(rows), 64)]
         parts = []
-        for views, chunk in self.load(chunks, [random, random, plain_view(self.recipe)], 0):
+        for views, chunk in self.load(chunks, [random, random, plain_view(self.config)], 0):
             parts.append(self._see(views)[self.deepest].view(3, len(chunk), -1).cpu())
         one, other, plain = (normalize(values) for values in torch.cat(parts, 1).numpy())
         return {
@@ -410,7 +410,7 @@ def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
         state = torch.load(checkpoint, "cpu", weights_only=True)
         if state.pop("fingerprint") == fingerprint:
             trainer.load_state(state)
-    while len(trainer.log) < trainer.recipe.epochs:
+    while len(trainer.log) < trainer.config.epochs:
         try:
             trainer.train_epoch()
         except FloatingPointError as error:

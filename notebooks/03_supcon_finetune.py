@@ -34,7 +34,7 @@ trainer = "simclr"  # config in params/trainers/, given below: change that, and 
 setting = ""  # names the output; empty: as the trainer
 start = "specimen_resnet18_double"  # config in params/encoders/ of the encoder to start from
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
-label_rank = "family"  # whose names are the labels, where the recipe asks for any
+label_rank = "family"  # whose names are the labels, where the config asks for any
 half = None  # 0 or 1: train on this half of the families, score on the other
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # what the tuned encoder hands on; head_<layer> are its heads
 input_size = None  # pixels that the tuned encoder takes; none: as the one it started from
@@ -44,10 +44,10 @@ weight_pixels = 0.0  # autoencoder: the picture is drawn again from the deepest 
 temperature_labels = 0.1
 temperature_views = 0.2
 views = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
-positive_of_itself = False  # the supervised contrast counts every sample among its own positives
-per_label = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+include_self = False  # the supervised contrast counts every sample among its own positives
+samples_per_class = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
 batch_size = 128
-accumulate = 1  # batches per step; contrasts stay within a batch
+gradient_accumulation = 1  # batches per step; contrasts stay within a batch
 epochs = 10
 warmup = 1.0  # epochs of linear warm-up, before the cosine
 learning_rate = 3e-4
@@ -56,9 +56,9 @@ freeze = ""  # the backbone stays as it is up to this layer, and with it
 freeze_batchnorm = True
 head_size = 128
 image_size = 128  # pixels of a view
-crop = 0.3  # smallest share of the photograph that a view shows
+min_crop_scale = 0.3  # smallest share of the photograph that a view shows
 colour = 0.2  # how far brightness, contrast and saturation may change
-turn = 15.0  # degrees that a view may be turned
+rotation = 15.0  # degrees that a view may be turned
 precision = "auto"  # auto, float32, bfloat16 or float16
 seed = 0
 
@@ -92,7 +92,7 @@ utils.set_style()
 setting = setting or trainer
 models = utils.dataset_dir(dataset) / "models"
 metadata = utils.load_metadata(dataset)
-recipe = training.Recipe(**{name: globals()[name] for name in training.Recipe.__dataclass_fields__})
+config = training.TrainingConfig(**{name: globals()[name] for name in training.TrainingConfig.__dataclass_fields__})
 
 # %% [markdown]
 # ## Who learns
@@ -106,10 +106,10 @@ learning = metadata if half is None else metadata[side == half]
 scored_on = metadata if half is None else metadata[side == 1 - half]
 names = learning[label_rank].dropna().sort_values().unique()
 labels = pd.Index(names).get_indexer(learning[label_rank])  # -1: no name
-if recipe.weight_labels and len(names) < 2:
+if config.weight_labels and len(names) < 2:
     raise ValueError(f"{trainer} learns from {label_rank} names, and {dataset} has {len(names)}: at least 2 are needed")
 paths = [utils.dataset_dir(dataset) / "photos" / path for path in learning["path"]]
-told = f"told {len(names)} {label_rank} names" if recipe.weight_labels else "told no name"
+told = f"told {len(names)} {label_rank} names" if config.weight_labels else "told no name"
 print(f"{len(learning):,} photographs learn, {told}; scored on {len(scored_on):,}")
 
 # %% [markdown]
@@ -124,7 +124,7 @@ weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 device = encoders.pick_device()
 dtype = encoders.pick_precision(device) if precision == "auto" else getattr(torch, precision)
 backbone, transform, backbone_card = encoders.start_tuning(start_card, weights_dir, seed)
-model = training.Trainer(backbone, transform, paths, labels, recipe, device, dtype, seed)
+model = training.Trainer(backbone, transform, paths, labels, config, device, dtype, seed)
 counts = {
     part: f"{sum(p.numel() for p in module.parameters() if p.requires_grad):,}"
     for part, module in (
@@ -147,7 +147,7 @@ shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
 figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3), squeeze=False)
 for ax, pictures, row in zip(axes[0], seen, shown, strict=True):
     ax.imshow(torch.cat(list(pictures), 1).permute(1, 2, 0))
-    ax.set(title=names[labels[row]] if recipe.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
+    ax.set(title=names[labels[row]] if config.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
 utils.show_photos(figure)
 
 # %% [markdown]
@@ -184,7 +184,7 @@ versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-
 code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
 start_state = {name: value.cpu().double().sum().item() for name, value in backbone.state_dict().items()}
 learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
-decisive = [vars(recipe), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
+decisive = [vars(config), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
 fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 curves = display(
@@ -193,7 +193,7 @@ curves = display(
 checkpoint, weights_file = models / f"{setting}.checkpoint", models / f"{setting}.safetensors"
 aligned_file, log_file, made_from = (models / f"{setting}{end}" for end in (".aligned.safetensors", ".csv", ".made_from"))
 complete = all(file.is_file() for file in (weights_file, aligned_file, log_file, made_from))
-if complete and made_from.read_text() == fingerprint and not recipe.weight_pixels:
+if complete and made_from.read_text() == fingerprint and not config.weight_pixels:
     model.log = pd.read_csv(log_file).to_dict("records")
     curves.update(draw_log(model.log))
 else:
@@ -214,9 +214,9 @@ print(f"kept: epoch {len(model.log)}, the last; alignment + uniformity would hav
 # Only for an autoencoder: photographs above, and below what is drawn from their embedding alone.
 
 # %%
-if recipe.weight_pixels:
+if config.weight_pixels:
     ((seen, _),) = model.load(
-        [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.plain_view(recipe)], 0
+        [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.plain_view(config)], 0
     )
     above, below = (torch.cat(list(p), 2).permute(1, 2, 0) for p in model.redrawn(seen))
     figure, axes = plt.subplots(2, 1, figsize=(10, 2.7))
@@ -271,7 +271,7 @@ def probes(points, species):
         return {}
     classifiers = {"kNN": KNeighborsClassifier(5), "linear probe": RidgeClassifier()}
     told = points[enough], species[enough]
-    return {f"species {name}, told names": cross_val_score(c, *told, cv=5).mean() for name, c in classifiers.items()}
+    return {f"species {name}, supervised": cross_val_score(c, *told, cv=5).mean() for name, c in classifiers.items()}
 
 
 # %%

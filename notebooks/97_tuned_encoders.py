@@ -133,7 +133,7 @@ by_layer.round(3)
 # %%
 LOOKS = {"avgpool": "o", "layer3": "s", "head_avgpool": "D", "head_layer3": "^"}
 CLUSTERS = [f"{rank} AMI{oracle}" for oracle in ("", ", oracle k") for rank in ("species", "genus")]
-PANELS = [*CLUSTERS, "species kNN, told names", "species linear probe, told names"]
+PANELS = [*CLUSTERS, "species kNN, supervised", "species linear probe, supervised"]
 trainers = list(dict.fromkeys(table["trainer"].dropna()))
 shown = [name for name in LOOKS if name in set(tuned.index.get_level_values("layer"))]
 

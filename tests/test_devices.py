@@ -27,27 +27,27 @@ SMALL = {"weights": None, "input_size": 32}
 
 
 def tuning(card, photos, device):
-    """A Trainer of a recipe, on small views."""
+    """A Trainer of a config, on small views."""
     asked = yaml.safe_load(card.read_text())
-    known = {name: value for name, value in asked.items() if name in training.Recipe.__dataclass_fields__}
-    small = {"batch_size": 8, "image_size": 40, "per_label": min(asked.get("per_label", 0), 4)}
+    known = {name: value for name, value in asked.items() if name in training.TrainingConfig.__dataclass_fields__}
+    small = {"batch_size": 8, "image_size": 40, "samples_per_class": min(asked.get("samples_per_class", 0), 4)}
     backbone, transform, _ = encoders.start_tuning(RESNET | SMALL)
     labels = np.repeat([0, 1, -1], 4)
     return training.Trainer(
-        backbone, transform, photos, labels, training.Recipe(**known | small), device, torch.float32
+        backbone, transform, photos, labels, training.TrainingConfig(**known | small), device, torch.float32
     )
 
 
 def learn(card, photos, device):
-    """What a recipe does in an epoch: its log, what of it is worth asking, and the weights and pictures that it leaves."""
+    """What a config does in an epoch: its log, what of it is worth asking, and the weights and pictures that it leaves."""
     model = tuning(card, photos, device)
     before = {name: value.cpu().clone() for name, value in model.network.state_dict().items()}
     model.train_epoch()
     ((views, _),) = model.load([[0, 5]], model.views, 0)
     learnt = {name for name, value in model.aligned.items() if not torch.equal(value, before[name])}
-    return (model.log, learnt, model.recipe), [
+    return (model.log, learnt, model.config), [
         *model.aligned.values(),
-        *(model.redrawn(views) if model.recipe.weight_pixels else ()),
+        *(model.redrawn(views) if model.config.weight_pixels else ()),
     ]
 
 
@@ -95,17 +95,17 @@ def test_another_device_gives_what_the_processor_gives(photos, elsewhere, name):
 
 
 @pytest.mark.parametrize("card", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_trains_for_an_epoch(elsewhere, card):
-    ((row,), learnt, recipe), _ = elsewhere[card.stem]
+def test_every_config_trains_for_an_epoch(elsewhere, card):
+    ((row,), learnt, config), _ = elsewhere[card.stem]
     assert np.isfinite(list(row.values())).all() and row["loss"] > 0 and row["learning_rate"] > 0
     assert "backbone.layer4.1.conv2.weight" in learnt
-    assert any(name.startswith("heads.") for name in learnt) == (recipe.weight_pixels == 0)
-    assert any("running_mean" in name for name in learnt) == (not recipe.freeze_batchnorm)
+    assert any(name.startswith("heads.") for name in learnt) == (config.weight_pixels == 0)
+    assert any("running_mean" in name for name in learnt) == (not config.freeze_batchnorm)
 
 
 def test_a_checkpoint_is_gone_on_from_on_another_device(photos):
     with pretended.Device():
-        whole, again = (tuning(ROOT / "params/trainers/gcd.yaml", photos, pretended.register()) for _ in range(2))
+        whole, again = (tuning(ROOT / "params/trainers/coarse_to_fine.yaml", photos, pretended.register()) for _ in range(2))
         whole.train_epoch()
         torch.save(whole.state(), checkpoint := io.BytesIO())
         checkpoint.seek(0)
@@ -124,8 +124,8 @@ def test_what_workers_are_given_can_be_sent_to_them(photos, card):
     encoder = encoders.build_encoder(**card | SMALL)
     shown = encoders.Photos(photos, encoder.transform)
     assert torch.equal(pickle.loads(pickle.dumps(shown))[3], shown[3])
-    recipe = training.Recipe(weight_views=1.0, image_size=32)
-    seen = training.Views(photos, [training.augmentation(recipe), training.plain_view(recipe)], 0, 1)
+    config = training.TrainingConfig(weight_views=1.0, image_size=32)
+    seen = training.Views(photos, [training.augmentation(config), training.plain_view(config)], 0, 1)
     assert torch.equal(pickle.loads(pickle.dumps(seen))[3][0], seen[3][0])
 
 

@@ -152,7 +152,7 @@ def test_touching_one_card_reruns_its_own_branch(made):
     }
 
 
-def test_a_recipe_is_an_encoder_like_any_other(made):
+def test_a_config_is_an_encoder_like_any_other(made):
     before = runs(made)
     words = [WORDS[0], "ENCODERS=simclr", "CLUSTERERS=nested_ward", "SEEDS=0", "START=resnet18_double"]
     words += ["TRAINING=epochs=1 image_size=32 batch_size=24 precision=float32"]
@@ -351,7 +351,7 @@ def test_a_sweep_of_clusterers_sets_all_encoders_beside_a_baseline_and_a_referen
     card = {
         "notebook": "05_hierarchical_clustering",
         "names": "setting",
-        "cards": ["clusterer"],
+        "configs": ["clusterer"],
         "fixed": {"seeds": [0]},
     }
     made.make(
@@ -370,20 +370,20 @@ def test_a_sweep_of_clusterers_sets_all_encoders_beside_a_baseline_and_a_referen
     assert (made.root / "figures" / "tiny" / "sweep_methods.png").is_file()
 
 
-def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
+def test_a_sweep_of_configs_compares_them_with_what_they_started_from(made):
     brief = {"start": "resnet18_double", "epochs": 1, "image_size": 32, "batch_size": 24, "precision": "float32"}
     words = write_sweep(
         made,
-        "recipes",
+        "configs",
         notebook="03_supcon_finetune",
         names="setting",
-        cards=["trainer"],
+        configs=["trainer"],
         fixed=brief,
         grid={"trainer": ["supcon_no_self"], "seed": [3]},
     )
     words += ("START=resnet18_untrained", "TRAINING=")  # the sweep has a start of its own
     made.make(*words)
-    folder = made.data("tiny", "sweeps", "recipes")
+    folder = made.data("tiny", "sweeps", "configs")
     summary = pd.read_csv(folder / "summary.csv")
     table = summary.dropna()
     baseline = summary[summary["trainer"].isna()]
@@ -391,20 +391,20 @@ def test_a_sweep_of_recipes_compares_them_with_what_they_started_from(made):
     assert set(table["trainer"]) == {"supcon_no_self"}
     assert set(table["seed"]) == {3} and set(table["encoder"]) == {"frozen", "tuned", "aligned"}
     figures = made.root / "figures" / "tiny"
-    assert (figures / "sweep_recipes.png").is_file()
+    assert (figures / "sweep_configs.png").is_file()
     made.run("99", "dataset=tiny")
     scores = pd.read_csv(figures / "scores.csv")
-    reached = scores[(scores["clusterer"] == "sweep_recipes") & (scores["encoder"] == "supcon_no_self/avgpool")]
+    reached = scores[(scores["clusterer"] == "sweep_configs") & (scores["encoder"] == "supcon_no_self/avgpool")]
     reached = reached.set_index(["rank", "metric", "seed"])["value"].dropna()
     learnt = table[(table["trainer"] == "supcon_no_self") & (table["encoder"] == "tuned") & (table["layer"] == "avgpool")]
     expected = learnt.set_index("measure")["value"]["species AMI"]
     assert reached[("species", "ami", 3)] == pytest.approx(expected, abs=1e-4)  # tables in figures/ have four decimals
-    tuned = made.data("tiny", "models", "recipes__trainer-supcon_no_self__seed-3.yaml")
+    tuned = made.data("tiny", "models", "configs__trainer-supcon_no_self__seed-3.yaml")
     assert list(yaml.safe_load(tuned.read_text())["layers"]) == ["layer3", "avgpool"]  # the last is the deepest
     card = made.root / "params" / "trainers" / "supcon_no_self.yaml"
     card.touch()
     assert made.make("-n", *words).stdout.count("03_supcon_finetune.py data") == 1
-    run = nbformat.read(folder / "recipes__trainer-supcon_no_self__seed-3.ipynb", 4)
+    run = nbformat.read(folder / "configs__trainer-supcon_no_self__seed-3.ipynb", 4)
     (given,) = [cell.source for cell in run.cells if "injected-parameters" in cell.metadata.get("tags", [])]
     assert 'start = "resnet18_double"' in given
 

@@ -85,11 +85,11 @@ def test_every_key_of_every_card_is_a_parameter_of_its_chapter(card):
     execute.check_parameters(parameters, declared(CHAPTER_OF[card.parent.name]), card)
 
 
-def test_every_recipe_says_what_it_weighs():
-    """A loss that a recipe is silent on would be taken from the chapter's default, which is another recipe's."""
+def test_every_config_says_what_it_weighs():
+    """A loss that a config is silent on would be taken from the chapter's default, which is another config's."""
     for path in (ROOT / "params" / "trainers").glob("*.yaml"):
-        recipe = yaml.safe_load(path.read_text())
-        assert {"weight_labels", "weight_views", "weight_pixels"} <= set(recipe), path.stem
+        config = yaml.safe_load(path.read_text())
+        assert {"weight_labels", "weight_views", "weight_pixels"} <= set(config), path.stem
 
 
 @pytest.mark.parametrize("card", sorted((ROOT / "params" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
@@ -109,7 +109,7 @@ def test_the_cards_promised_are_shipped():
         "dinov2_vits14", "dino_vits16", "clip_vit_b32", "bioclip", "bioclip2", "resnet50_untrained", "pixels",
         "nested_kmeans_10", "nested_kmeans_20", "nested_kmeans_30", "flat_kmeans", "nested_ward",
         "specimen_resnet18_single", "specimen_resnet18_double",
-        "supcon_family", "supcon_original", "supcon_no_self", "supcon_views", "simclr", "gcd", "autoencoder",
+        "supcon_family", "supcon_original", "supcon_no_self", "supcon_views", "simclr", "coarse_to_fine", "autoencoder",
     }  # fmt: skip
 
 

@@ -236,7 +236,7 @@ def test_start_and_training_are_kept_once_a_training_succeeded_with_them(stage):
 
 
 def test_a_sweep_keeps_its_encoders_to_itself(stage):
-    config = {"notebook": "05_hierarchical_clustering", "names": "setting", "cards": ["clusterer"]}
+    config = {"notebook": "05_hierarchical_clustering", "names": "setting", "configs": ["clusterer"]}
     config["grid"] = {"encoder": "all", "clusterer": ["nested_ward"]}
     (stage.root / "params" / "sweeps" / "few.yaml").write_text(yaml.safe_dump(config))
     words = ("sweep", "SWEEP=few", "DATASET=mine")
@@ -412,7 +412,7 @@ def test_clean_leaves_photographs_wherever_they_lie(stage, below):
     before = stage.files("data/own")
     words = ("DATASET=own", f"SOURCE={home.relative_to(stage.root)}", *WORDS[1:])
     stage.calls("all", *words, "TRAINING=epochs=1")
-    stage.calls("data/own/models/gcd.yaml", *words)
+    stage.calls("data/own/models/coarse_to_fine.yaml", *words)
     (stage.data("own") / f".{4321}-scores.csv").touch()  # of a killed chapter
     assert len(stage.files("data/own")) > len(before) + 20
     stage.make("clean", "DATASET=own")
@@ -588,7 +588,7 @@ def test_a_sweep_may_vary_one_parameter_at_a_time_around_a_baseline(params):
 def test_a_sweep_may_bring_whole_configs(params):
     for name, content in (("one", "a: 1\nb: 1\n"), ("two", "a: 2\n")):
         params("trainers", name, content)
-    params("sweeps", "s", "notebook: x\nnames: setting\ncards: [trainer]\ngrid: {trainer: [one, two]}\n")
+    params("sweeps", "s", "notebook: x\nnames: setting\nconfigs: [trainer]\ngrid: {trainer: [one, two]}\n")
     points = plan.expand_sweep("s", {"a": 0, "b": 0})
     assert points["s__trainer-one"] == {"a": 1, "b": 1, "trainer": "one", "setting": "s__trainer-one"}
     assert points["s__trainer-two"] == {"a": 2, "b": 0, "trainer": "two", "setting": "s__trainer-two"}
@@ -600,7 +600,7 @@ def test_a_sweep_may_bring_whole_configs(params):
         ("names: setting\n", "should have a line 'notebook: <name>'"),
         ("notebook: x\nnames: setting\ngrid: {a: 3}\n", "grid should hold lines"),
         ("notebook: x\nnames: setting\nfixed: [3]\n", "fixed should hold lines"),
-        ("notebook: x\nnames: setting\ncards: [trainer]\n", "no params/trainers/None.yaml"),
+        ("notebook: x\nnames: setting\nconfigs: [trainer]\n", "no params/trainers/None.yaml"),
     ],
 )
 def test_a_sweep_of_another_form_is_answered(params, text, answer):

@@ -409,20 +409,20 @@ def test_internal_indices_see_separation_and_refuse_the_undefined():
 
 
 def tuning_table(*runs):
-    """The table that chapter 97 leaves, of (half, seed, encoder, layer, value) for one recipe and one measure."""
+    """The table that chapter 97 leaves, of (half, seed, encoder, layer, value) for one config and one measure."""
     table = pd.DataFrame(runs, columns=["half", "seed", "encoder", "layer", "value"])
-    return table.assign(trainer="recipe", measure="species AMI, oracle k")
+    return table.assign(trainer="config", measure="species AMI, oracle k")
 
 
-def test_recipes_over_seeds_of_training_as_by_hand():
+def test_configs_over_seeds_of_training_as_by_hand():
     before = {"layer3": 0.4, "avgpool": 0.5}
     frozen = [(0, seed, "frozen", layer, value) for seed in range(3) for layer, value in before.items()]
     tuned = [(half, seed, "tuned", "avgpool", 0.6 + seed / 10 + half / 5) for seed in range(3) for half in (0, 1)]
     rows = scoring.tuning_scores(tuning_table(*frozen, *tuned), "sweep_unseen")
     assert set(rows["clusterer"]) == {"sweep_unseen"} and set(rows["rank"]) == {"species"}
     rows = rows.set_index(["encoder", "metric"]).sort_index()
-    reached = rows.loc[("recipe/avgpool", "ami_oracle_k")]
-    gained = rows.loc[("recipe/avgpool", "ami_oracle_k_above_frozen")]
+    reached = rows.loc[("config/avgpool", "ami_oracle_k")]
+    gained = rows.loc[("config/avgpool", "ami_oracle_k_above_frozen")]
     # halves lie 0.1 to either side of their mean, seeds deviate by 0.1, and Student's t with 2 degrees of freedom is 4.303
     half_width = 4.303 * 0.1 / np.sqrt(3)
     for found, mean in ((reached, 0.8), (gained, 0.3)):

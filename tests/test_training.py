@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import encoders
 import execute
 import training
-from training import Recipe
+from training import TrainingConfig
 
 CPU = torch.device("cpu")
 UNTRAINED = {
@@ -26,7 +26,7 @@ UNTRAINED = {
     "layers": {"layer3": "layer3", "avgpool": "avgpool"},
     "input_size": 32,
 }
-SHORT = Recipe(weight_views=1.0, batch_size=6, epochs=2, image_size=32, warmup=0.5, head_size=16)
+SHORT = TrainingConfig(weight_views=1.0, batch_size=6, epochs=2, image_size=32, warmup=0.5, head_size=16)
 
 
 # -------------------------------------------------------------------------------------------------------- losses
@@ -60,13 +60,13 @@ def test_a_case_that_can_be_reckoned_on_paper():
     labels = torch.tensor([0, 0, 1])
     assert training.contrast(points, labels, 1.0).item() == pytest.approx(np.log(1 + np.exp(-1)))
     # its own positive, each has twice exp(1) to compete with, and the third is an anchor too: exp(1) against exp(1) + 2 exp(0)
-    with_itself = training.contrast(points, labels, 1.0, positive_of_itself=True)
+    with_itself = training.contrast(points, labels, 1.0, include_self=True)
     assert with_itself.item() == pytest.approx((2 * np.log(2 + np.exp(-1)) + np.log(1 + 2 * np.exp(-1))) / 3)
 
 
-def test_a_sample_is_its_own_positive_only_where_the_published_recipe_has_it_so():
+def test_a_sample_is_its_own_positive_only_where_the_published_config_has_it_so():
     points, labels = np.random.default_rng(1).normal(size=(6, 3)), [0, 0, 1, 1, 2, 2]
-    found = training.contrast(torch.tensor(points), torch.tensor(labels), 0.5, positive_of_itself=True)
+    found = training.contrast(torch.tensor(points), torch.tensor(labels), 0.5, include_self=True)
     assert found.item() == pytest.approx(by_hand(points, labels, 0.5, with_itself=True), rel=1e-5)
     assert abs(found.item() - by_hand(points, labels, 0.5)) > 0.1
 
@@ -91,28 +91,28 @@ def heads(n, seed=0):
 
 def test_the_objective_is_the_mean_over_heads_and_the_sum_over_weights():
     layers, labels, rows = heads(8), torch.tensor([0, 0, 1, 1]), torch.arange(4)
-    recipe = Recipe(weight_labels=0.35, weight_views=0.65, temperature_labels=0.1, temperature_views=0.3)
+    config = TrainingConfig(weight_labels=0.35, weight_views=0.65, temperature_labels=0.1, temperature_views=0.3)
     parts = [
         0.35 * training.contrast(layers[name], labels.repeat(2), 0.1)
         + 0.65 * training.contrast(layers[name], rows.repeat(2), 0.3)
         for name in ("head_layer3", "head_avgpool")
     ]
-    assert training.objective(layers, labels, rows, recipe).item() == pytest.approx(sum(parts).item() / 2)
+    assert training.objective(layers, labels, rows, config).item() == pytest.approx(sum(parts).item() / 2)
 
 
 def test_a_photograph_without_a_name_takes_no_part_in_the_supervised_contrast():
     layers, rows = heads(8), torch.arange(4)
-    recipe = Recipe(weight_labels=1.0)
-    found = training.objective(layers, torch.tensor([0, -1, 0, -1]), rows, recipe)
+    config = TrainingConfig(weight_labels=1.0)
+    found = training.objective(layers, torch.tensor([0, -1, 0, -1]), rows, config)
     named = {name: values[[0, 2, 4, 6]] for name, values in layers.items()}
-    assert found.item() == pytest.approx(training.objective(named, torch.tensor([0, 0]), rows[:2], recipe).item())
-    assert training.objective(layers, torch.full((4,), -1), rows, recipe).item() == 0
+    assert found.item() == pytest.approx(training.objective(named, torch.tensor([0, 0]), rows[:2], config).item())
+    assert training.objective(layers, torch.full((4,), -1), rows, config).item() == 0
 
 
 def test_two_layers_may_stand_for_two_views():
     layers, labels = heads(4), torch.tensor([0, 0, 1, 1])
     both = torch.cat([layers["head_layer3"], layers["head_avgpool"]])
-    found = training.objective(layers, labels, torch.arange(4), Recipe(weight_labels=1.0, views="layers"))
+    found = training.objective(layers, labels, torch.arange(4), TrainingConfig(weight_labels=1.0, views="layers"))
     assert found.item() == pytest.approx(training.contrast(both, labels.repeat(2), 0.1).item())
 
 
@@ -120,21 +120,21 @@ def test_two_layers_may_stand_for_two_views():
 
 
 def test_every_photograph_is_drawn_once_an_epoch():
-    recipe = Recipe(weight_views=1.0, batch_size=8)
-    plan = training.batches(np.zeros(40, int), recipe, 0, 1)
+    config = TrainingConfig(weight_views=1.0, batch_size=8)
+    plan = training.batches(np.zeros(40, int), config, 0, 1)
     assert [len(batch) for batch in plan] == [8] * 5 and sorted(row for batch in plan for row in batch) == list(
         range(40)
     )
-    assert plan == training.batches(np.zeros(40, int), recipe, 0, 1)
+    assert plan == training.batches(np.zeros(40, int), config, 0, 1)
     assert (
-        plan != training.batches(np.zeros(40, int), recipe, 0, 2) != training.batches(np.zeros(40, int), recipe, 1, 2)
+        plan != training.batches(np.zeros(40, int), config, 0, 2) != training.batches(np.zeros(40, int), config, 1, 2)
     )
-    assert sorted(*training.batches(np.zeros(5, int), recipe, 0, 1)) == list(range(5))  # fewer than a batch
+    assert sorted(*training.batches(np.zeros(5, int), config, 0, 1)) == list(range(5))  # fewer than a batch
 
 
 def test_balanced_batches_hold_as_many_of_every_label_and_none_without():
     labels = np.repeat([0, 1, 2, 3, -1], [40, 4, 10, 20, 30])
-    balanced = Recipe(weight_labels=1.0, batch_size=12, per_label=4)
+    balanced = TrainingConfig(weight_labels=1.0, batch_size=12, samples_per_class=4)
     plan = training.batches(labels, balanced, 0, 1)
     assert len(plan) == 74 // 12
     for batch in plan:
@@ -168,9 +168,9 @@ def test_seed_epoch_and_photograph_decide_a_view(photos):
 # ------------------------------------------------------------------------------------------------------- training
 
 
-def trainer(photos, recipe=SHORT, card=UNTRAINED, seed=0, precision=torch.float32):
+def trainer(photos, config=SHORT, card=UNTRAINED, seed=0, precision=torch.float32):
     backbone, transform, _ = encoders.start_tuning(card)
-    return training.Trainer(backbone, transform, *photos, recipe, CPU, precision, seed)
+    return training.Trainer(backbone, transform, *photos, config, CPU, precision, seed)
 
 
 def weights(model):
@@ -181,18 +181,18 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_recipe_that_asks_for_nothing_or_the_impossible_is_refused():
+def test_a_config_that_asks_for_nothing_or_the_impossible_is_refused():
     for asked, answer in (
         ({}, "weight_labels = 0.0 should be positive, or another weight"),
         ({"weight_views": 1.0, "views": "one"}, "weight_views = 1.0 should be 0 unless there are two views"),
         ({"weight_labels": 1.0, "views": "three"}, "views = 'three' should be one of one, two, layers"),
-        ({"weight_labels": 1.0, "crop": 0.0}, "crop = 0.0 should be above 0"),
+        ({"weight_labels": 1.0, "min_crop_scale": 0.0}, "min_crop_scale = 0.0 should be above 0"),
         ({"weight_labels": 1.0, "epochs": 0}, "epochs = 0 should be at least 1"),
     ):
         with pytest.raises(ValueError, match=answer):
-            Recipe(**asked)
+            TrainingConfig(**asked)
     with pytest.raises(ValueError, match="batches of 8 with 5 of each label do not hold two of them"):
-        training.batches(np.repeat([0, 1], 8), Recipe(weight_labels=1.0, batch_size=8, per_label=5), 0, 1)
+        training.batches(np.repeat([0, 1], 8), TrainingConfig(weight_labels=1.0, batch_size=8, samples_per_class=5), 0, 1)
 
 
 def test_in_half_precision_gradients_are_scaled_and_the_scale_is_kept(photos):
@@ -245,7 +245,7 @@ def test_a_loss_falls_where_there_is_something_to_learn(photos, tmp_path):
 
 
 def test_batches_may_add_up_to_a_step(photos):
-    model = trainer(photos, replace(SHORT, batch_size=3, accumulate=2, epochs=1))
+    model = trainer(photos, replace(SHORT, batch_size=3, gradient_accumulation=2, epochs=1))
     assert model.steps == 2
     model.train_epoch()
     assert {int(state["step"]) for state in model.optimizer.state.values()} == {2}
@@ -253,7 +253,7 @@ def test_batches_may_add_up_to_a_step(photos):
 
 def test_the_last_batches_of_an_epoch_weigh_as_much_as_others(photos, monkeypatch):
     # 12 photographs in batches of 3, three batches to a step: the second step has one batch, which counts in full
-    model = trainer(photos, replace(SHORT, batch_size=3, accumulate=3, epochs=1))
+    model = trainer(photos, replace(SHORT, batch_size=3, gradient_accumulation=3, epochs=1))
     losses, shares = [], []
     loss, scale = model.loss, model.scaler.scale
     monkeypatch.setattr(model, "loss", lambda *batch: losses.append(loss(*batch)) or losses[-1])
@@ -398,7 +398,7 @@ def test_networks_of_timm_can_be_tuned_too(photos, tmp_path):
 
 # ---------------------------------------------------------------------------------------------------- the chapter
 
-WORDS = ("trainer=gcd", "start=resnet18_untrained", "epochs=2", "image_size=32", "input_size=32", "batch_size=16")
+WORDS = ("trainer=coarse_to_fine", "start=resnet18_untrained", "epochs=2", "image_size=32", "input_size=32", "batch_size=16")
 
 
 @pytest.fixture(scope="module")
@@ -407,7 +407,7 @@ def learnt(project, tmp_path_factory):
     make_world(folder := tmp_path_factory.mktemp("learning") / "photos")
     project.run("01", "dataset=toy", f"source={folder}")
     project.run("02", "dataset=toy", "encoder=resnet18_untrained", "-f", "params/encoders/resnet18_untrained.yaml")
-    card = ("-f", "params/trainers/gcd.yaml")
+    card = ("-f", "params/trainers/coarse_to_fine.yaml")
     project.run("03", "dataset=toy", "setting=whole", *WORDS, *card)
     checkpoint = project.data("toy", "models", "killed.checkpoint")
     project.run_and_kill("03", "dataset=toy", "setting=killed", *WORDS, *card, when=checkpoint.exists)
@@ -428,7 +428,7 @@ def test_the_chapter_leaves_an_encoder_its_log_and_its_scores(learnt):
     scores = pd.read_csv(learnt.data("toy", "models", "whole_scores.csv"))
     assert set(scores["encoder"]) == {"frozen", "tuned", "aligned"}
     assert set(scores["layer"]) == {"layer3", "avgpool", "head_layer3", "head_avgpool"}
-    assert {"species AMI", "genus AMI", "species kNN, told names"} <= set(scores["measure"])
+    assert {"species AMI", "genus AMI", "species kNN, supervised"} <= set(scores["measure"])
     card = yaml.safe_load(learnt.data("toy", "models", "whole.yaml").read_text())
     assert card["library"] == "tuned" and card["weights"] == "data/toy/models/whole.safetensors"
 
@@ -455,7 +455,7 @@ def test_a_model_that_lost_one_of_its_files_is_made_whole_again(learnt, lost):
     file = learnt.data("toy", "models", f"whole{lost}")
     before = file.read_bytes()
     file.unlink()
-    learnt.run("03", "dataset=toy", "setting=whole", *WORDS, "-f", "params/trainers/gcd.yaml")
+    learnt.run("03", "dataset=toy", "setting=whole", *WORDS, "-f", "params/trainers/coarse_to_fine.yaml")
     assert file.read_bytes() == before
 
 
@@ -463,7 +463,7 @@ def test_what_was_learnt_once_is_scored_again_and_not_learnt_again(learnt):
     weights, scores = (learnt.data("toy", "models", f"killed{end}") for end in (".safetensors", "_scores.csv"))
     before, date = scores.read_bytes(), weights.stat().st_mtime_ns
     scores.unlink()
-    words, card = ("dataset=toy", "setting=killed", *WORDS), ("-f", "params/trainers/gcd.yaml")
+    words, card = ("dataset=toy", "setting=killed", *WORDS), ("-f", "params/trainers/coarse_to_fine.yaml")
     assert "2 epochs on 72 photographs" in learnt.run("03", *words, *card).stdout
     assert weights.stat().st_mtime_ns == date and scores.read_bytes() == before
     learnt.run("03", *words, "temperature_views=0.3", *card)
@@ -490,19 +490,19 @@ def test_half_of_the_families_learn_and_the_other_half_is_scored_on_any_device(l
     assert f"on {sizes.iloc[1:3].sum()} photographs" in about
 
 
-def test_a_recipe_that_needs_names_says_so_where_there_are_none(learnt, tmp_path):
+def test_a_config_that_needs_names_says_so_where_there_are_none(learnt, tmp_path):
     rows = make_world(tmp_path / "photos", 3, 3, 3, 2)
     (tmp_path / "photos" / "metadata.csv").write_text("hash_id\n" + "".join(f"{row[0]}\n" for row in rows))
     learnt.run("01", "dataset=nameless", f"source={tmp_path / 'photos'}")
-    failed = learnt.run("03", "dataset=nameless", *WORDS, "-f", "params/trainers/gcd.yaml", check=False)
+    failed = learnt.run("03", "dataset=nameless", *WORDS, "-f", "params/trainers/coarse_to_fine.yaml", check=False)
     assert (
-        failed.returncode and "gcd learns from family names, and nameless has 0: at least 2 are needed" in failed.stderr
+        failed.returncode and "coarse_to_fine learns from family names, and nameless has 0: at least 2 are needed" in failed.stderr
     )
 
 
-def test_the_parameters_of_the_chapter_are_those_of_a_recipe():
+def test_the_parameters_of_the_chapter_are_those_of_a_config():
     declared = execute.declared_parameters(jupytext.read(ROOT / "notebooks" / "03_supcon_finetune.py"))
-    fields = Recipe.__dataclass_fields__
+    fields = TrainingConfig.__dataclass_fields__
     assert {name: declared[name] for name in fields} == {n: f.default for n, f in fields.items()} | {
         "weight_views": 1.0
     }
