@@ -25,32 +25,35 @@ import utils
 # --------------------------------------------------------------------------------------------------- preparation
 
 
-def prepare(points, root=True, components=256, whiten=0.5, neighbours=0, dimensions=0, seed=0):
-    """Vectors of length 1 out of an embedding (n, d): (n, at most d) of them.
+def prepare(
+    points, signed_sqrt=True, pca_components=256, whitening_power=0.5, n_smoothing_neighbors=0, umap_components=0, seed=0
+):
+    """Vectors of length 1 from an embedding (n, d): (n, at most d) of them.
 
-    `root` takes the signed square root (Perronnin, Sanchez and Mensink 2010, ECCV), which tames single large features.
-    `components` keeps that many principal components (0: all, as they are), each divided by its standard deviation to the
-    power `whiten`: 0 leaves them, 1 makes all equally important, as in Jegou and Chum (2012), ECCV. `neighbours` replaces
-    every vector by the mean of itself and that many nearest ones. `dimensions` maps all with UMAP (0: not at all); these
-    vectors keep their lengths, as distances on a map are straight lines. Points that are all alike stay so.
+    `signed_sqrt` takes the signed square root of every value, which limits the influence of single large features
+    (Perronnin, Sanchez and Mensink 2010, ECCV). `pca_components` keeps that many principal components (0: no PCA), each
+    divided by its standard deviation to the power `whitening_power`: 0 leaves them as they are, 1 gives all the same variance
+    (Jegou and Chum 2012, ECCV). `n_smoothing_neighbors` replaces every vector by the mean of itself and that many nearest
+    neighbours. `umap_components` maps the vectors with UMAP (0: no map); these keep their lengths, because distances on a
+    map are Euclidean. Points that are all alike stay so.
     """
     points = normalize(np.asarray(points, np.float64))
     if _all_alike(points):
         return points
-    if root:
+    if signed_sqrt:
         points = normalize(np.sign(points) * np.sqrt(np.abs(points)))
-    components = min(components, len(points) - 1, points.shape[1])
-    if components > 0:
-        pca = PCA(components, svd_solver="covariance_eigh").fit(points)  # exact, and quick for many photographs
-        scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whiten / 2)
+    pca_components = min(pca_components, len(points) - 1, points.shape[1])
+    if pca_components > 0:
+        pca = PCA(pca_components, svd_solver="covariance_eigh").fit(points)  # exact, and quick for many photographs
+        scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whitening_power / 2)
         points = normalize(pca.transform(points) * scale)
-    if neighbours:
-        near = NearestNeighbors(n_neighbors=min(neighbours + 1, len(points))).fit(points)
+    if n_smoothing_neighbors:
+        near = NearestNeighbors(n_neighbors=min(n_smoothing_neighbors + 1, len(points))).fit(points)
         points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
-    if dimensions:
+    if umap_components:
         from umap import UMAP  # takes seconds to load
 
-        points = UMAP(n_components=dimensions, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
+        points = UMAP(n_components=umap_components, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
     return points
 
 
@@ -62,20 +65,20 @@ def _all_alike(points):
 # ---------------------------------------------------------------------------------------------------- algorithms
 
 
-class Tree:
-    """A hierarchy of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
+class LinkageTree:
+    """A dendrogram of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
 
     Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
-    58:236-244, or another of SciPy's methods. The distances of all pairs have to fit into memory; Ward's tree of more than
-    `most` points is grown from the vectors alone instead, the same tree in little memory and more time (Muellner 2013,
+    58:236-244, or another of SciPy's methods. SciPy needs the distances of all pairs in memory; beyond `max_pairwise` points
+    Ward's tree is computed from the vectors, which gives the same tree with little memory and takes longer (Muellner 2013,
     fastcluster, J. Statistical Software 53:9).
     """
 
-    def __init__(self, points, seed=0, method="ward", most=20_000):
+    def __init__(self, points, seed=0, method="ward", max_pairwise=20_000):
         self.points = points
         if len(points) < 2:
             self.merges = np.empty((0, 4))
-        elif method == "ward" and len(points) > most:
+        elif method == "ward" and len(points) > max_pairwise:
             self.merges = fastcluster.linkage_vector(points, method)
         else:
             self.merges = linkage(points, method)
@@ -84,8 +87,8 @@ class Tree:
         return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
 
 
-class Fit:
-    """A scikit-learn estimator of clusters or mixtures on (n, d) points; called with a number, it is fitted with as many."""
+class FlatClusterer:
+    """A scikit-learn estimator of clusters or mixtures on (n, d) points; called with a number, it fits that many clusters."""
 
     def __init__(self, points, seed=0, estimator=KMeans, **options):
         self.points, self.estimator, self.options = points, estimator, options | {"random_state": seed}
@@ -96,51 +99,51 @@ class Fit:
 
 
 BY_NUMBER = {
-    "ward": Tree,
-    "average": functools.partial(Tree, method="average"),
-    "complete": functools.partial(Tree, method="complete"),
-    "kmeans": Fit,
-    "minibatch_kmeans": functools.partial(Fit, estimator=MiniBatchKMeans),
-    "mixture": functools.partial(Fit, estimator=GaussianMixture, covariance_type="spherical"),
+    "ward": LinkageTree,
+    "average": functools.partial(LinkageTree, method="average"),
+    "complete": functools.partial(LinkageTree, method="complete"),
+    "kmeans": FlatClusterer,
+    "minibatch_kmeans": functools.partial(FlatClusterer, estimator=MiniBatchKMeans),
+    "mixture": functools.partial(FlatClusterer, estimator=GaussianMixture, covariance_type="spherical"),
 }
 TREES = ("ward", "average", "complete")
 
 
-def _hdbscan(points, seed, smallest):
+def _hdbscan(points, seed, min_cluster_size):
     """Campello, Moulavi and Sander (2013), PAKDD 160-172."""
-    return HDBSCAN(min_cluster_size=smallest, min_samples=1).fit_predict(points)
+    return HDBSCAN(min_cluster_size=min_cluster_size, min_samples=1).fit_predict(points)
 
 
-def _leiden(points, seed, smallest):
-    """Traag, Waltman and van Eck (2019), Scientific Reports 9:5233, on the graph of the `smallest` nearest neighbours."""
+def _leiden(points, seed, min_cluster_size):
+    """Traag, Waltman and van Eck (2019), Scientific Reports 9:5233, on a graph of nearest neighbours."""
     import igraph  # takes time to load
     import leidenalg
 
-    graph = kneighbors_graph(points, min(smallest, len(points) - 1))
+    graph = kneighbors_graph(points, min(min_cluster_size, len(points) - 1))
     edges = igraph.Graph.Weighted_Adjacency(graph.maximum(graph.T), mode="undirected")
     return np.array(leidenalg.find_partition(edges, leidenalg.ModularityVertexPartition, seed=seed).membership)
 
 
-def _evoc(points, seed, smallest):
+def _evoc(points, seed, min_cluster_size):
     """The finest layer of EVoC, Embedding Vector Oriented Clustering (github.com/TutteInstitute/evoc)."""
     from evoc import EVoC  # takes seconds to load
 
-    found = EVoC(base_min_cluster_size=smallest, random_state=seed).fit(points.astype(np.float32))
+    found = EVoC(base_min_cluster_size=min_cluster_size, random_state=seed).fit(points.astype(np.float32))
     return found.cluster_layers_[0]
 
 
 BY_DENSITY = {"hdbscan": _hdbscan, "leiden": _leiden, "evoc": _evoc}
 
 
-def by_density(name, points, seed=0, smallest=5):
+def by_density(name, points, seed=0, min_cluster_size=5):
     """Labels (n,) of a method that finds the number of clusters itself, and which rows (n,) it called noise.
 
-    `smallest` is the size of the smallest cluster, or of a neighbourhood. Noise is not dropped: every such row joins the
-    cluster of the nearest row that has one. Too few points for the method are one cluster.
+    `min_cluster_size` is the size of the smallest cluster, or the number of neighbours in Leiden's graph. Noise is not dropped:
+    every such row joins the cluster of the nearest row that has one. Too few points for the method are one cluster.
     """
-    if len(points) <= 2 * smallest:
+    if len(points) <= 2 * min_cluster_size:
         return np.zeros(len(points), int), np.zeros(len(points), bool)
-    labels = np.asarray(BY_DENSITY[name](points, seed, smallest))
+    labels = np.asarray(BY_DENSITY[name](points, seed, min_cluster_size))
     noise = labels < 0
     if noise.all():
         return np.zeros(len(points), int), noise
@@ -160,14 +163,15 @@ def candidates(largest, n=80):
     return np.unique(np.geomspace(2, largest, n).astype(int))
 
 
-# Photographs of one individual lie next to each other, and would make it a cluster if a silhouette counted every neighbour.
-# Where a species has two or three photographs nothing is left if it forgets one or two. So it does each, and counts the mean.
-FORGETFUL = (0, 1, 2)
+# Several photographs of one individual are nearest neighbours, and a silhouette that counts all neighbours makes a cluster of
+# them. Excluding one or two nearest neighbours prevents that, but leaves a species with two or three photographs nothing to be
+# compared with. So the rule takes the mean of three silhouettes, with 0, 1 and 2 neighbours excluded.
+EXCLUDED = (0, 1, 2)
 
 
-def _silhouette(algorithm, points, numbers, seed, forget=(0,)):
+def _silhouette(algorithm, points, numbers, seed, n_excluded=(0,)):
     partition = algorithm(points, seed)
-    return numbers[np.argmax(scoring.silhouettes([partition(k) for k in numbers], points, forget))]
+    return numbers[np.argmax(scoring.silhouettes([partition(k) for k in numbers], points, n_excluded))]
 
 
 def _dispersion(points, labels):
@@ -226,9 +230,9 @@ def _heights(algorithm, points, numbers, seed):
 
 RULES = {
     "silhouette": _silhouette,
-    "silhouette_without_nearest": functools.partial(_silhouette, forget=(1,)),
-    "silhouette_without_two": functools.partial(_silhouette, forget=(2,)),
-    "forgetful_silhouette": functools.partial(_silhouette, forget=FORGETFUL),
+    "silhouette_excluding_1": functools.partial(_silhouette, n_excluded=(1,)),
+    "silhouette_excluding_2": functools.partial(_silhouette, n_excluded=(2,)),
+    "silhouette_excluding_0_to_2": functools.partial(_silhouette, n_excluded=EXCLUDED),
     "gap": _gap,
     "stability": _stability,
     "heights": _heights,
@@ -245,29 +249,29 @@ class Config:
     method: str = "ward"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
     nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
     use_family: bool = True  # false withholds the family names
-    number: str = "forgetful_silhouette"  # how many species: one of RULES
-    per_cluster: float = 1.0  # a prior: photographs of a species on average, or more
+    k_rule: str = "silhouette_excluding_0_to_2"  # how many species: one of RULES
+    min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
     species_per_genus: float = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
-    smallest: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
+    min_cluster_size: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
     max_genera: int = 10  # caps: genera per family
     max_species: int = 10  # caps: species per genus
     max_families: int = 30  # where no family is known
     genus_layers: dict = field(default_factory=lambda: {"last": 1.0})  # layers by name, "first" or "last", and their weights
     species_layers: dict = field(default_factory=lambda: {"last": 1.0})
-    root: bool = True  # these five: see `prepare`
-    components: int = 256
-    whiten: float = 0.5
-    neighbours: int = 0
-    dimensions: int = 0
+    signed_sqrt: bool = True  # these five: see `prepare`
+    pca_components: int = 256
+    whitening_power: float = 0.5
+    n_smoothing_neighbors: int = 0
+    umap_components: int = 0
 
     def __post_init__(self):
         methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
         if self.method not in methods:
             raise ValueError(f"method {self.method!r} is not one of {', '.join(methods)}")
-        if self.number not in RULES:
-            raise ValueError(f"number {self.number!r} is not one of {', '.join(RULES)}")
-        if self.number == "heights" and self.method not in TREES:
-            raise ValueError(f"number 'heights' needs a tree: {', '.join(TREES)}, not {self.method}")
+        if self.k_rule not in RULES:
+            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join(RULES)}")
+        if self.k_rule == "heights" and self.method not in TREES:
+            raise ValueError(f"k_rule 'heights' needs a tree: {', '.join(TREES)}, not {self.method}")
 
     @classmethod
     def named(cls, clusterer, **changes):
@@ -275,48 +279,51 @@ class Config:
         return cls(**utils.load_params("clusterers", clusterer) | changes)
 
     @property
-    def draws_lots(self):
+    def uses_seed(self):
         """Whether the seed matters: to every method but trees and HDBSCAN, and to UMAP."""
-        return self.method not in (*TREES, "hdbscan") or self.dimensions > 0 or self.number in ("gap", "stability")
+        return self.method not in (*TREES, "hdbscan") or self.umap_components > 0 or self.k_rule in ("gap", "stability")
 
     def prepare(self, layers, weights, seed=0):
         """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight."""
-        options = {name: getattr(self, name) for name in ("root", "components", "whiten", "neighbours", "dimensions")}
+        options = {name: getattr(self, name) for name in PREPARATION}
         parts = {name: prepare(utils.pick_layer(layers, name), seed=seed, **options) for name in weights}
         return np.hstack([weight * parts[name] for name, weight in weights.items()])
 
 
+PREPARATION = ("signed_sqrt", "pca_components", "whitening_power", "n_smoothing_neighbors", "umap_components")
 CONFIG_FIELDS = tuple(one.name for one in fields(Config))
 
 
-def split(points, method, rule, seed=0, per_cluster=1.0, smallest=5, most=None):
-    """Labels (n,) of points (n, d), what cuts them again, and noise (n,): `method` with as many clusters as `rule` finds.
+def cluster_species(points, method, k_rule, seed=0, min_mean_cluster_size=1.0, min_cluster_size=5, max_clusters=None):
+    """Cluster points (n, d) with as many clusters as `k_rule` finds: labels (n,), the fitted algorithm, and noise (n,).
 
-    What cuts again is the algorithm of `BY_NUMBER` on these points, None for a method of `BY_DENSITY`. A cluster holds
-    `per_cluster` points or more on average, and there are at most `most`. Points that are all alike are one cluster.
+    The fitted algorithm is one of `BY_NUMBER`, None for a method of `BY_DENSITY`. Clusters hold `min_mean_cluster_size` points
+    or more on average, and there are at most `max_clusters`. Points that are all alike are one cluster.
     """
     none = np.zeros(len(points), bool)
     if method in BY_DENSITY:
-        labels, noise = (none.astype(int), none) if _all_alike(points) else by_density(method, points, seed, smallest)
+        if _all_alike(points):
+            return none.astype(int), None, none
+        labels, noise = by_density(method, points, seed, min_cluster_size)
         return labels, None, noise
     algorithm = BY_NUMBER[method]
     partition = algorithm(points, seed)
-    numbers = candidates(min(len(points) - 1, int(len(points) / per_cluster), most or len(points)))
+    numbers = candidates(min(len(points) - 1, int(len(points) / min_mean_cluster_size), max_clusters or len(points)))
     if not len(numbers) or _all_alike(points):
         return np.zeros(len(points), int), partition, none
-    return partition(RULES[rule](algorithm, points, numbers, seed)), partition, none
+    return partition(RULES[k_rule](algorithm, points, numbers, seed)), partition, none
 
 
-def genera(species, coarser, points, method="ward", seed=0, species_per_genus=2.0):
+def group_genera(species, tree, points, method="ward", seed=0, species_per_genus=2.0):
     """Genus labels (n,) for species labels (n,), so that each species lies in one genus.
 
-    `coarser` is the tree that was cut into the species: it is cut a second time. Without one (None) the centroids of the
-    species among `points` (n, e) are clustered by `method`, or by Ward where that finds no given number. There are so many
-    genera that each holds `species_per_genus` species on average; 0 leaves that to the silhouette of the centroids.
+    `tree` is the dendrogram that was cut into the species: it is cut again, higher up. Without one (None) the centroids of the
+    species among `points` (n, e) are clustered by `method`, or by Ward where that takes no number. The number of genera is the
+    number of species divided by `species_per_genus`; 0 leaves it to the silhouette of the centroids.
     """
     first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
     centroids = np.stack([points[members == s].mean(axis=0) for s in range(len(first))])
-    partition = BY_NUMBER.get(method, Tree)(centroids, seed) if coarser is None else lambda k: coarser(k)[first]
+    partition = BY_NUMBER.get(method, LinkageTree)(centroids, seed) if tree is None else lambda k: tree(k)[first]
     if species_per_genus:
         number = max(1, round(len(first) / species_per_genus))
     else:
@@ -328,10 +335,10 @@ def genera(species, coarser, points, method="ward", seed=0, species_per_genus=2.
 
 def capped(points, genus_points, max_genera, max_species, seed=0):
     """Genus and species labels (n,): k-means into at most so many genera, and then each of these into so many species."""
-    genus = Fit(genus_points, seed)(max_genera)
+    genus = FlatClusterer(genus_points, seed)(max_genera)
     species = np.empty(len(points), int)
     for label in np.unique(genus):
-        species[genus == label] = Fit(points[genus == label], seed)(max_species)
+        species[genus == label] = FlatClusterer(points[genus == label], seed)(max_species)
     return genus, species
 
 
@@ -344,21 +351,21 @@ def cluster_group(points, genus_points, config, seed=0):
     if config.method == "caps":
         labels = capped(points, genus_points, config.max_genera, config.max_species, seed)
         return *labels, np.zeros(len(points), bool)
-    options = {"per_cluster": config.per_cluster, "smallest": config.smallest}
-    species, partition, noise = split(points, config.method, config.number, seed, **options)
-    coarser = partition if config.method in TREES and config.genus_layers == config.species_layers else None
-    genus = genera(species, coarser, genus_points, config.method, seed, config.species_per_genus)
+    options = {"min_mean_cluster_size": config.min_mean_cluster_size, "min_cluster_size": config.min_cluster_size}
+    species, partition, noise = cluster_species(points, config.method, config.k_rule, seed, **options)
+    tree = partition if config.method in TREES and config.genus_layers == config.species_layers else None
+    genus = group_genera(species, tree, genus_points, config.method, seed, config.species_per_genus)
     return genus, species, noise
 
 
 def cluster(layers, families, config, seed=0):
-    """Cluster photographs into a hierarchy: DataFrame (n rows) with family, genus, species, noise, parted.
+    """Cluster photographs into a hierarchy: DataFrame (n rows) with family, genus, species, noise, split_by_family.
 
     `layers` is an embedding, {layer: (n, d)} from shallow to deep; `families` (n,) their names, missing where unknown. Given
     families are taken as they are, and photographs without one form a group of their own, "(unknown)". If none is known, or
     `config` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
-    labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` tells
-    what the method called so, `parted` what the border of a family took off the cluster that holds most of it.
+    labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` is
+    true for what the method called noise, `split_by_family` for rows that a family border separates from most of their cluster.
     """
     points = config.prepare(layers, config.species_layers, seed)
     same = config.genus_layers == config.species_layers
@@ -367,15 +374,14 @@ def cluster(layers, families, config, seed=0):
     if config.use_family and families.notna().any():
         families = families.fillna(UNKNOWN).to_numpy(object)
     else:
-        labels, _, _ = split(points, "ward", "silhouette", seed, most=config.max_families)
+        labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=config.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
     groups = pd.Series(families).groupby(families).indices if config.nested else {"all": np.arange(len(families))}
     genus, species, noise = np.empty((3, len(families)), int)
     for rows in groups.values():
         genus[rows], species[rows], noise[rows] = cluster_group(points[rows], genus_points[rows], config, seed)
-    found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0, "parted": False})
-    if not config.nested:
-        found["parted"] = parted(families, found["species"])
+    found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0})
+    found["split_by_family"] = False if config.nested else split_by_family(families, found["species"])
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
     found["species"] = found.groupby(["genus", "species"]).ngroup()
     return found
@@ -391,13 +397,14 @@ def oracle_k(points, groups, taxa):
     """
     found = {rank: np.empty(len(groups), int) for rank in taxa}
     for rows in pd.Series(groups).groupby(groups).indices.values():
-        tree = Tree(points[rows])
+        tree = LinkageTree(points[rows])
         for rank in taxa:
             found[rank][rows] = tree(max(taxa[rank].iloc[rows].nunique(), 1))
     return {rank: pd.Series(labels).groupby([groups, labels]).ngroup().to_numpy() for rank, labels in found.items()}
 
 
-def parted(groups, labels):
-    """Which rows (n,) lie outside the group that holds most of their cluster: what a split at the groups' border takes off."""
-    table = pd.crosstab(pd.Series(labels), pd.Series(groups))
-    return np.asarray(groups) != table.idxmax(axis=1).loc[labels].to_numpy()
+def split_by_family(families, labels):
+    """Which rows (n,) lie outside the family that holds most of their cluster: the rows that a family border cuts off."""
+    members = np.unique(labels, return_inverse=True)[1]
+    home = np.ravel(scoring.contingency(members, families).argmax(axis=1))
+    return np.unique(families, return_inverse=True)[1] != home[members]

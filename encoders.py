@@ -1,17 +1,18 @@
 """From photographs to embeddings: fetch weights, build an encoder, run it in batches, keep a tuned one.
 
-An encoder is described by a card in params/encoders/: library, architecture, weights, layers, input size. Architecture,
-transforms and normalisation come from the library it names; here stands only what joins the libraries. A network that was
-tuned by chapter 03 carries such a card in its own file. timm and open_clip take seconds to load and are imported where
-they are used.
+A config in params/encoders/ describes an encoder: library, architecture, weights, layers, input size. `open_encoder` turns it
+into an object that describes the photographs of a dataset, whatever the library. Architecture, transforms and normalisation
+come from the library; this module joins the libraries. A network that chapter 03 tuned carries such a config in its own file.
+timm and open_clip take seconds to load and are imported where they are used.
 """
 
+import hashlib
 import json
 import os
 import pickle
 import re
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+import encoder_configs
 import utils
+from files import atomic_write
 from images import load_rgb
 
 # ------------------------------------------------------------------------------------------------------- weights
@@ -132,7 +135,7 @@ def _from_hugging_face(repo, *names):
 
 
 @dataclass
-class Encoder:
+class Network:
     """A network and what it takes: `network(batch (b, 3, s, s)) -> {layer: (b, d) or (b, d, h, w)}`."""
 
     network: nn.Module
@@ -140,8 +143,8 @@ class Encoder:
     weights_digest: str  # SHA-256 of the weights file, or what stands in for one
 
 
-def build_encoder(library, architecture, weights, layers, input_size, weights_dir="", seed=0):
-    """Build the encoder that a card in params/encoders/ describes, in evaluation mode.
+def build_network(library, architecture, weights, layers, input_size, weights_dir="", seed=0):
+    """Build the network that a config in params/encoders/ describes, in evaluation mode.
 
     `layers` maps the name of each embedding to where the library finds it: a graph node for torchvision; "head" or the
     index of an intermediate block for timm; "image" for open_clip; "thumbnail" for pixels; a layer or "head_<layer>" for
@@ -156,8 +159,8 @@ def build_encoder(library, architecture, weights, layers, input_size, weights_di
     try:
         network, transform = builders[library](architecture, weights, layers, input_size, file)
     except (RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file or 'this card'} does not fit {library}'s {architecture}: {error}") from error
-    return Encoder(network.eval(), transform, utils.file_digest(file) if file else f"untrained, seed {seed}")
+        raise ValueError(f"{file or 'this config'} does not fit {library}'s {architecture}: {error}") from error
+    return Network(network.eval(), transform, utils.file_digest(file) if file else f"untrained, seed {seed}")
 
 
 def _torchvision(architecture, weights, layers, input_size, file):
@@ -165,10 +168,10 @@ def _torchvision(architecture, weights, layers, input_size, file):
     if file:
         read = load_file if file.suffix == ".safetensors" else lambda p: torch.load(p, "cpu", weights_only=True)
         network.load_state_dict(read(file), strict=True)
-    cards = get_model_weights(architecture)
-    if weights not in (None, *cards.__members__):
-        raise ValueError(f"weights {weights!r} of {architecture} are not one of {', '.join(cards.__members__)}")
-    preset = (cards[weights] if weights else next(iter(cards))).transforms
+    known = get_model_weights(architecture)
+    if weights not in (None, *known.__members__):
+        raise ValueError(f"weights {weights!r} of {architecture} are not one of {', '.join(known.__members__)}")
+    preset = (known[weights] if weights else next(iter(known))).transforms
     standard = preset()
     resize = round(standard.resize_size[0] * input_size / standard.crop_size[0])
     network = create_feature_extractor(network.eval(), {node: name for name, node in layers.items()})
@@ -246,6 +249,7 @@ def _pixels(architecture, weights, layers, input_size, file):
     return PixelPCA(layers), squash
 
 
+BUILD_KEYS = ("library", "architecture", "weights", "layers", "input_size")
 BUILDERS = {"torchvision": _torchvision, "timm": _timm, "open_clip": _open_clip, "pixels": _pixels}
 
 
@@ -279,52 +283,60 @@ class _Chosen(nn.Module):
         return {name: found[where] for name, where in self.layers.items()}
 
 
-def save_tuned(state, card, path):
-    """Write the state of a TunedNetwork in half precision as safetensors; `card` (a dict) says how to build its backbone."""
+def save_tuned(state, config, path):
+    """Write the state of a TunedNetwork in half precision as safetensors; `config` (a dict) says how to build its backbone."""
     tensors = {
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
     }
-    with utils.whole_or_absent(path) as temporary:
-        temporary.write_bytes(save(tensors, {"backbone": json.dumps(card)}))  # one key: several come in any order
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(save(tensors, {"backbone": json.dumps(config)}))  # one key: several come in any order
 
 
 def _tuned(architecture, weights, layers, input_size, file):
-    """A network that chapter 03 tuned: strictly what its file holds. Architecture and transform as its backbone's card says."""
+    """A network that chapter 03 tuned: exactly what its file holds. Its backbone's config gives architecture and transform."""
     with safe_open(file, "pt") as content:
-        card = json.loads((content.metadata() or {}).get("backbone", "null"))
-    if not card or card["architecture"] != architecture:
+        config = json.loads((content.metadata() or {}).get("backbone", "null"))
+    if not config or config["architecture"] != architecture:
         raise ValueError(
-            f"{weights} holds {card and card['architecture']}, tuned by chapter 03, and not {architecture}"
+            f"{weights} holds {config and config['architecture']}, tuned by chapter 03, and not {architecture}"
         )
-    backbone, transform = BUILDERS[card["library"]](architecture, card["weights"], card["layers"], input_size, None)
+    build = BUILDERS[config["library"]]
+    backbone, transform = build(architecture, config["weights"], config["layers"], input_size, None)
     state = load_file(file)
-    ends = {name: state.get(f"heads.{name}.2.weight") for name in card["layers"]}  # (head_size, d); none without a head
+    ends = {name: state.get(f"heads.{name}.2.weight") for name in config["layers"]}  # (head_size, d); none without a head
     sizes = {name: weight.shape[1] for name, weight in ends.items() if weight is not None}
     head_size = next((len(weight) for weight in ends.values() if weight is not None), 0)
     network = TunedNetwork(backbone, sizes, head_size)
     network.load_state_dict(state, strict=True)
-    known = [*card["layers"], *(f"head_{name}" for name in sizes)]
+    known = [*config["layers"], *(f"head_{name}" for name in sizes)]
     if unknown := set(layers.values()) - set(known):
         raise ValueError(f"{weights} has no layer {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     return _Chosen(network, layers), transform
 
 
-def start_tuning(card, weights_dir="", seed=0):
-    """What an encoder's card gives to begin with: its backbone, its transform, and a card to rebuild the backbone by."""
-    about = {name: card[name] for name in ("library", "architecture", "weights", "layers", "input_size")}
-    encoder = build_encoder(**about, weights_dir=weights_dir, seed=seed)
-    if about["library"] != "tuned":
-        return encoder.network, encoder.transform, about
-    with safe_open(_tuned_file(card["weights"]), "pt") as content:
+def tuned_layers(file):
+    """Names of the layers that a file written by save_tuned can give, from shallow to deep, heads last."""
+    with safe_open(file, "pt") as content:
+        layers = json.loads(content.metadata()["backbone"])["layers"]
+        return [*layers, *(f"head_{name}" for name in layers if f"heads.{name}.2.weight" in content.keys())]  # noqa: SIM118
+
+
+def start_tuning(config, weights_dir="", seed=0):
+    """What tuning begins with: the backbone of an encoder's config, its transform, and a config that rebuilds the backbone."""
+    built = {name: config[name] for name in BUILD_KEYS}
+    network = build_network(**built, weights_dir=weights_dir, seed=seed)
+    if built["library"] != "tuned":
+        return network.network, network.transform, built
+    with safe_open(_tuned_file(config["weights"]), "pt") as content:
         before = json.loads(content.metadata()["backbone"])
-    return encoder.network.network.backbone, encoder.transform, before | {"input_size": card["input_size"]}
+    return network.network.network.backbone, network.transform, before | {"input_size": config["input_size"]}
 
 
-def fit_pixels(encoder, paths, seed=0, sample=5000):
-    """Fit a "pixels" encoder to the photographs at hand, or to a seeded sample of them."""
+def fit_pixels(network, paths, seed=0, sample=5000):
+    """Fit the network of a "pixels" encoder to the photographs at hand, or to a seeded sample of them."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(paths))[:sample])
-    thumbnails = [encoder.transform(load_photo(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
-    encoder.network.fit(torch.stack(thumbnails), seed)
+    thumbnails = [network.transform(load_photo(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
+    network.network.fit(torch.stack(thumbnails), seed)
 
 
 def tabulate(table, prefix):
@@ -341,8 +353,14 @@ def tabulate(table, prefix):
 # ----------------------------------------------------------------------------------------------------- embedding
 
 
-def load_photo(path):
-    """A photograph that chapter 01 accepted; RuntimeError names the file if it cannot be read any more."""
+def load_photo(photo):
+    """A photograph (PIL) that chapter 01 accepted: `photo` is its path, or a function without arguments that returns it.
+
+    RuntimeError names the file if it cannot be read any more.
+    """
+    if callable(photo):
+        return photo()
+    path = photo
     try:
         return load_rgb(path)
     except (ValueError, OSError) as error:
@@ -358,16 +376,16 @@ def loaded(loader):
 
 
 class Photos(Dataset):
-    """Photographs as a torch Dataset: item i is the transformed image of path i."""
+    """Photographs as a torch Dataset: item i is photo i (see `load_photo`), transformed."""
 
-    def __init__(self, paths, transform):
-        self.paths, self.transform = list(paths), transform
+    def __init__(self, photos, transform):
+        self.photos, self.transform = list(photos), transform
 
     def __len__(self):
-        return len(self.paths)
+        return len(self.photos)
 
     def __getitem__(self, i):
-        return self.transform(load_photo(self.paths[i]))
+        return self.transform(load_photo(self.photos[i]))
 
 
 def pick_device():
@@ -395,61 +413,151 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def embed(encoder, paths, shards, device, precision, batch_size=32, progress=None):
-    """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `paths`.
+def embed(network, photos, shards, device, precision, batch_size=32, progress=None):
+    """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
     Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
     whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
     """
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
-    photos = Photos(paths, encoder.transform)
+    images = Photos(photos, network.transform)
     workers = min(8, os.cpu_count() or 1)
-    loader = loaded(DataLoader(photos, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
+    loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
-    network = encoder.network.to(device, memory_format=layout)
+    module = network.network.to(device, memory_format=layout)
     mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     for shard in shards:
         parts = []
         for _ in range(0, len(shard), batch_size):
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
-                layers = network(images)
+                layers = module(images)
             parts.append({name: _average(values).cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def looker(dataset, encoder, weights_dir=""):
-    """A function that gives the deepest layer (n, d) of pictures (PIL), as chapter 02 does of photographs; it goes by files.
-
-    None for an encoder that looks at no picture. One made of several sets their layers side by side, each of length 1.
-    """
-    card = utils.encoder_card(dataset, encoder)
-    if card["library"] == "truth":
-        return None
-    if card["library"] == "fused":
-        parts = [looker(dataset, part, weights_dir) for part in card["architecture"].split()]
-        return lambda pictures: np.hstack([normalize(part(pictures)) for part in parts])
-    model, device = build_encoder(**card, weights_dir=weights_dir), pick_device()
-    precision = pick_precision(device)
-    if card["library"] == "pixels":
-        photos = utils.dataset_dir(dataset) / "photos"
-        fit_pixels(model, [photos / path for path in utils.load_metadata(dataset)["path"]])
-        precision = torch.float32
-
-    def look(pictures):
-        with tempfile.TemporaryDirectory() as place:
-            files = [Path(place) / f"{number}.png" for number in range(len(pictures))]
-            for file, picture in zip(files, pictures, strict=True):
-                picture.save(file, compress_level=1)
-            (layers,) = embed(model, files, [list(range(len(files)))], device, precision)
-        return utils.pick_layer(layers, "last")
-
-    return look
-
-
 def _average(values):
     """Spatial maps (b, d, h, w) averaged over their positions, in float32; vectors (b, d) as they are."""
     values = values.float()
     return values.mean((2, 3)) if values.ndim == 4 else values
+
+
+# ------------------------------------------------------------------------------------- one interface to all encoders
+
+
+@dataclass
+class Source:
+    """What an encoder may look at, besides new photographs.
+
+    `paths` (n) are the photographs of a dataset, `truth()` gives the table (n rows) that a simulated world was drawn from,
+    `embedding(encoder)` what another encoder gave for the photographs, {layer: (n, d)}, and `config(encoder)` how to build it.
+    """
+
+    paths: list
+    truth: Callable[[], pd.DataFrame] = None
+    embedding: Callable[[str], dict] = None
+    config: Callable[[str], dict] = None
+    weights_dir: str = ""
+
+
+def dataset_source(dataset, specimens, weights_dir=""):
+    """The Source of a dataset's specimens (the rows of its metadata)."""
+    ids = specimens["hash_id"]
+    return Source(
+        paths=[utils.dataset_dir(dataset) / "photos" / path for path in specimens["path"]],
+        truth=lambda: utils.load_truth(dataset, ids),
+        embedding=lambda encoder: utils.load_embeddings(dataset, encoder, ids),
+        config=lambda encoder: encoder_configs.build_config(dataset, encoder),
+        weights_dir=weights_dir,
+    )
+
+
+class NetworkEncoder:
+    """An encoder that looks at photographs through a network."""
+
+    sees_photographs = True
+    depends_on_all = False  # whether the vector of one photograph depends on the others
+
+    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+        self.network = build_network(**config, weights_dir=source.weights_dir, seed=seed)
+        self.paths, self.batch_size = source.paths, batch_size
+        self.device = pick_device()
+        self.precision = precision or pick_precision(self.device)
+        self.digest = self.network.weights_digest
+
+    def describe(self, shards, progress=None):
+        """Yield {layer: (len(shard), d)} for each shard, a list of rows of the source."""
+        return embed(self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress)
+
+    def describe_new(self, photos):
+        """The deepest layer (n, d) of photographs that are not in the source (see `load_photo`)."""
+        (layers,) = embed(self.network, photos, [list(range(len(photos)))], self.device, self.precision, self.batch_size)
+        return utils.pick_layer(layers, "last")
+
+
+class PixelEncoder(NetworkEncoder):
+    """A control without training: the principal components of thumbnails, fitted to the photographs of the source."""
+
+    depends_on_all = True
+
+    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+        super().__init__(config, source, seed, torch.float32, batch_size)
+        fit_pixels(self.network, source.paths, seed)
+
+
+class _TableEncoder:
+    """An encoder whose vectors of all rows are known without a network: {layer: (n, d)}."""
+
+    depends_on_all = True
+    device, precision = torch.device("cpu"), torch.float32
+
+    def __init__(self, layers):
+        self.layers = layers
+        self.digest = hashlib.sha256(b"".join(values.tobytes() for values in layers.values())).hexdigest()
+
+    def describe(self, shards, progress=None):
+        """Yield {layer: (len(shard), d)} for each shard, a list of rows of the source."""
+        for rows in shards:
+            yield {name: values[rows] for name, values in self.layers.items()}
+
+
+class TruthEncoder(_TableEncoder):
+    """Columns of the table that a simulated world was drawn from: no photograph is looked at."""
+
+    sees_photographs = False
+
+    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+        truth = source.truth()
+        super().__init__({name: tabulate(truth, prefix) for name, prefix in config["layers"].items()})
+
+
+class FusedEncoder(_TableEncoder):
+    """One layer of several encoders side by side, each scaled to length 1."""
+
+    sees_photographs = True
+
+    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+        self.parts, self.source, self.seed = config["architecture"].split(), source, seed
+        found = [source.embedding(part) for part in self.parts]
+        layers = config["layers"].items()
+        super().__init__({n: np.hstack([normalize(utils.pick_layer(e, where)) for e in found]) for n, where in layers})
+
+    def describe_new(self, photos):
+        """The deepest layers (n, d) of photographs that are not in the source, side by side (see `load_photo`)."""
+        parts = (open_encoder(self.source.config(part), self.source, self.seed) for part in self.parts)
+        return np.hstack([normalize(part.describe_new(photos)) for part in parts])
+
+
+ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder}  # every other library: NetworkEncoder
+
+
+def open_encoder(config, source, seed=0, precision=None, batch_size=32):
+    """The encoder that a config describes (a dict with BUILD_KEYS), for the photographs of a Source.
+
+    All encoders have `describe(shards)`, `digest` (SHA-256 of what decides the vectors besides the photographs),
+    `sees_photographs` and, where that is true, `describe_new(photos)`.
+    """
+    kind = ENCODERS.get(config["library"], NetworkEncoder)
+    return kind({"input_size": None} | config, source, seed, precision, batch_size)

@@ -31,7 +31,7 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
-from files import whole_or_absent
+from files import atomic_write
 from plan import (
     check_parameters,
     literal_assignments,
@@ -57,7 +57,7 @@ def write_point(sweep, encoders, path):
     points = sweep_points(sweep, encoders)
     if path.stem not in points:
         raise ValueError(f"sweep {sweep} has no point {path.stem}")
-    with whole_or_absent(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(own_parameters(points[path.stem]), sort_keys=False))  # layers have an order
 
 

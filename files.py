@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_or_absent(path):
+def atomic_write(path):
     """Yield a temporary path that becomes `path` if the block ends well and vanishes if it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

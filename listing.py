@@ -18,7 +18,7 @@ RESULTS = {
     "truth.parquet": "00", "tree.nwk": "00",
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
-    "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "numbers.csv": "13", "few.csv": "13",
+    "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
 }  # fmt: skip
 # What lies in folders there: the folder and the file's name.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")

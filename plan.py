@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import listing
-from files import whole_or_absent
+from files import atomic_write
 
 ROOT = Path(__file__).resolve().parent
 GIVEN_BY_MAKE = ("dataset", "weights_dir", "start")  # on the command line of every point of a sweep
@@ -39,6 +39,13 @@ DEFAULTS = {
     "seeds": "0 1 2",
     "start": "resnet18_double",
     "training": "",
+}
+TRAINING_CHAPTER = "03_supcon_finetune"
+SWEEP_REPORTS = {  # chapter that a sweep runs: chapter that reports it; the points of any other are run and not reported
+    TRAINING_CHAPTER: "97_sweep_training",
+    "04_umap_visualization": "96_sweep_maps",
+    "05_hierarchical_clustering": "98_sweep_clusters",
+    "09_recoverability": "95_sweep_recoverability",
 }
 NO_NETWORK = ("pixels", "truth", "fused")  # libraries whose encoders cannot be tuned
 PLANS_KEPT = 10
@@ -339,7 +346,7 @@ class Words:
 
     def _training(self, text):
         """The words of TRAINING, each a parameter that chapter 03 declares."""
-        declared = {k: v for k, v in declared_parameters("03_supcon_finetune").items() if k not in NOT_TRAINED}
+        declared = {k: v for k, v in declared_parameters(TRAINING_CHAPTER).items() if k not in NOT_TRAINED}
         try:
             words = shlex.split(text)
             for word in words:
@@ -418,7 +425,7 @@ def remember(dataset, words, parameters):
         if not memory["sweeps"]:
             del memory["sweeps"]
         if memory != before:
-            with whole_or_absent(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(MEMORY_HEAD + yaml.safe_dump(memory, sort_keys=False))
     finally:
         os.close(lock)
@@ -507,10 +514,10 @@ class Rule(NamedTuple):
     run: str
     files: list
     needs: list
-    recipe: list
+    commands: list
 
     def __str__(self):
-        lines = [f"{self.run}: {_listed(self.needs)} | $(READY)", *(f"\t@{line}" for line in self.recipe)]
+        lines = [f"{self.run}: {_listed(self.needs)} | $(READY)", *(f"\t@{line}" for line in self.commands)]
         if self.files:
             lines.append(f"{_listed(self.files)}: {self.run} ;")
         return "\n".join(lines) + "\n"
@@ -566,8 +573,8 @@ class Plan:
         ]
         needs = [notebook, *imported(notebook), *files, *needs, *(["FORCE"] if again else [])]
         command = shlex.join(map(str, words)).replace("$", "$$")
-        recipe = [f"$(RUN) {command}", *more.get("then", [])]
-        self.rules.append(Rule(run, leaves, list(dict.fromkeys(needs)), recipe))
+        commands = [f"$(RUN) {command}", *more.get("then", [])]
+        self.rules.append(Rule(run, leaves, list(dict.fromkeys(needs)), commands))
 
     # ---- photographs, encoders
 
@@ -648,7 +655,7 @@ class Plan:
         config = f"params/trainers/{trainer}.yaml"
         files = [f"{model}.safetensors", f"{model}.yaml", f"{model}.csv"]
         self.chapter(
-            "03_supcon_finetune",
+            TRAINING_CHAPTER,
             files,
             self.embedded([words.start]),
             [f"trainer={trainer}", f"start={words.start}", *where, *words.training],
@@ -657,6 +664,14 @@ class Plan:
             options=[*kept, *words.to_remember("start", "training")],
             then=[f"touch -c {' '.join(files)}"],  # what was kept from an earlier run is as good as new
         )
+        self._tuning_scores(trainer, words.start, files)
+
+    def _tuning_scores(self, setting, start, needs, run=None):
+        """The scores of a tuned network beside the encoder it started from; returns their file."""
+        scores, given = f"{self.data}/models/{setting}_scores.csv", [f"setting={setting}"]
+        needs = [*needs, *self.embedded([start])]
+        self.chapter("14_tuned_or_frozen", [scores], needs, given, label=setting, run=run)
+        return scores
 
     def _encoder(self, encoder, config):
         about = load_config(config) if (ROOT / config).is_file() else {}
@@ -704,9 +719,7 @@ class Plan:
         drawn = [f"{figures}/{name}" for name in ("scores.csv", "scores.png", "n_clusters.png", "maps.png")]
         if words.world:
             drawn.append(f"{figures}/families.jpg")
-        swept = sorted(path.name for path in (ROOT / figures).glob("sweep_*.csv") if is_plain(path.name))
-        needs = [f"{data}/scores.csv", *self.mapped(words.encoders), *(f"{figures}/{name}" for name in swept)]
-        self.chapter("99_figures", drawn, needs, asked)
+        self.chapter("99_figures", drawn, [f"{data}/scores.csv", *self.mapped(words.encoders)], asked)
 
         world = [f"{figures}/tree.png", f"{figures}/barcode_gap.png"] if words.world else []
         maps = [f"{figures}/umap_{encoder}.png" for encoder in words.encoders]
@@ -748,12 +761,14 @@ class Plan:
         )
         self.chapter(
             "13_how_many",
-            results("+numbers.csv", "+few.csv", "numbers.png", "numbers.csv", "halves.csv", "few.csv"),
+            results("+k_rules.csv", "k_rules.png", "k_rules.csv", "held_out_families.csv", "small_samples.csv"),
             self.embedded(words.encoders),
             [encoders],
         )
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
-        self.phony["report"] = results("choosing.png", "robustness.png", "taxa.png", "numbers.png")
+        tuned = [encoder for encoder in words.encoders if encoder not in stems("encoders")]
+        compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
+        self.phony["report"] = [*results("choosing.png", "robustness.png", "taxa.png", "k_rules.png"), *compared]
         self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb"]
 
     # ---- sweeps
@@ -765,22 +780,24 @@ class Plan:
         encoders = words.sweep_encoders()
         asked = " ".join(encoders)
         points = sweep_points(sweep, encoders)
-        for point, parameters in points.items():
-            self._point(point, parameters, config, encoders)
-        drawn = "97_tuned_encoders" if config["notebook"].startswith("03_") else "98_sweep"
+        done = [self._point(point, parameters, config, encoders) for point, parameters in points.items()]
+        report = SWEEP_REPORTS.get(config["notebook"])
+        self.phony["sweep"] = [f"{folder}/summary.csv"] if report else done
+        if not report:
+            return
         kept = words.given.get("encoders") or (words.memory.get("sweeps") or {}).get(sweep, "")
         self.chapter(
-            drawn,
+            report,
             [f"{folder}/summary.csv", f"{self.figures}/sweep_{sweep}.png", f"{self.figures}/sweep_{sweep}.csv"],
-            [f"params/sweeps/{sweep}.yaml", *(f"{folder}/{point}.ipynb" for point in points)],
+            [f"params/sweeps/{sweep}.yaml", *done],
             [f"sweep={sweep}", f"encoders={asked}"],
             label=sweep,
             options=["-r", f"sweeps.{sweep}={kept}"],
             then=[f"echo {asked} > {folder}/encoders.txt"],
         )
-        self.phony["sweep"] = [f"{folder}/summary.csv"]
 
     def _point(self, point, parameters, config, encoders):
+        """Add the rule of one point of a sweep; returns what tells that it is done: its notebook, or its scores."""
         words, sweep, notebook = self.words, self.words.sweep, config["notebook"]
         if not is_plain(point):
             raise BadWord(f"params/sweeps/{sweep}.yaml: {point} is no plain name for a point")
@@ -809,6 +826,9 @@ class Plan:
             given, options = [*given, *where], [*options, *kept]
         run = f"{self.data}/sweeps/{sweep}/{point}.ipynb"
         self.chapter(notebook, [], needs, given, run=run, own=own_parameters(parameters), options=options)
+        if notebook == TRAINING_CHAPTER:
+            return self._tuning_scores(point, start, [run], run=f"{self.data}/sweeps/{sweep}/{point}-scores.ipynb")
+        return run
 
     # ---- the makefile
 
@@ -840,7 +860,7 @@ def write_plan(dataset, text):
     """Keep a makefile under a name that tells its content, so that two calls of make never mix; return the name."""
     path = ROOT / "data" / ".plans" / f"{dataset}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.mk"
     if not path.is_file():
-        with whole_or_absent(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(text)
     for old in sorted(plans_of(dataset), key=lambda p: p.stat().st_mtime_ns, reverse=True)[PLANS_KEPT:]:
         if old != path:

@@ -396,7 +396,7 @@ class Trainer:
         return {
             "alignment": float(np.square(one - other).sum(1).mean()),
             "uniformity": float(np.log(np.exp(-2 * pdist(plain, "sqeuclidean")).mean())),
-            "silhouette": float(scoring.silhouettes([clustering.split(plain, "ward", "silhouette")[0]], plain)[0]),
+            "silhouette": float(scoring.silhouettes([clustering.cluster_species(plain, "ward", "silhouette")[0]], plain)[0]),
         }
 
 
@@ -416,6 +416,6 @@ def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
         except FloatingPointError as error:
             kept = f"{checkpoint} keeps epoch {len(trainer.log)}" if trainer.log else "no epoch was finished"
             raise FloatingPointError(f"{error}; {kept}. Try a lower learning_rate, or precision: float32") from None
-        with utils.whole_or_absent(checkpoint) as temporary, temporary.open("wb") as stream:
+        with utils.atomic_write(checkpoint) as temporary, temporary.open("wb") as stream:
             torch.save(trainer.state() | {"fingerprint": fingerprint}, stream)
         report(trainer.log)

@@ -50,11 +50,12 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 from scipy.spatial.distance import pdist, squareform
 
+import plotting
 import utils
 from simulation import evolution, specimens
 from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 
-utils.set_style()
+plotting.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 photos, unfinished, replaced = (folder / name for name in ("photos", "photos.unfinished", "photos.replaced"))
 if photos.is_symlink() or (photos.exists() and not (photos / ".simulated").is_file()):
@@ -99,17 +100,17 @@ def cut_age(n):
 family_of = world.taxa["family"].tolist()
 for left, right in world.nodes[:, :2].astype(int):  # an ancestor belongs to a family if all it led to does
     family_of.append(family_of[left] if family_of[left] == family_of[right] else None)
-colours = utils.family_colours(world.taxa["family"])
+colours = plotting.family_colours(world.taxa["family"])
 figure, ax = plt.subplots(figsize=(8, 8))
-draw_tree(ax, [colours.get(family, utils.GREY) if family else "0.3" for family in family_of])
+draw_tree(ax, [colours.get(family, plotting.GREY) if family else "0.3" for family in family_of])
 for text, n in (("families", n_families), ("genera", n_genera)):
     ax.axvline(-cut_age(n), color="0.3", linestyle="--", linewidth=1)
     ax.annotate(f"{n} {text}", (-cut_age(n), -1), rotation=90, va="top", ha="right", fontsize=9, color="0.3")
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
     ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
-ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {utils.plain(dataset)}")
-utils.save_figure(figure, figures / "tree.png")
+ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {plotting.plain(dataset)}")
+plotting.save_figure(figure, figures / "tree.png")
 
 # %% [markdown]
 # ## Traits evolve along it
@@ -127,7 +128,7 @@ scale = plt.Normalize(-np.abs(lengths).max(), np.abs(lengths).max())
 draw_tree(axes[0], plt.cm.cividis(scale(lengths)))
 strip = axes[0].inset_axes([0.15, -0.17, 0.7, 0.025])
 figure.colorbar(plt.cm.ScalarMappable(scale, "cividis"), strip, orientation="horizontal", label="elongation")
-states = dict(zip(CHARACTERS["body_plan"], utils.PALETTE, strict=False))
+states = dict(zip(CHARACTERS["body_plan"], plotting.PALETTE, strict=False))
 draw_tree(axes[1], [states[plan] for plan in world.history["body_plan"]])
 marks = [plt.Line2D([], [], color=colour, linewidth=3) for colour in states.values()]
 axes[1].legend(marks, states, ncols=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1))
@@ -146,11 +147,11 @@ paths = squareform(distances, checks=False)
 measured = world.history[[*SHAPE_TRAITS, *COLOUR_TRAITS]].to_numpy()[:n_species]
 differences = pdist(measured, "sqeuclidean") / measured.shape[1]
 figure, ax = plt.subplots(figsize=(7, 3.6))
-ax.scatter(paths, differences, s=3, color=utils.GREY, linewidths=0, rasterized=True, label="two species")
+ax.scatter(paths, differences, s=3, color=plotting.GREY, linewidths=0, rasterized=True, label="two species")
 bins = pd.cut(paths, 12)
 middle = pd.Series(paths).groupby(bins, observed=True).mean()
 ax.plot(
-    middle, pd.Series(differences).groupby(bins, observed=True).mean(), "o", color=utils.PALETTE[0], label="their mean"
+    middle, pd.Series(differences).groupby(bins, observed=True).mean(), "o", color=plotting.PALETTE[0], label="their mean"
 )
 ax.plot([0, 2], [2 * (1 - pagel_lambda), 2], color="0.3", label="theory")
 ax.set(xlabel="path on the tree (ages of the root)", ylabel="squared difference per trait", ylim=(0, None))
@@ -182,7 +183,7 @@ def show(taxa, columns=10):
         return
     place = pd.Series(names, rows.index)
     lines = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
-    utils.show_photos(utils.contact_sheet(lines, columns))
+    plotting.show_photos(plotting.contact_sheet(lines, columns))
 
 
 morphs = rows.groupby("species", sort=False)["morph"].nunique()
@@ -228,13 +229,13 @@ kinds = {
     "between families": ~same["family"],
 }
 figure, axes = plt.subplots(len(kinds), 1, figsize=(7, 5), sharex=True)
-for ax, (kind, pairs), colour in zip(axes, kinds.items(), utils.PALETTE, strict=False):
+for ax, (kind, pairs), colour in zip(axes, kinds.items(), plotting.PALETTE, strict=False):
     ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
     ax.set(yticks=[], ylabel="")
     ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
 axes[-1].set_xlabel("difference between the barcodes of two specimens (% of sites)")
 figure.tight_layout()
-utils.save_figure(figure, figures / "barcode_gap.png")
+plotting.save_figure(figure, figures / "barcode_gap.png")
 
 # %%
 gap = pd.DataFrame(
@@ -275,7 +276,7 @@ if photos.is_dir():
     photos.rename(replaced)
 unfinished.rename(photos)
 shutil.rmtree(replaced, ignore_errors=True)
-with utils.whole_or_absent(folder / "tree.nwk") as temporary:
+with utils.atomic_write(folder / "tree.nwk") as temporary:
     world.tree.write(path=str(temporary), schema="newick", suppress_rooting=True)
 utils.write_table(rows.drop(columns="barcode"), folder / "truth.parquet")
 

@@ -42,11 +42,12 @@ import pandas as pd
 from tqdm import tqdm
 
 import listing
+import plotting
 import utils
 from images import load_rgb
 from specimen_table import COLUMNS, drop_marks, find_csv, match_files, printable, read_rows
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 
 # %% [markdown]
@@ -253,21 +254,21 @@ sizes = family.value_counts()
 genera = taxa["genus"].groupby(family).nunique()
 shown = sizes[24::-1]
 figure, ax = plt.subplots(figsize=(8, 0.32 * len(shown) + 1.2))
-ax.barh(range(len(shown)), shown, color=utils.PALETTE[0])
+ax.barh(range(len(shown)), shown, color=plotting.PALETTE[0])
 for y, (name, size) in enumerate(shown.items()):
     text = f" {size:,}" + (f" in {genera[name]} gen{'us' if genera[name] == 1 else 'era'}" if genera[name] else "")
     ax.text(size, y, text, va="center", fontsize=9)
 ax.set(
     yticks=range(len(shown)),
-    yticklabels=map(utils.plain, shown.index),
+    yticklabels=map(plotting.plain, shown.index),
     xlabel="photographs",
     xlim=(0, 1.25 * shown.max()),
-    title=f"{len(specimens):,} photographs of {utils.plain(dataset)} by family",
+    title=f"{len(specimens):,} photographs of {plotting.plain(dataset)} by family",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")
 ax.grid(axis="y", visible=False)
-utils.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 
 # %% [markdown]
 # ## What the photographs look like
@@ -279,9 +280,9 @@ utils.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 drawn = specimens.assign(family=family).sample(frac=1, random_state=0)
 by_family = drawn.groupby("family")["path"]
 lines = {name: [photos / path for path in by_family.get_group(name)[:8]] for name in sizes.index[:8]}
-figure = utils.contact_sheet(lines, columns=8)
-utils.save_figure(figure, folder / "previews" / "families.jpg")
-utils.show_photos(figure)
+figure = plotting.contact_sheet(lines, columns=8)
+plotting.save_figure(figure, folder / "previews" / "families.jpg")
+plotting.show_photos(figure)
 
 # %% [markdown]
 # ## What was seen
@@ -289,7 +290,7 @@ utils.show_photos(figure)
 # Written last, when all else is there.
 
 # %%
-with utils.whole_or_absent(folder / "photos.seen") as temporary:
+with utils.atomic_write(folder / "photos.seen") as temporary:
     temporary.write_text(f"{seen}\n")
 
 # %% tags=["summary"]

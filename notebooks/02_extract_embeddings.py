@@ -33,7 +33,8 @@ architecture = "resnet18"  # fused: the encoders, with blanks between
 weights = "models/specimen_resnet18.safetensors"  # the library's name for them; none keeps the random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name here: where the library finds it
 input_size = 128  # pixels
-role = ""  # said beside its name in every figure, where it knows anything but the photographs
+title = "specimen ResNet-18, two layers"  # its name in figures
+role = ""  # said beside it in figures: control, reference or upper bound
 start = ""  # of a tuned encoder: the encoder that its tuning began from
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16
@@ -55,19 +56,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
+import encoder_configs
 import encoders
 import images
+import plotting
 import utils
 
-utils.set_style()
+plotting.set_style()
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
-utils.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
+encoder_configs.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
 specimens = utils.load_metadata(dataset)
 folder = utils.dataset_dir(dataset) / "embeddings" / encoder
-paths = [utils.dataset_dir(dataset) / "photos" / path for path in specimens["path"]]
 
 # %% [markdown]
 # ## The encoder
@@ -82,27 +83,10 @@ paths = [utils.dataset_dir(dataset) / "photos" / path for path in specimens["pat
 if role:
     print(f"Role of this encoder: {role}.")
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-if library == "truth":
-    truth = utils.load_truth(dataset, specimens["hash_id"])
-    facts = {name: encoders.tabulate(truth, prefix) for name, prefix in layers.items()}
-    model = encoders.Encoder(None, None, utils.file_digest(utils.dataset_dir(dataset) / "truth.parquet"))
-elif library == "fused":
-    parts = [utils.load_embeddings(dataset, part, specimens["hash_id"]) for part in architecture.split()]
-    facts = {
-        name: np.hstack([normalize(utils.pick_layer(part, layer)) for part in parts]) for name, layer in layers.items()
-    }
-    digest = hashlib.sha256(b"".join(values.tobytes() for values in facts.values())).hexdigest()
-    model = encoders.Encoder(None, None, digest)
-else:
-    model = encoders.build_encoder(library, architecture, weights, layers, input_size, weights_dir, seed)
-if library == "pixels":
-    encoders.fit_pixels(model, paths, seed)
-
-device = encoders.pick_device()
-dtype = encoders.pick_precision(device) if precision == "auto" else getattr(torch, precision)
-if library == "pixels":
-    dtype = torch.float32  # projecting thumbnails takes no time worth saving
-print(f"{library} {architecture} on {device} in {dtype}")
+source = encoders.dataset_source(dataset, specimens, weights_dir)
+dtype = None if precision == "auto" else getattr(torch, precision)
+model = encoders.open_encoder(given | {"input_size": input_size}, source, seed, dtype, batch_size)
+print(f"{library} {architecture} on {model.device} in {model.precision}")
 
 # %% [markdown]
 # ## What is done already
@@ -113,8 +97,8 @@ print(f"{library} {architecture} on {device} in {dtype}")
 
 # %%
 versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
-computed = [device.type, str(dtype), batch_size, seed, versions]
-settings = [library, architecture, weights, layers, input_size, model.weights_digest, *computed]
+computed = [model.device.type, str(model.precision), batch_size, seed, versions]
+settings = [library, architecture, weights, layers, input_size, model.digest, *computed]
 code = [utils.file_digest(module.__file__) for module in (encoders, images)]
 content = specimens[["hash_id", "sha256"]].to_numpy().tolist()
 positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(0, len(specimens), shard_size)]
@@ -123,7 +107,7 @@ shards = {folder / f"part-{number:05d}.parquet": rows for number, rows in enumer
 
 def fingerprint(rows):
     """SHA-256 of everything that decides the content of one shard."""
-    whole = content if library in ("pixels", "truth") else None  # they depend on all photographs
+    whole = content if model.depends_on_all else None
     made_from = json.dumps([settings, code, [content[i] for i in rows], whole], sort_keys=True)
     return hashlib.sha256(made_from.encode()).hexdigest()
 
@@ -161,16 +145,13 @@ def write_shard(path, rows, values):
         flat = pa.array(vectors.ravel(), pa.float32())
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     table = pa.table(columns).replace_schema_metadata({"fingerprint": fingerprint(rows)})
-    with utils.whole_or_absent(path) as temporary:
+    with utils.atomic_write(path) as temporary:
         pq.write_table(table, temporary)
 
 
 with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
-    if model.network is None:
-        embedded = ({name: values[rows] for name, values in facts.items()} for rows in pending.values())
-    else:
-        embedded = encoders.embed(model, paths, list(pending.values()), device, dtype, batch_size, bar.update)
-    for (path, rows), values in zip(pending.items(), embedded, strict=True):
+    described = model.describe(list(pending.values()), bar.update)
+    for (path, rows), values in zip(pending.items(), described, strict=True):
         write_shard(path, rows, values)
 
 # %% [markdown]
@@ -207,10 +188,10 @@ figure, axes = plt.subplots(1, len(embeddings), figsize=(4.2 * len(embeddings), 
 for ax, (name, values) in zip(axes[0], embeddings.items(), strict=True):
     unit = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
     cosine = np.einsum("ij,ij->i", unit[one], unit[other]).round(6)  # equal ones differ in the last digits
-    for label, pairs, colour in (("two families", ~same, utils.GREY), ("one family", same, utils.PALETTE[0])):
+    for label, pairs, colour in (("two families", ~same, plotting.GREY), ("one family", same, plotting.PALETTE[0])):
         if pairs.any():
             ax.hist(cosine[pairs], bins=60, density=True, histtype="stepfilled", alpha=0.7, color=colour, label=label)
-    ax.set(title=utils.plain(name), xlabel="cosine similarity of two photographs", ylabel="density of pairs")
+    ax.set(title=plotting.plain(name), xlabel="cosine similarity of two photographs", ylabel="density of pairs")
 if len(one):  # a single photograph has no pairs
     axes[0, 0].legend(frameon=False)
 plt.show()

@@ -32,6 +32,7 @@
 dataset = "demo"
 trainer = "simclr"  # config in params/trainers/, given below: change that, and this with it
 setting = ""  # names the output; empty: as the trainer
+title = "SimCLR"  # its name in figures
 start = "specimen_resnet18_double"  # config in params/encoders/ of the encoder to start from
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 label_rank = "family"  # whose names are the labels, where the config asks for any
@@ -76,19 +77,15 @@ import pandas as pd
 import torch
 import yaml
 from IPython.display import display
-from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import normalize
 
-import clustering
 import encoders
 import images
+import plotting
+import sampling
 import training
 import utils
 
-utils.set_style()
+plotting.set_style()
 setting = setting or trainer
 models = utils.dataset_dir(dataset) / "models"
 metadata = utils.load_metadata(dataset)
@@ -101,16 +98,15 @@ config = training.TrainingConfig(**{name: globals()[name] for name in training.T
 # scored on. Families are dealt out by falling size, so the halves are alike.
 
 # %%
-side = utils.family_halves(metadata["family"])
+side = sampling.family_halves(metadata["family"])
 learning = metadata if half is None else metadata[side == half]
-scored_on = metadata if half is None else metadata[side == 1 - half]
 names = learning[label_rank].dropna().sort_values().unique()
 labels = pd.Index(names).get_indexer(learning[label_rank])  # -1: no name
 if config.weight_labels and len(names) < 2:
     raise ValueError(f"{trainer} learns from {label_rank} names, and {dataset} has {len(names)}: at least 2 are needed")
 paths = [utils.dataset_dir(dataset) / "photos" / path for path in learning["path"]]
-told = f"told {len(names)} {label_rank} names" if config.weight_labels else "told no name"
-print(f"{len(learning):,} photographs learn, {told}; scored on {len(scored_on):,}")
+labelled = f"with {len(names)} {label_rank} labels" if config.weight_labels else "without labels"
+print(f"training on {len(learning):,} of {len(metadata):,} photographs, {labelled}")
 
 # %% [markdown]
 # ## Where it starts
@@ -119,11 +115,11 @@ print(f"{len(learning):,} photographs learn, {told}; scored on {len(scored_on):,
 # the heads, and thrown away with them what it makes them forget. The embeddings are taken from the backbone.
 
 # %%
-start_card = utils.load_params("encoders", start)
+start_config = utils.load_params("encoders", start)
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 device = encoders.pick_device()
 dtype = encoders.pick_precision(device) if precision == "auto" else getattr(torch, precision)
-backbone, transform, backbone_card = encoders.start_tuning(start_card, weights_dir, seed)
+backbone, transform, backbone_config = encoders.start_tuning(start_config, weights_dir, seed)
 model = training.Trainer(backbone, transform, paths, labels, config, device, dtype, seed)
 counts = {
     part: f"{sum(p.numel() for p in module.parameters() if p.requires_grad):,}"
@@ -148,7 +144,7 @@ figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen
 for ax, pictures, row in zip(axes[0], seen, shown, strict=True):
     ax.imshow(torch.cat(list(pictures), 1).permute(1, 2, 0))
     ax.set(title=names[labels[row]] if config.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
-utils.show_photos(figure)
+plotting.show_photos(figure)
 
 # %% [markdown]
 # ## Training
@@ -184,7 +180,7 @@ versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-
 code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
 start_state = {name: value.cpu().double().sum().item() for name, value in backbone.state_dict().items()}
 learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
-decisive = [vars(config), backbone_card, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
+decisive = [vars(config), backbone_config, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
 fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 curves = display(
@@ -199,10 +195,10 @@ if complete and made_from.read_text() == fingerprint and not config.weight_pixel
 else:
     made_from.unlink(missing_ok=True)
     training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
-    encoders.save_tuned(model.network.state_dict(), backbone_card, weights_file)
-    encoders.save_tuned(model.aligned, backbone_card, aligned_file)
+    encoders.save_tuned(model.network.state_dict(), backbone_config, weights_file)
+    encoders.save_tuned(model.aligned, backbone_config, aligned_file)
     utils.write_table(pd.DataFrame(model.log), log_file)
-    with utils.whole_or_absent(made_from) as temporary:
+    with utils.atomic_write(made_from) as temporary:
         temporary.write_text(fingerprint)
     checkpoint.unlink()
 aligned = training.aligned_epoch(model.log)
@@ -224,7 +220,7 @@ if config.weight_pixels:
         ax.imshow(pictures)
         ax.set_axis_off()
     figure.tight_layout()
-    utils.show_photos(figure)
+    plotting.show_photos(figure)
 
 # %% [markdown]
 # ## An encoder like any other
@@ -233,67 +229,15 @@ if config.weight_pixels:
 # to 06 follow.
 
 # %%
-card = {"library": "tuned", "architecture": backbone_card["architecture"], "layers": layers}
-card |= {"weights": str(weights_file.relative_to(utils.ROOT)), "input_size": input_size or start_card["input_size"]}
-card |= {"start": start}
-with utils.whole_or_absent(models / f"{setting}.yaml") as temporary:
-    temporary.write_text(yaml.safe_dump(card, sort_keys=False))
-
-# %% [markdown]
-# ## Did it help?
-#
-# The encoder it started from and the tuned one, read back from its file, with the recommended clusterer, as chapter 05 runs it.
-# Beside it stand measures that are told names: the same trees cut at the true numbers (the oracle-k reference), and two
-# classifiers that learn from species names, by cross-validation: the five nearest neighbours, and a linear probe (ridge
-# regression). *Aligned* is the network after the epoch that alignment + uniformity prefers.
-
-
-# %%
-CONFIG = clustering.Config.named("nested_ward")
-
-
-def clustering_scores(points, taxa, family):
-    """{measure: AMI} of the recommended clusterer on (n, d) points at genus and species, and with the true numbers given."""
-    found = clustering.cluster({"last": points}, family, CONFIG)
-    oracle = clustering.oracle_k(CONFIG.prepare({"last": points}, CONFIG.species_layers), found["family"], taxa)
-    scores = {}
-    for rank in taxa:
-        known = taxa[rank].notna().to_numpy()
-        for name, labels in (("AMI", found[rank].to_numpy()), ("AMI, oracle k", oracle[rank])):
-            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], labels[known])
-    return scores
-
-
-def probes(points, species):
-    """{measure: accuracy} of two classifiers that are told species names, by cross-validation; species of 5 and more."""
-    enough = (species.groupby(species).transform("size") >= 5).to_numpy()
-    if species[enough].nunique() < 2:
-        return {}
-    classifiers = {"kNN": KNeighborsClassifier(5), "linear probe": RidgeClassifier()}
-    told = points[enough], species[enough]
-    return {f"species {name}, supervised": cross_val_score(c, *told, cv=5).mean() for name, c in classifiers.items()}
-
-
-# %%
-taxa = pd.DataFrame({rank: utils.lineage(scored_on, rank).reset_index(drop=True) for rank in ("genus", "species")})
-table = None
-if taxa.notna().any().all():
-    there = [*backbone_card["layers"], *(f"head_{name}" for name in model.network.heads)]
-    scored_paths = [utils.dataset_dir(dataset) / "photos" / path for path in scored_on["path"]]
-    compared = {"frozen": utils.load_embeddings(dataset, start, scored_on["hash_id"])}
-    for name, file in {"tuned": weights_file, "aligned": aligned_file}.items():
-        about = {key: card[key] for key in ("library", "architecture", "input_size")}
-        about |= {"weights": str(file.relative_to(utils.ROOT)), "layers": dict(zip(there, there, strict=True))}
-        tuned = encoders.build_encoder(**about)
-        (compared[name],) = encoders.embed(tuned, scored_paths, [list(range(len(scored_paths)))], device, dtype)
-    rows = []
-    for name, layer, points in [(name, *item) for name, found in compared.items() for item in found.items()]:
-        values = clustering_scores(points, taxa, scored_on["family"]) | probes(normalize(points), taxa["species"])
-        rows += [(name, layer, *item) for item in values.items()]
-    scores = pd.DataFrame(rows, columns=["encoder", "layer", "measure", "value"])
-    utils.write_table(scores.round(6), models / f"{setting}_scores.csv")
-    table = scores.pivot_table(index=["encoder", "layer"], columns="measure", values="value", sort=False).round(3)
-table
+built = {
+    "library": "tuned",
+    "architecture": backbone_config["architecture"],
+    "weights": str(weights_file.relative_to(utils.ROOT)),
+    "layers": layers,
+    "input_size": input_size or start_config["input_size"],
+}
+with utils.atomic_write(models / f"{setting}.yaml") as temporary:
+    temporary.write_text(yaml.safe_dump({"title": title or setting, "start": start, "half": half} | built, sort_keys=False))
 
 # %% tags=["summary"]
 print(f"{setting}: {len(model.log)} epochs on {len(learning):,} photographs, loss {model.log[-1]['loss']:.3f}")

@@ -44,9 +44,11 @@ from sklearn.manifold import trustworthiness
 from tqdm import tqdm
 from umap import UMAP
 
+import encoder_configs
+import plotting
 import utils
 
-utils.set_style()
+plotting.set_style()
 specimens = utils.load_metadata(dataset)
 embeddings = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
 if n_neighbors < 2:
@@ -91,14 +93,14 @@ utils.write_table(maps, utils.dataset_dir(dataset) / "maps" / encoder / f"{setti
 # The largest families in colour, all others grey.
 
 # %%
-colours = utils.family_colours(specimens["family"])
+colours = plotting.family_colours(specimens["family"])
 figure, axes = plt.subplots(1, len(embeddings), figsize=(5 * len(embeddings), 4.6), squeeze=False)
 for ax, layer in zip(axes[0], embeddings, strict=True):
-    utils.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
-    ax.set(title=utils.plain(f"{utils.encoder_label(encoder)}, {layer}", 80), xlabel="UMAP 1", ylabel="UMAP 2")
-utils.family_legend(figure, specimens["family"], colours)
+    plotting.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
+    ax.set(title=plotting.plain(f"{encoder_configs.readable_name(encoder)}, {layer}", 80), xlabel="UMAP 1", ylabel="UMAP 2")
+plotting.family_legend(figure, specimens["family"], colours)
 if setting == "default":  # the points of a sweep are drawn together, by chapter 98
-    utils.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")
+    plotting.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")
 
 # %% [markdown]
 # ## How far can the map be trusted?

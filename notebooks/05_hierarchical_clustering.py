@@ -22,7 +22,7 @@
 #
 # **In:** embeddings of one encoder. **Out:** `clusters/<encoder>/<clusterer>/seed=<n>.parquet` with `hash_id` and a
 # family, genus and species cluster, each species within one genus and each genus within one family; and two columns that
-# tell which photographs the method called noise, and which were parted from their cluster by the border of a family.
+# tell which photographs the method called noise, and which a family border separates from most of their cluster (`split_by_family`).
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -33,10 +33,10 @@ method = (
     "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc; or caps, the study's
 )
 nested = True  # clusters inside each family, given or found; false: of everything, split where two families meet
-number = "forgetful_silhouette"  # how many species: also silhouette, gap, stability or heights
-per_cluster = 1.0  # a prior: photographs of a species on average, or more
+k_rule = "silhouette_excluding_0_to_2"  # how many species: also silhouette, gap, stability or heights
+min_mean_cluster_size = 1.0  # a prior: photographs of a species on average, or more
 species_per_genus = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
-smallest = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
+min_cluster_size = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
 max_genera = 10  # caps: genera per family
 max_species = 10  # caps: species per genus
 max_families = 30  # where no family is known
@@ -44,11 +44,11 @@ genus_layers = {
     "last": 1.0
 }  # layers by name, or the first (shallow) or last (deep) one, and their weights side by side
 species_layers = {"last": 1.0}
-root = True  # preparation of every layer: signed square root,
-components = 256  # principal components (0: as they are),
-whiten = 0.5  # each divided by its standard deviation to this power,
-neighbours = 0  # and the mean with so many nearest neighbours;
-dimensions = 0  # then UMAP to so many dimensions (0: none)
+signed_sqrt = True  # preparation of every layer: signed square root,
+pca_components = 256  # principal components (0: as they are),
+whitening_power = 0.5  # each divided by its standard deviation to this power,
+n_smoothing_neighbors = 0  # and the mean with so many nearest neighbours;
+umap_components = 0  # then UMAP to so many dimensions (0: none)
 use_family = True  # false withholds the family names from the clusterer
 seeds = [0, 1, 2]
 
@@ -64,9 +64,11 @@ from sklearn.metrics import adjusted_mutual_info_score
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
+import plotting
 import utils
 
-utils.set_style()
+plotting.set_style()
 setting = setting or clusterer
 specimens = utils.load_metadata(dataset)[["hash_id", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
@@ -115,16 +117,16 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 # %%
 found = {}
 for seed in tqdm(seeds, unit="seed"):
-    if not found or config.draws_lots:
+    if not found or config.uses_seed:
         labels = clustering.cluster(layers, specimens["family"], config, seed)
         clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])
-        clusters = clusters.assign(noise=labels["noise"], parted=labels["parted"])
+        clusters = clusters.assign(noise=labels["noise"], split_by_family=labels["split_by_family"])
         utils.check_clusters(clusters, specimens["hash_id"])
     utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / setting / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")
 ranks = [f"{rank}_cluster" for rank in utils.RANKS]
 counts = pd.DataFrame({f"seed {seed}": clusters[ranks].nunique() for seed, clusters in found.items()})
-shares = pd.DataFrame({f"seed {seed}": clusters[["noise", "parted"]].mean() for seed, clusters in found.items()})
+shares = pd.DataFrame({f"seed {seed}": clusters[["noise", "split_by_family"]].mean() for seed, clusters in found.items()})
 pd.concat([counts, shares.round(3)])
 
 # %% [markdown]
@@ -145,7 +147,7 @@ pd.Series(stability, name="mean AMI between seeds").to_frame()
 
 # %%
 figure, ax = plt.subplots(figsize=(7, 3.2))
-for rank, colour in zip(utils.RANKS, utils.PALETTE, strict=False):
+for rank, colour in zip(utils.RANKS, plotting.PALETTE, strict=False):
     sizes = found[seeds[0]][f"{rank}_cluster"].value_counts().to_numpy()
     ax.step(np.arange(1, len(sizes) + 1), sizes, where="mid", color=colour, label=f"{len(sizes):,} {rank} clusters")
 ax.set(
@@ -153,7 +155,7 @@ ax.set(
     yscale="log",
     xlabel="cluster, from the largest",
     ylabel="photographs",
-    title=f"{utils.encoder_label(encoder)}, {setting}",
+    title=f"{encoder_configs.readable_name(encoder)}, {setting}",
 )
 ax.legend(frameon=False)
 plt.show()

@@ -44,6 +44,7 @@ from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
 import scoring
 import utils
 
@@ -205,7 +206,7 @@ done = Parallel(n_jobs=cores, return_as="generator")(jobs)
 done = dict(zip(distinct, tqdm(done, total=len(distinct), desc="scoring", unit="partition"), strict=True))
 rows = [(dataset, *run, *row) for run, same in sought for row in done[same][0]]
 for (encoder, clusterer, seed), clusters in partitions.items():
-    shares = clusters[[name for name in ("noise", "parted") if name in clusters]].mean()
+    shares = clusters[[name for name in ("noise", "split_by_family") if name in clusters]].mean()
     rows += [(dataset, encoder, clusterer, seed, "all", name, value, np.nan, np.nan) for name, value in shares.items()]
 
 # %% [markdown]
@@ -265,7 +266,7 @@ replicates = pd.DataFrame({key: sum(columns) / len(columns) for key, columns in 
 def compare(table):
     """Difference of every method (columns of AMI replicates) to the best one, with its interval."""
     methods = [name for name in table if name[1] in clusterers]
-    fair = [name for name in methods if utils.encoder_label(name[0]) == name[0]]  # told nothing but the photographs
+    fair = [name for name in methods if encoder_configs.readable_name(name[0]) == name[0]]  # told nothing but the photographs
     differences = scoring.differences_to_best(table, fair or methods).rename(columns={"value": "ami"})
     numbers = differences.select_dtypes("number").round(6) + 0.0  # before sorting, so that equals stay in order; no -0
     differences = differences.assign(**numbers, best=" + ".join(table.loc[0, fair or methods].idxmax()))

@@ -22,13 +22,13 @@
 # scores what is found there. The sweep `signal` (`make sweep SWEEP=signal`) changes one property at a time, over several
 # worlds, and chapter 98 draws where recovery breaks.
 #
-# **In:** the properties of the world, and the cards of the encoders that look at it. **Out:** `recoverability/<setting>.csv`
+# **In:** the properties of the world, and the configs of the encoders that look at it. **Out:** `recoverability/<setting>.csv`
 # with `encoder, rank, metric, value`. The photographs are removed when the scores are known.
 
 # %% tags=["parameters"]
 dataset = "demo"
 setting = "default"  # names the output
-encoders = ["true_traits", "pixels"]  # cards in params/encoders/
+encoders = ["true_traits", "pixels"]  # configs in params/encoders/
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 n_families = 6
 n_genera = 16
@@ -50,7 +50,6 @@ from pathlib import Path
 sys.path.insert(0, "..")
 import numpy as np
 import pandas as pd
-import torch
 from scipy.cluster.hierarchy import cophenet
 from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_mutual_info_score
@@ -58,12 +57,14 @@ from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
+import plotting
 import scoring
 import utils
-from encoders import build_encoder, embed, fit_pixels, pick_device, pick_precision, tabulate
+from encoders import Source, open_encoder
 from simulation.specimens import photograph_all, simulate
 
-utils.set_style()
+plotting.set_style()
 world = simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
 )
@@ -81,7 +82,7 @@ paths = [Path(scratch.name) / f"{name}.jpg" for name in specimens["hash_id"]]
 photograph_all(specimens, paths, image_size)
 place = pd.Series(paths).groupby(specimens["species"]).agg(list)
 shown = world.taxa.groupby("family", sort=False)["species"].first()[:6]
-utils.show_photos(utils.contact_sheet(place[shown].to_dict(), min(n_specimens, 8), size=90))
+plotting.show_photos(plotting.contact_sheet(place[shown].to_dict(), min(n_specimens, 8), size=90))
 
 # %% [markdown]
 # Can you tell what the lines have in common, and can you tell them apart? An encoder that sees pixels has no more to go by.
@@ -95,24 +96,13 @@ utils.show_photos(utils.contact_sheet(place[shown].to_dict(), min(n_specimens, 8
 
 
 # %%
-def look(card):
-    """{layer: (n, d)} of all photographs through the network that a card describes."""
-    where = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-    about = [card[key] for key in ("library", "architecture", "weights", "layers", "input_size")]
-    model, device, precision = build_encoder(*about, where, seed), pick_device(), torch.float32
-    if card["library"] == "pixels":
-        fit_pixels(model, paths, seed)
-    else:
-        precision = pick_precision(device)
-    (layers,) = embed(model, paths, [list(range(len(paths)))], device, precision)
-    return layers
+weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+source = Source(paths, truth=lambda: specimens, weights_dir=weights_dir)
 
 
 def describe(encoder):
-    """Embedding (n, d) of all specimens by one card, each vector of length 1."""
-    card = utils.load_params("encoders", encoder)
-    told = card["library"] == "truth"
-    layers = {k: tabulate(specimens, prefix) for k, prefix in card["layers"].items()} if told else look(card)
+    """Embedding (n, d) of all specimens by one encoder, each vector of length 1."""
+    (layers,) = open_encoder(encoder_configs.build_config(dataset, encoder), source, seed).describe([range(len(paths))])
     return normalize(utils.pick_layer(layers, "last"))
 
 
@@ -138,7 +128,7 @@ pd.Series({encoder: x.shape[1] for encoder, x in embeddings.items()}, name="dime
 # %%
 def score(embedding):
     """{(rank, metric): value} of the Ward tree of (n, d) points, with the true numbers of taxa told."""
-    tree = clustering.Tree(embedding)
+    tree = clustering.LinkageTree(embedding)
     found = {rank: tree(world.taxa[rank].nunique()) for rank in utils.RANKS}
     values = {(r, "ami"): adjusted_mutual_info_score(specimens[r], labels) for r, labels in found.items()}
     numbers = pd.Index(species).get_indexer(specimens["species"])
@@ -170,7 +160,7 @@ utils.write_table(table.round(6), utils.dataset_dir(dataset) / "recoverability" 
 
 # %%
 wide = table.pivot(index="encoder", columns=["rank", "metric"], values="value").loc[list(scores)]
-wide.rename(index=utils.encoder_label).round(3)
+wide.rename(index=encoder_configs.readable_name).round(3)
 
 # %% tags=["summary"]
 print(

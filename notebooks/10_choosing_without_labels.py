@@ -48,12 +48,14 @@ from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
+import plotting
 import scoring
 import utils
-from encoders import looker
+from encoders import image_embedder
 from images import load_rgb
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 
@@ -70,7 +72,7 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 # ## The indices
 #
 # **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** ask how compact and how far apart clusters are; here in the
-# embedding as it came, and on its UMAP map. The **forgetful silhouette** is the one that chapter 05 goes by, in the prepared
+# embedding as it came, and on its UMAP map. The **neighbour-excluding silhouette** is the one that chapter 05 goes by, in the prepared
 # embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of runs of *independent*
 # encoders, because what several ways of seeing agree on is less likely to be one's own invention. Two encoders that read the
 # same weights are one witness: `resnet50_single` and `resnet50_double` share their deepest layer, a tuned network shares most
@@ -89,7 +91,7 @@ def uniformity(points, sample=2000):
 
 def alignment(encoder, points, n=300):
     """Minus the mean squared distance of `n` photographs to themselves, mirrored and cropped; missing if it sees none."""
-    look = looker(dataset, encoder, weights_dir)
+    look = image_embedder(dataset, encoder, weights_dir)
     if look is None:
         return np.nan
     rows = np.sort(np.random.default_rng(0).permutation(len(points))[:n])
@@ -126,7 +128,7 @@ for encoder in tqdm(encoders, unit="encoder"):
     prepared, places = clustering.prepare(points), map_of(encoder)
     own = {run: labels for run, labels in partitions.items() if run[0] == encoder}
     indices = pd.concat([geometry(*space, list(own.values())) for space in (("embedding", points), ("map", places))], axis=1)
-    indices["forgetful silhouette"] = scoring.silhouettes(list(own.values()), prepared, clustering.FORGETFUL)
+    indices["neighbour-excluding silhouette"] = scoring.silhouettes(list(own.values()), prepared, clustering.EXCLUDED)
     indices["uniformity"], indices["alignment"] = uniformity(points), alignment(encoder, points)
     rows.append(indices.set_axis(pd.MultiIndex.from_tuples(own, names=["encoder", "clusterer", "seed"])))
 table = pd.concat(rows)
@@ -148,7 +150,7 @@ def mean_agreement(run, others):
     return np.mean([between(*sorted((run, other))) for other in others] or [np.nan])
 
 
-lineages = {encoder: utils.encoder_lineage(dataset, encoder) for encoder in encoders}
+lineages = {encoder: encoder_configs.encoder_lineage(dataset, encoder) for encoder in encoders}
 single = set().union(*(lineage for lineage in lineages.values() if len(lineage) == 1))
 voters = {lineage for lineage in lineages.values() if len(lineage) == 1 or not lineage <= single}
 
@@ -220,12 +222,12 @@ choosing.round(3)
 figure, ax = plt.subplots(figsize=(8, 0.4 * len(choosing) + 1.2))
 places = -np.arange(len(choosing))
 error = np.abs(choosing[["ci_low", "ci_high"]].sub(choosing["spearman"], axis=0)).T.fillna(0).to_numpy()
-ax.errorbar(choosing["spearman"], places, xerr=error, linestyle="", marker="o", color=utils.PALETTE[0])
+ax.errorbar(choosing["spearman"], places, xerr=error, linestyle="", marker="o", color=plotting.PALETTE[0])
 ax.axvline(0, color="0.3")
 ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
 ax.grid(axis="y", visible=False)
 figure.tight_layout()
-utils.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
 utils.write_table(choosing.round(4), utils.figures_dir(dataset) / "choosing.csv")
 
 # %% tags=["summary"]

@@ -45,12 +45,14 @@ from tqdm import tqdm
 
 import clustering
 import encoders
+import plotting
+import sampling
 import scoring
 import utils
 from images import load_rgb
 from simulation.specimens import picture
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
@@ -129,7 +131,7 @@ groups = scoring.jackknife_groups(species)
 
 def note_samples(perturbation, severity, sizes):
     """Measure samples of every species, of `sizes(seed)` photographs, one for each seed."""
-    drawn = [utils.sample_of_each(species, sizes(seed), seed) for seed in seeds]
+    drawn = [sampling.sample_of_each(species, sizes(seed), seed) for seed in seeds]
     note(perturbation, severity, seeds, [measure(rows, embedding[rows], groups[rows]) for rows in drawn])
 
 
@@ -144,7 +146,7 @@ for size in tqdm([n for n in (2, 3, 5, 8, 12, 20) if n <= each.median()], desc="
 
 # %%
 for power in tqdm((0.0, 0.25, 0.5, 1.0), desc="imbalance"):
-    note_samples("imbalance (power)", power, lambda seed, power=power: utils.uneven_sizes(each, power, seed))
+    note_samples("imbalance (power)", power, lambda seed, power=power: sampling.uneven_sizes(each, power, seed))
 
 # %% [markdown]
 # ## Wrong family names
@@ -222,7 +224,7 @@ enough = shuffled[np.cumsum(each[shuffled]) <= max(n_photos, each.max() * 3)]
 rows = np.flatnonzero(np.isin(species, enough))
 paths = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-look = encoders.looker(dataset, encoder, weights_dir)
+look = encoders.image_embedder(dataset, encoder, weights_dir)
 if look is None:
     raise ValueError(f"{encoder} looks at no photograph: nothing can be worse for it. Choose another with SUBMIT=")
 few = scoring.jackknife_groups(species[rows])
@@ -268,7 +270,7 @@ def draw_perturbation(ax, perturbation, part):
     severities = list(dict.fromkeys(part["severity"]))
     severities = severities[::-1] if perturbation == "photographs per species" else severities
     places = range(len(severities))
-    for colour, (rank, lines) in zip(utils.PALETTE, part.groupby("rank"), strict=False):
+    for colour, (rank, lines) in zip(plotting.PALETTE, part.groupby("rank"), strict=False):
         lines = lines.set_index("severity").loc[severities]
         ax.fill_between(places, lines["ci_low"], lines["ci_high"], color=colour, alpha=0.2, linewidth=0)
         ax.plot(places, lines["ami"], marker="o", color=colour, label=rank)
@@ -286,10 +288,10 @@ for ax, name in zip(axes.flat, names, strict=False):
 for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
 handles = axes.flat[0].get_legend_handles_labels()
-figure.suptitle(f"{utils.plain(dataset)}: what is left under growing perturbation ({utils.plain(encoder)}, nested Ward)")
+figure.suptitle(f"{plotting.plain(dataset)}: what is left under growing perturbation ({plotting.plain(encoder)}, nested Ward)")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
-utils.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
 utils.write_table(table.round(4), utils.figures_dir(dataset) / "robustness.csv")
 
 # %% tags=["summary"]

@@ -38,10 +38,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+import plotting
 import scoring
 import utils
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
@@ -129,8 +130,8 @@ pairs = confused.head(n_shown)
 sides = taxa.groupby("species")["path"].apply(list)
 lines = {}
 for one, other in zip(pairs["species"], pairs["and"], strict=True):
-    lines[f"{utils.plain(one, 58)} | {utils.plain(other, 58)}"] = sides[one][:4] + sides[other][:4]
-utils.show_photos(utils.contact_sheet(lines, 8))
+    lines[f"{plotting.plain(one, 58)} | {plotting.plain(other, 58)}"] = sides[one][:4] + sides[other][:4]
+plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]
 # ## Odd ones out
@@ -148,7 +149,7 @@ for cluster in mixed.index:
     natives, strangers = (inside.loc[inside["stranger"] == odd, "path"].tolist() for odd in (False, True))
     lines[f"{cluster}: {len(natives)} + {len(strangers)} strangers"] = natives[:4] + strangers[:4]
 if lines:
-    utils.show_photos(utils.contact_sheet(lines, 8))
+    plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]
 # ## One figure
@@ -161,15 +162,15 @@ outcomes = pd.crosstab(species["family"], species["outcome"]).reindex(columns=or
 outcomes = outcomes.loc[outcomes.sum(axis=1).sort_values().index[-20:]]
 figure, ax = plt.subplots(figsize=(8, 0.35 * len(outcomes) + 1.4))
 left = np.zeros(len(outcomes))
-for name, colour in zip(order, (utils.PALETTE[2], utils.PALETTE[1], utils.PALETTE[4], utils.GREY), strict=True):
+for name, colour in zip(order, (plotting.PALETTE[2], plotting.PALETTE[1], plotting.PALETTE[4], plotting.GREY), strict=True):
     ax.barh(range(len(outcomes)), outcomes[name], left=left, color=colour, label=name)
     left += outcomes[name].to_numpy()
-ax.set(yticks=range(len(outcomes)), yticklabels=map(utils.plain, outcomes.index))
-ax.set(xlabel="species", title=utils.plain(run.replace("/", ", ").replace("_", " "), 80))
+ax.set(yticks=range(len(outcomes)), yticklabels=map(plotting.plain, outcomes.index))
+ax.set(xlabel="species", title=plotting.plain(run.replace("/", ", ").replace("_", " "), 80))
 ax.legend(frameon=False, loc="lower right")
 ax.grid(axis="y", visible=False)
 figure.tight_layout()
-utils.save_figure(figure, utils.figures_dir(dataset) / "taxa.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / "taxa.png")
 utils.write_table(species.round(4), utils.figures_dir(dataset) / "taxa.csv")
 utils.write_table(confused.head(50).round(4), utils.figures_dir(dataset) / "confused.csv")
 

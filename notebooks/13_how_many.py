@@ -42,10 +42,13 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
+import plotting
+import sampling
 import scoring
 import utils
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
@@ -53,7 +56,7 @@ known = taxa.notna().all(axis=1).to_numpy()
 specimens, taxa = specimens[known].reset_index(drop=True), taxa[known].reset_index(drop=True)
 if taxa["family"].nunique() < 2:
     raise ValueError(f"{dataset} names no species of two families: nothing says what a number is worth")
-half = utils.family_halves(taxa["family"]).to_numpy()
+half = sampling.family_halves(taxa["family"]).to_numpy()
 groups = list(taxa.groupby("family").indices.values())
 
 # %% [markdown]
@@ -69,11 +72,11 @@ groups = list(taxa.groupby("family").indices.values())
 
 # %%
 PREPARATIONS = {
-    "as it came": {"root": False, "components": 0},
-    "root": {"components": 0},
+    "as it came": {"signed_sqrt": False, "pca_components": 0},
+    "root": {"pca_components": 0},
     "root, half white": {},
-    "root, white": {"components": 128, "whiten": 1.0},
-    "root, half white, neighbours": {"neighbours": 3},
+    "root, white": {"pca_components": 128, "whitening_power": 1.0},
+    "root, half white, neighbours": {"n_smoothing_neighbors": 3},
 }
 GENERA = {"half": 2.0, "as many": 1.0, "silhouette": 0.0}
 
@@ -81,11 +84,11 @@ GENERA = {"half": 2.0, "as many": 1.0, "silhouette": 0.0}
 def of_family(points, names, rule):
     """{column: labels (n,)} of one family by one rule: species, and genera by every rule for them."""
     if rule == "oracle k":
-        tree = clustering.Tree(points)
+        tree = clustering.LinkageTree(points)
         return {"species": tree(names["species"].nunique()), "genus, oracle k": tree(names["genus"].nunique())}
-    species, tree, _ = clustering.split(points, "ward", rule)
+    species, tree, _ = clustering.cluster_species(points, "ward", rule)
     genera = {
-        f"genus, {name}": clustering.genera(species, tree, points, species_per_genus=per_genus)
+        f"genus, {name}": clustering.group_genera(species, tree, points, species_per_genus=per_genus)
         for name, per_genus in GENERA.items()
     }
     return genera | {"species": species}
@@ -146,7 +149,7 @@ mean.drop("species").round(3)
 # ## Chosen on one half, reported on the other
 #
 # For every encoder: the setting with the best mean of species and genus AMI on one half of the families, and its AMI on the
-# other; beside it the recommended setting (root, half white; forgetful silhouette; half as many genera), the usual one (as it
+# other; beside it the recommended setting (root, half white; neighbour-excluding silhouette; half as many genera), the usual one (as it
 # came; silhouette), the oracle-k reference as it came, and the baseline that takes the family itself as taxon, all on that
 # other half.
 
@@ -159,7 +162,7 @@ def chosen(encoder, part):
     free = there.drop("oracle k", level="rule")
     sums = {name: free["species"] + free[f"genus, {name}"] for name in GENERA}
     preparation, rule, genera = pd.DataFrame(sums).stack().idxmax()
-    fixed = ("root, half white", "forgetful_silhouette"), ("as it came", "silhouette"), ("as it came", "oracle k")
+    fixed = ("root, half white", "silhouette_excluding_0_to_2"), ("as it came", "silhouette"), ("as it came", "oracle k")
     columns = (genera, "half", "silhouette", "oracle k")
     names = (f"chosen on the other half ({preparation}; {rule}; {genera})", "recommended", "usual", "oracle k")
     for name, setting, genus in zip(names, [(preparation, rule), *fixed], columns, strict=True):
@@ -194,17 +197,17 @@ halves.pivot_table(index="encoder", columns="setting", values=["species", "genus
 each = taxa["species"].value_counts()
 LEFT = {"all photographs": lambda seed: each.to_dict()}
 LEFT |= {f"{n} of each species": lambda seed, n=n: dict.fromkeys(each.index, n) for n in (5, 3, 2)}
-LEFT |= {"uneven (Zipf, power 0.5)": lambda seed: utils.uneven_sizes(each, 0.5, seed)}
+LEFT |= {"uneven (Zipf, power 0.5)": lambda seed: sampling.uneven_sizes(each, 0.5, seed)}
 SILHOUETTES = [rule for rule in clustering.RULES if "silhouette" in rule]
 
 
 def of_sample(encoder, embedding, left, seed):
     """One row per rule, oracle-k reference and baseline: species AMI on what is left."""
-    rows = utils.sample_of_each(taxa["species"], LEFT[left](seed), seed)
+    rows = sampling.sample_of_each(taxa["species"], LEFT[left](seed), seed)
     names, embedding = taxa.iloc[rows], embedding[rows]
     family, species = names["family"].to_numpy(), names[["species"]]
     points, plain = clustering.prepare(embedding), clustering.prepare(embedding, **PREPARATIONS["as it came"])
-    configs = {rule: clustering.Config.named("nested_ward", number=rule) for rule in SILHOUETTES}
+    configs = {rule: clustering.Config.named("nested_ward", k_rule=rule) for rule in SILHOUETTES}
     found = {rule: clustering.cluster({"last": embedding}, family, config) for rule, config in configs.items()}
     found["oracle k"] = clustering.oracle_k(points, family, species)
     found["oracle k, as it came"] = clustering.oracle_k(plain, family, species)
@@ -231,15 +234,15 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     for number, (kind, mark) in enumerate(zip(kinds, "osD^X", strict=True)):
         part = halves[halves["setting"] == kind]
         places = -part["encoder"].map(encoders.index) + 0.18 - 0.12 * number
-        face = "white" if kind.startswith("oracle") else utils.PALETTE[number]
-        ax.plot(part[rank], places, mark, color=utils.PALETTE[number], markerfacecolor=face, label=kind)
-    labels = [utils.encoder_label(encoder) for encoder in encoders]
+        face = "white" if kind.startswith("oracle") else plotting.PALETTE[number]
+        ax.plot(part[rank], places, mark, color=plotting.PALETTE[number], markerfacecolor=face, label=kind)
+    labels = [encoder_configs.readable_name(encoder) for encoder in encoders]
     ax.set(xlabel=f"{rank} AMI, a mark per half of families", yticks=-np.arange(len(encoders)), yticklabels=labels)
     ax.grid(axis="y", visible=False)
 handles = axes[0].get_legend_handles_labels()
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
-utils.save_figure(figure, utils.figures_dir(dataset) / "numbers.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / "numbers.png")
 utils.write_table(table.round(4), utils.figures_dir(dataset) / "numbers.csv")
 utils.write_table(halves.round(4), utils.figures_dir(dataset) / "halves.csv")
 utils.write_table(few.round(4), utils.figures_dir(dataset) / "few.csv")

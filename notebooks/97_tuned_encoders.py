@@ -39,11 +39,13 @@ import pandas as pd
 from scipy.stats import ttest_1samp
 from sklearn.metrics import adjusted_mutual_info_score
 
+import plotting
+import sampling
 import scoring
 import utils
 from execute import sweep_points
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 
 # %% [markdown]
@@ -97,7 +99,7 @@ both.loc[["genus AMI", "species AMI"]].round(3)
 
 # %%
 specimens = utils.load_metadata(dataset)
-side = utils.family_halves(specimens["family"])
+side = sampling.family_halves(specimens["family"])
 scored_on = [specimens[side == half] for half in (0, 1)] if "half" in varied else [specimens]
 
 
@@ -147,7 +149,7 @@ def draw_panel(ax, measure):
         values = scoring.mean_interval(tuned.xs((layer, measure), level=("layer", "measure")), "trainer").reindex(trainers)
         error = np.abs(values[["ci_low", "ci_high"]].sub(values["mean"], axis=0)).T.fillna(0).to_numpy()
         where = -np.arange(len(trainers)) + 0.24 - 0.16 * number
-        looks = {"marker": LOOKS[layer], "color": utils.PALETTE[number], "linestyle": "", "markersize": 6}
+        looks = {"marker": LOOKS[layer], "color": plotting.PALETTE[number], "linestyle": "", "markersize": 6}
         ax.errorbar(values["mean"], where, xerr=error, elinewidth=1, label=f"tuned, {layer}", **looks)
     ax.set(yticks=-np.arange(len(trainers)), yticklabels=trainers, ylim=(0.5 - len(trainers), 0.5), xlabel=measure)
     ax.grid(axis="y", visible=False)
@@ -160,7 +162,7 @@ for ax, measure in zip(axes.flat, PANELS, strict=True):
 handles = axes[0, 0].get_legend_handles_labels()
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=3, frameon=False)
-utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 
 # %% tags=["summary"]

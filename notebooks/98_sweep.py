@@ -44,11 +44,13 @@ from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.preprocessing import normalize
 
 import clustering
+import encoder_configs
+import plotting
 import scoring
 import utils
 from execute import sweep_points
 
-utils.set_style()
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 card = utils.load_params("sweeps", sweep)
 if not encoders:
@@ -188,7 +190,7 @@ def draw_maps():
     """Small multiples of the deepest layer's map over the first two axes of the grid."""
     down, across = axes_names[:2] if len(axes_names) > 1 else (None, axes_names[0])
     lines, columns = grid.get(down, [None]), grid[across]
-    colours = utils.family_colours(specimens["family"])
+    colours = plotting.family_colours(specimens["family"])
     size = (2.6 * len(columns), 2.7 * len(lines))
     figure, axes = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False)
     for point, parameters in points.items():
@@ -199,11 +201,11 @@ def draw_maps():
         here = (table[axes_names[:2]] == [parameters[axis] for axis in axes_names[:2]]).all(axis=1)
         trust = table.loc[here & (table["measure"] == f"trustworthiness of {layer}"), "value"]
         ax = axes[line, column]
-        utils.draw_map(ax, xy, specimens["family"], colours)
+        plotting.draw_map(ax, xy, specimens["family"], colours)
         ax.set_title(f"trust {trust.mean():.3f}" + (f" ± {trust.std():.3f}" if len(trust) > 1 else ""), fontsize=9)
         ax.set_xlabel(f"{across} = {columns[column]}" if line == len(lines) - 1 else "")
         ax.set_ylabel(f"{down} = {lines[line]}" if down and column == 0 else "")
-    utils.family_legend(figure, specimens["family"], colours)
+    plotting.family_legend(figure, specimens["family"], colours)
     return figure
 
 
@@ -214,7 +216,7 @@ REFERENCES = {"baseline_family": ("baseline: the family", "--"), "oracle_k_ward"
 def draw_curves():
     """Every measure against the first axis of the grid, one curve per value of the second and the third; mean over others."""
     hue, style = ([name for name in axes_names[1:] if name != "encoder"] + [None, None])[:2]
-    palette = sns.color_palette(utils.PALETTE, table[hue].nunique()) if hue else None
+    palette = sns.color_palette(plotting.PALETTE, table[hue].nunique()) if hue else None
     curves = sns.relplot(
         table,
         x=axes_names[0],
@@ -252,11 +254,11 @@ def draw_dots():
     for ax, measure in zip(axes[0], measures, strict=True):
         baseline_ami = value.loc["baseline_family", (measure, "none")]
         ax.axvline(baseline_ami, color="0.45", linestyle="--", label="baseline: the family itself as taxon")
-        for encoder, colour, mark in zip(grid["encoder"], utils.PALETTE, "osD^vPX*", strict=False):
+        for encoder, colour, mark in zip(grid["encoder"], plotting.PALETTE, "osD^vPX*", strict=False):
             places, values = np.arange(len(rows)), rows[measure, encoder]
             oracle = rows.index.str.startswith("oracle")
             looks = {"linestyle": "", "marker": mark, "color": colour}
-            ax.plot(values[~oracle], places[~oracle], **looks, label=utils.encoder_label(encoder))
+            ax.plot(values[~oracle], places[~oracle], **looks, label=encoder_configs.readable_name(encoder))
             ax.plot(values[oracle], places[oracle], markerfacecolor="white", **looks)
         ax.set(xlabel=measure, yticks=range(len(rows)), yticklabels=[name.replace("_", " ") for name in rows.index])
     figure.tight_layout()
@@ -284,8 +286,8 @@ def around_baseline(knob):
 def curve_styles():
     """{encoder: how its curve is drawn}; the baseline of chapter 09 goes last, and without a colour."""
     seen = sorted(table["encoder"].unique(), key="none".__eq__)
-    looks = zip(seen, itertools.cycle(utils.PALETTE), itertools.cycle("osD^vPX*"), strict=False)
-    styles = {name: {"color": c, "marker": m, "label": utils.encoder_label(name)} for name, c, m in looks}
+    looks = zip(seen, itertools.cycle(plotting.PALETTE), itertools.cycle("osD^vPX*"), strict=False)
+    styles = {name: {"color": c, "marker": m, "label": encoder_configs.readable_name(name)} for name, c, m in looks}
     if measure is measure_recovery:
         styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "perfect species, no history"}
     return styles
@@ -309,9 +311,9 @@ def draw_knobs():
     figure, axes = plt.subplots(len(measures), len(knobs), figsize=size, sharex="col", sharey="row", squeeze=False)
     for (line, name), (column, knob) in itertools.product(enumerate(measures), enumerate(knobs)):
         ax, rows = axes[line, column], around_baseline(knob)
-        ax.axvline(baseline[knob], color=utils.GREY, linestyle=":", label="baseline")
+        ax.axvline(baseline[knob], color=plotting.GREY, linestyle=":", label="baseline")
         if name in CHANCE:
-            ax.axhline(CHANCE[name], color=utils.GREY, linewidth=3, label="chance")
+            ax.axhline(CHANCE[name], color=plotting.GREY, linewidth=3, label="chance")
             ax.set_ylim(CHANCE[name] - 0.12, 1.04)
         draw_panel(ax, rows[rows["measure"] == name], knob, curve_styles())
         ax.set(ylabel=name if column == 0 else "", xlabel=LABELS.get(knob, knob) if ax in axes[-1] else "")
@@ -324,7 +326,7 @@ def draw_knobs():
 by_name = "clusterer" in grid and table["measure"].str.endswith("AMI").any()  # without names there is nothing between
 draw = draw_knobs if knobs else draw_maps if measure is measure_map else draw_dots if by_name else draw_curves
 figure = draw()
-utils.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
+plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(written.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 
 # %% tags=["summary"]

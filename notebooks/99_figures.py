@@ -34,10 +34,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullLocator
 
+import encoder_configs
+import plotting
 import scoring
 import utils
 
-utils.set_style()
+plotting.set_style()
 folder, out = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 scores = pd.read_csv(folder / "scores.csv")
 specimens = utils.load_metadata(dataset)
@@ -52,7 +54,7 @@ metric_label = {"ami": "adjusted mutual information (AMI)", "silhouette": "silho
 marks = "osD^vPX<>p*h8"
 OFFSETS = np.linspace(0.3, -0.3, len(encoders)) if len(encoders) > 1 else [0.0]  # encoders side by side on one row
 style = {
-    e: {"color": utils.PALETTE[i % len(utils.PALETTE)], "marker": marks[i % len(marks)]} for i, e in enumerate(encoders)
+    e: {"color": plotting.PALETTE[i % len(plotting.PALETTE)], "marker": marks[i % len(marks)]} for i, e in enumerate(encoders)
 }
 # %%
 BASELINES = {  # start of the name in scores.csv: line style and text
@@ -102,7 +104,7 @@ def draw_scores(ax, rank):
         line = of_encoder(table, encoder).reindex(rows)
         error = np.abs(line[["ci_low", "ci_high"]].sub(line["value"], axis=0)).T.fillna(0).to_numpy()
         where = np.arange(len(rows)) + offset
-        label = utils.plain(utils.encoder_label(encoder), 60)
+        label = plotting.plain(encoder_configs.readable_name(encoder), 60)
         ax.errorbar(line["value"], where, xerr=error, linestyle="", elinewidth=1.2, label=label, **style[encoder])
     for name, value in of_encoder(table, "none")["value"].items():
         dashes = next(line for start, (line, _) in BASELINES.items() if name.startswith(start))
@@ -128,7 +130,7 @@ if metric == "ami":
     labels += [text for _, text in BASELINES.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 figure.tight_layout()
-utils.save_figure(figure, out / "scores.png")
+plotting.save_figure(figure, out / "scores.png")
 
 # %% [markdown]
 # ## Why not NMI
@@ -145,7 +147,7 @@ if metric == "ami":
     for encoder in encoders:
         oracle = nmi.loc[encoder].index.str.startswith("oracle_k")
         for chosen, face, label in (
-            (~oracle, style[encoder]["color"], utils.plain(utils.encoder_label(encoder), 60)),
+            (~oracle, style[encoder]["color"], plotting.plain(encoder_configs.readable_name(encoder), 60)),
             (oracle, "white", None),
         ):
             xy = nmi.loc[encoder][chosen], ami.loc[encoder][chosen]
@@ -167,7 +169,7 @@ if metric == "ami":
         xlabel="NMI of species clusters (the challenge's score)", ylabel="AMI of species clusters", ylim=(-0.06, None)
     )
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    utils.save_figure(figure, out / "nmi_misleads.png")
+    plotting.save_figure(figure, out / "nmi_misleads.png")
 
 # %% [markdown]
 # ## What labels that look at nothing get
@@ -203,7 +205,7 @@ if metric == "ami":
     figure, ax = plt.subplots(figsize=(7, 4))
     ax.axhspan(*LEADERBOARD, color="0.9", zorder=0)
     ax.annotate("published scores of the challenge (NMI)", (numbers[0], LEADERBOARD[0] + 0.02), fontsize=10)
-    for name, colour, mark in (("nmi", utils.PALETTE[3], "s"), ("ami", utils.PALETTE[0], "o")):
+    for name, colour, mark in (("nmi", plotting.PALETTE[3], "s"), ("ami", plotting.PALETTE[0], "o")):
         ax.plot(blind.index, blind[name], color=colour, marker=mark, label=f"{name.upper()} of random labels")
     ax.axvline(species.nunique(), color="0.3")
     ax.annotate(f" true: {species.nunique()}", (species.nunique(), 0.94), color="0.3", fontsize=11)
@@ -212,7 +214,7 @@ if metric == "ami":
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
-    utils.save_figure(figure, out / "random_labels.png")
+    plotting.save_figure(figure, out / "random_labels.png")
 
 # %% [markdown]
 # ## How many taxa?
@@ -226,7 +228,7 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     found = means(rank, "n_found")["value"]
     for encoder, offset in zip(encoders, OFFSETS, strict=True):
         numbers = of_encoder(found, encoder).reindex(clusterers[::-1])
-        label = utils.plain(utils.encoder_label(encoder), 60)
+        label = plotting.plain(encoder_configs.readable_name(encoder), 60)
         ax.plot(numbers, places + offset, linestyle="", label=label, **style[encoder])
     for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
         ax.axvline(true, color="0.3")
@@ -240,7 +242,7 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
 handles = axes[0].get_legend_handles_labels()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 figure.tight_layout()
-utils.save_figure(figure, out / "n_clusters.png")
+plotting.save_figure(figure, out / "n_clusters.png")
 
 # %% [markdown]
 # ## The maps side by side
@@ -248,7 +250,7 @@ utils.save_figure(figure, out / "n_clusters.png")
 # The deepest layer of every encoder under the same UMAP settings, the largest families in colour.
 
 # %%
-colours = utils.family_colours(specimens["family"])
+colours = plotting.family_colours(specimens["family"])
 
 
 def draw_encoder(ax, encoder):
@@ -256,8 +258,8 @@ def draw_encoder(ax, encoder):
     maps = pd.read_parquet(folder / "maps" / encoder / "default.parquet")
     layer = maps["layer"].iloc[-1]
     xy = maps[maps["layer"] == layer].set_index("hash_id").loc[specimens["hash_id"], ["x", "y"]].to_numpy()
-    utils.draw_map(ax, xy, specimens["family"], colours)
-    title = utils.plain(utils.encoder_label(encoder), 60).replace(" (", "\n(")
+    plotting.draw_map(ax, xy, specimens["family"], colours)
+    title = plotting.plain(encoder_configs.readable_name(encoder), 60).replace(" (", "\n(")
     ax.set(title=title if layer in title else f"{title}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
 
 
@@ -270,8 +272,8 @@ for ax in axes.flat[len(encoders) :]:
 for ax, encoder in zip(axes.flat, encoders, strict=False):
     draw_encoder(ax, encoder)
 figure.tight_layout()
-utils.family_legend(figure, specimens["family"], colours)
-utils.save_figure(figure, out / "maps.png")
+plotting.family_legend(figure, specimens["family"], colours)
+plotting.save_figure(figure, out / "maps.png")
 
 # %% [markdown]
 # Of a simulated world the photographs may be shown, too: some of every family, with the maps of the first two encoders.
@@ -281,15 +283,15 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
     drawn = specimens.sample(frac=1, random_state=0).groupby("family")["path"]
     families = drawn.size().sort_values(ascending=False).index[:10]
     lines = {name: [folder / "photos" / path for path in drawn.get_group(name)[:6]] for name in families}
-    figure = utils.contact_sheet(lines, columns=6)
+    figure = plotting.contact_sheet(lines, columns=6)
     (sheet,) = figure.axes
     for row, family in enumerate(families):
-        sheet.add_patch(plt.Rectangle((-0.14, row), 0.1, 1, color=colours.get(family, utils.GREY), clip_on=False))
+        sheet.add_patch(plt.Rectangle((-0.14, row), 0.1, 1, color=colours.get(family, plotting.GREY), clip_on=False))
     sheet.tick_params(axis="y", pad=12)
     for i, encoder in enumerate(encoders[:2]):
         draw_encoder(sheet.inset_axes([1.1, 0.53 - 0.53 * i, 0.72, 0.43]), encoder)
-    utils.save_figure(figure, out / "families.jpg")
-    utils.show_photos(figure)
+    plotting.save_figure(figure, out / "families.jpg")
+    plotting.show_photos(figure)
 
 # %% [markdown]
 # ## The numbers behind them

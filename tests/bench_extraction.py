@@ -49,7 +49,7 @@ def main(dataset):
     for _ in range(ROUNDS):
         speeds = []
         for loop in (plain, tuned):  # a network each: the tuned loop changes the memory layout of its own
-            encoder = encoders.build_encoder("torchvision", "resnet50", None, layers, 224)
+            encoder = encoders.build_network("torchvision", "resnet50", None, layers, 224)
             speeds.append(images_per_second(loop, encoder, paths))
         ratios.append(speeds[1] / speeds[0])
         print(f"plain {speeds[0]:.1f} images/s, tuned {speeds[1]:.1f} images/s: {ratios[-1]:.2f} times", flush=True)

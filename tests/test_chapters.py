@@ -16,6 +16,7 @@ from torchvision.models import resnet18
 
 import images
 import listing
+import plotting
 import utils
 
 
@@ -275,7 +276,7 @@ def test_what_was_seen_is_noted_last_and_as_it_was_before_reading(bench, tmp_pat
     folder = photograph(tmp_path / "src", "a.png")
     write_csv(folder, [["a", "F"]], ("hash_id", "family"))
     before = listing.digest(folder)
-    show, seen = utils.show_photos, bench.data("d", "photos.seen")
+    show, seen = plotting.show_photos, bench.data("d", "photos.seen")
 
     def change(figure):
         assert not seen.exists() and bench.data("d", "metadata.parquet").exists()
@@ -358,7 +359,7 @@ def test_one_bad_file_does_not_stop_the_others(bench, tmp_path):
 def test_a_file_that_vanishes_is_rejected_and_the_rest_is_kept(bench, tmp_path, monkeypatch):
     folder = photograph(tmp_path / "src", "a.png", "b.png", "c.png", "d.png")
     write_csv(folder, [["a", "F"], ["b", "F"], ["c", "F"], ["d", "F"]], ("hash_id", "family"))
-    load, digest, sheet = images.load_rgb, utils.file_digest, utils.contact_sheet
+    load, digest, sheet = images.load_rgb, utils.file_digest, plotting.contact_sheet
 
     def vanish(function, name):
         def wrapped(path, *others):

@@ -26,7 +26,7 @@ def blobs(centres, each=12, spread=0.02, seed=0):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_finds_what_lies_apart(method):
     points, names = blobs(6)
-    found, _, noise = clustering.split(points, method, "silhouette")
+    found, _, noise = clustering.cluster_species(points, method, "silhouette")
     # Leiden and EVoC may join or split a group of a dozen; all others have no excuse
     least = 0.8 if method in ("leiden", "evoc") else 1.0
     assert metrics.adjusted_mutual_info_score(names, found) >= least - 1e-9
@@ -35,7 +35,7 @@ def test_every_method_finds_what_lies_apart(method):
 
 def cluster(points, families=None, seed=0, **config):
     """Clusters of points as they are, without preparation, in one family or several."""
-    plain = clustering.Config(**{"root": False, "components": 0} | config)
+    plain = clustering.Config(**{"root": False, "pca_components": 0} | config)
     families = np.zeros(len(points)).astype(str) if families is None else families
     return clustering.cluster({"only": points}, families, plain, seed)
 
@@ -65,7 +65,7 @@ def test_photographs_that_are_all_alike_are_one_species(method):
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7])
 def test_every_rule_takes_a_handful_of_points(rule, n):
     points = np.random.default_rng(n).normal(size=(n, 4))
-    assert 1 <= len(set(clustering.split(points, "ward", rule)[0])) <= n
+    assert 1 <= len(set(clustering.cluster_species(points, "ward", rule)[0])) <= n
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -74,7 +74,7 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
     labels = cluster(points, method=method, seed=3)
     pd.testing.assert_frame_equal(cluster(points, method=method, seed=3), labels)
     assert nested(labels)
-    if not clustering.Config(method=method).draws_lots:
+    if not clustering.Config(method=method).uses_seed:
         pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
@@ -87,7 +87,7 @@ def test_noise_joins_the_cluster_next_to_it_and_is_told():
 
 def numbers_of_species(points, *rules):
     """{rule: number of clusters that it finds with Ward}."""
-    return {rule: len(set(clustering.split(points, "ward", rule)[0])) for rule in rules}
+    return {rule: len(set(clustering.cluster_species(points, "ward", rule)[0])) for rule in rules}
 
 
 def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_one():
@@ -95,56 +95,56 @@ def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_on
     middle = 2 * random.normal(size=(6, 20))
     individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
     points = np.repeat(individuals, 2, axis=0) + 0.02 * random.normal(size=(72, 20))  # each photographed twice
-    number = numbers_of_species(points, "silhouette", "silhouette_without_nearest", "forgetful_silhouette")
-    assert number == {"silhouette": 36, "silhouette_without_nearest": 6, "forgetful_silhouette": 6}
+    number = numbers_of_species(points, "silhouette", "silhouette_excluding_1", "silhouette_excluding_0_to_2")
+    assert number == {"silhouette": 36, "silhouette_excluding_1": 6, "silhouette_excluding_0_to_2": 6}
 
 
 def test_of_species_with_two_photographs_each_a_forgetful_silhouette_keeps_more_than_one_that_only_forgets():
     points, _ = blobs(12, each=2, spread=0.1)
-    number = numbers_of_species(points, "silhouette", "silhouette_without_nearest", "forgetful_silhouette")
-    assert number["silhouette"] == 12 > number["forgetful_silhouette"] > number["silhouette_without_nearest"]
+    number = numbers_of_species(points, "silhouette", "silhouette_excluding_1", "silhouette_excluding_0_to_2")
+    assert number["silhouette"] == 12 > number["silhouette_excluding_0_to_2"] > number["silhouette_excluding_1"]
 
 
 @pytest.mark.parametrize("rule", clustering.RULES)
 def test_every_rule_counts_what_lies_apart(rule):
     points, names = blobs(5)
-    found, _, _ = clustering.split(points, "ward", rule)
+    found, _, _ = clustering.cluster_species(points, "ward", rule)
     assert metrics.adjusted_mutual_info_score(names, found) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("rule", clustering.RULES)
 def test_a_prior_bounds_the_number_of_clusters(rule):
     points = np.random.default_rng(0).normal(size=(60, 3))
-    assert len(set(clustering.split(points, "ward", rule, per_cluster=10)[0])) <= 6
-    assert len(set(clustering.split(points, "ward", rule, most=5)[0])) <= 5
+    assert len(set(clustering.cluster_species(points, "ward", rule, min_mean_cluster_size=10)[0])) <= 6
+    assert len(set(clustering.cluster_species(points, "ward", rule, most=5)[0])) <= 5
 
 
 def test_heights_keep_to_the_largest_number():
     pairs = np.repeat(np.random.default_rng(0).normal(size=(24, 6)), 2, axis=0)[:47]
     pairs = np.concatenate([pairs, pairs[:2] + 100]) + np.linspace(0, 1e-6, 49)[:, None]
-    assert len(set(clustering.split(pairs, "ward", "heights")[0])) > 20  # the leap from twins to strangers
-    assert len(set(clustering.split(pairs, "ward", "heights", most=5)[0])) <= 5
+    assert len(set(clustering.cluster_species(pairs, "ward", "heights")[0])) > 20  # the leap from twins to strangers
+    assert len(set(clustering.cluster_species(pairs, "ward", "heights", most=5)[0])) <= 5
 
 
 def test_the_gap_statistic_may_find_a_single_cluster():
     cloud = np.random.default_rng(3).normal(size=(80, 4))
-    assert len(set(clustering.split(cloud, "ward", "gap")[0])) == 1
+    assert len(set(clustering.cluster_species(cloud, "ward", "gap")[0])) == 1
 
 
 def test_genera_hold_as_many_species_as_the_prior_says():
     points = np.random.default_rng(0).normal(size=(60, 3))
-    labels = cluster(points, species_per_genus=3.0, per_cluster=5)
+    labels = cluster(points, species_per_genus=3.0, min_mean_cluster_size=5)
     assert labels["genus"].nunique() == round(labels["species"].nunique() / 3)
 
 
 def test_preparation_gives_directions_whose_components_weigh_alike():
     random = np.random.default_rng(0)
     raw = random.normal(size=(200, 30)) * np.linspace(9, 0.1, 30) + 5
-    points = clustering.prepare(raw, root=False, components=10, whiten=1)
+    points = clustering.prepare(raw, signed_sqrt=False, pca_components=10, whitening_power=1)
     assert points.shape == (200, 10) and np.linalg.norm(points, axis=1) == pytest.approx(1)
     share = points.var(axis=0)
     assert share.max() / share.min() < 1.5
-    plain = clustering.prepare(raw, root=False, components=0)
+    plain = clustering.prepare(raw, signed_sqrt=False, pca_components=0)
     assert plain == pytest.approx(normalize(raw))
     assert clustering.prepare(raw[:1]).shape[0] == 1
 
@@ -153,7 +153,7 @@ def test_smoothing_draws_neighbours_together():
     points, names = blobs(4, spread=0.2)
     inside = names[:, None] == names
     plain, smooth = (
-        squareform(pdist(clustering.prepare(points, root=False, components=0, neighbours=n)))[inside].mean()
+        squareform(pdist(clustering.prepare(points, False, 0, n_smoothing_neighbors=n)))[inside].mean()
         for n in (0, 3)
     )
     assert smooth < plain
@@ -178,7 +178,7 @@ def test_a_tree_is_cut_twice_whichever_chapter_asks(method):
     found = cluster(points, groups, method=method)
     for group in ("0", "1"):
         rows = np.flatnonzero(groups == group)
-        tree = clustering.Tree(normalize(points[rows]), method=method)
+        tree = clustering.LinkageTree(normalize(points[rows]), method=method)
         for rank in ("genus", "species"):
             labels = found.loc[rows, rank]
             assert metrics.adjusted_rand_score(tree(labels.nunique()), labels) == 1
@@ -199,7 +199,7 @@ def test_what_straddles_two_families_is_split_there():
     families = np.array(["x"] * 4 + ["y"] * 16)
     found = cluster(points, families, nested=False)
     assert nested(found) and found["species"].nunique() == 3
-    assert found["parted"].tolist() == [True] * 4 + [False] * 16
+    assert found["split_by_family"].tolist() == [True] * 4 + [False] * 16
 
 
 def test_true_numbers_count_the_names_that_are_known():
@@ -218,7 +218,7 @@ def test_caps_hold():
 
 
 def test_what_a_border_takes_off_its_cluster_is_told():
-    assert clustering.parted(list("xxyyx"), [1, 1, 1, 2, 3]).tolist() == [False, False, True, False, False]
+    assert clustering.split_by_family(list("xxyyx"), [1, 1, 1, 2, 3]).tolist() == [False, False, True, False, False]
 
 
 def test_a_method_or_rule_that_is_none_is_named():
@@ -228,7 +228,7 @@ def test_a_method_or_rule_that_is_none_is_named():
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
-            clustering.Config(method=method, number=rule)
+            clustering.Config(method=method, k_rule=rule)
 
 
 def test_every_config_can_be_read():
@@ -239,17 +239,17 @@ def test_every_config_can_be_read():
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
     points = np.array([[0, 0], [0, 1], [10, 0], [10, 1], [90, 0], [91, 0]], float)
-    tree = clustering.Tree(points)
+    tree = clustering.LinkageTree(points)
     coarse, fine = tree(2), tree(3)
     assert len(set(coarse[:4])) == 1 and coarse[4] == coarse[5] != coarse[0]
     assert fine[0] == fine[1] != fine[2] == fine[3]
     assert (pd.Series(coarse).groupby(fine).nunique() == 1).all()
-    assert clustering.Tree(points[:1])(5).tolist() == [1]
+    assert clustering.LinkageTree(points[:1])(5).tolist() == [1]
 
 
 def test_a_tree_of_very_many_points_is_the_same_tree():
     points, _ = blobs(5, each=40, spread=0.3)
-    small, large = clustering.Tree(points), clustering.Tree(points, most=100)
+    small, large = clustering.LinkageTree(points), clustering.LinkageTree(points, most=100)
     assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
     for k in (2, 5, 30, 150):  # and no number is out of its reach
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1

@@ -53,7 +53,7 @@ def learn(card, photos, device):
 
 def extract(card, photos, device):
     """Embeddings of an encoder with random weights."""
-    encoder = encoders.build_encoder(**card | SMALL)
+    encoder = encoders.build_network(**card | SMALL)
     if card["library"] == "pixels":
         encoders.fit_pixels(encoder, photos)
     (layers,) = encoders.embed(encoder, photos, [list(range(len(photos)))], device, torch.float32)
@@ -121,7 +121,7 @@ def test_a_checkpoint_is_gone_on_from_on_another_device(photos):
 @pytest.mark.parametrize("card", ENCODERS, ids=lambda card: card["library"])
 def test_what_workers_are_given_can_be_sent_to_them(photos, card):
     # on Macs and on Windows a worker is a new process, and no copy of this one
-    encoder = encoders.build_encoder(**card | SMALL)
+    encoder = encoders.build_network(**card | SMALL)
     shown = encoders.Photos(photos, encoder.transform)
     assert torch.equal(pickle.loads(pickle.dumps(shown))[3], shown[3])
     config = training.TrainingConfig(weight_views=1.0, image_size=32)

@@ -39,7 +39,7 @@ RESNET18 = {"library": "torchvision", "architecture": "resnet18", "weights": "IM
 
 
 def build(weights_dir="", layers=None, input_size=64, **card):
-    return encoders.build_encoder(
+    return encoders.build_network(
         layers=layers or {"layer3": "layer3", "avgpool": "avgpool"},
         input_size=input_size,
         weights_dir=weights_dir,
@@ -299,7 +299,7 @@ def test_every_card_fits_its_architecture(name, monkeypatch):
     monkeypatch.setattr(open_clip, "create_model_and_transforms", on_meta)
     card = {key: CARDS[name][key] for key in ("library", "architecture", "layers", "input_size")}
     with torch.device("meta"):
-        network = encoders.build_encoder(weights=None, **card).network
+        network = encoders.build_network(weights=None, **card).network
         found = network(torch.zeros(2, 3, card["input_size"], card["input_size"]))
     assert list(found) == list(card["layers"]) and all(len(values) == 2 for values in found.values())
 
@@ -308,7 +308,7 @@ def test_position_embeddings_are_resampled_to_the_input_size(tmp_path, photos):
     card = {key: CARDS["dinov2_vits14"][key] for key in ("library", "architecture", "weights", "layers", "input_size")}
     state = timm.create_model(card["architecture"]).state_dict()  # as the hub's file: for 518 px
     save_file(state, tmp_path / f"{card['architecture']}.safetensors")
-    (found,) = embed(encoders.build_encoder(weights_dir=str(tmp_path), **card), photos[:2])
+    (found,) = embed(encoders.build_network(weights_dir=str(tmp_path), **card), photos[:2])
     assert found["embedding"].shape == (2, 384)
 
 
@@ -382,7 +382,7 @@ def test_facts_become_numbers_of_one_scale():
 def test_the_encoder_that_ships_is_small_and_loads_strictly():
     file = ROOT / "models" / "specimen_resnet18.safetensors"
     assert file.stat().st_size <= 25_000_000
-    encoder = encoders.build_encoder(**CARDS["specimen_resnet18_double"])
+    encoder = encoders.build_network(**CARDS["specimen_resnet18_double"])
     images = torch.stack([encoder.transform(image) for image in draw_specimens(3)])
     with torch.inference_mode():
         layers = encoder.network(images)

@@ -280,13 +280,13 @@ def test_the_report_tells_what_to_choose_what_it_withstands_and_who_is_taken_for
     assert {"oracle k", "gap", "stability", "heights", "silhouette"} <= set(numbers["rule"])
     oracle = numbers[(numbers["rule"] == "oracle k") & (numbers["clusters"] == "species") & numbers["half"].isna()]
     assert (oracle["found"] == 12).all()
-    recommended = numbers[(numbers["preparation"] == "root, half white") & (numbers["rule"] == "forgetful_silhouette")]
+    recommended = numbers[(numbers["preparation"] == "root, half white") & (numbers["rule"] == "silhouette_excluding_0_to_2")]
     recommended = recommended[(recommended["encoder"] == "resnet18_double") & recommended["half"].isna()]
     recommended = recommended.set_index("clusters")["ami"]
     assert recommended["species"] == run["species", "ami"] and recommended["genus, half"] == run["genus", "ami"]
     few = pd.read_csv(made.data("tiny", "few.csv"))
     assert (few.groupby("left")["photographs"].first()[["2 of each species", "3 of each species"]] == [24, 36]).all()
-    assert few["left"].nunique() == 5 and {"silhouette", "forgetful_silhouette", "oracle k"} <= set(few["rule"])
+    assert few["left"].nunique() == 5 and {"silhouette", "silhouette_excluding_0_to_2", "oracle k"} <= set(few["rule"])
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "numbers")} <= drawn
     assert "Nothing to be done" in made.make("report", *WORDS).stdout

@@ -338,7 +338,7 @@ def tuned(photos, in_tmp):
 def test_a_tuned_encoder_is_read_back_as_it_was(tuned):
     card, file, model = tuned
     assert {value.dtype for value in load_file(file).values()} == {torch.float16, torch.int64}
-    encoder = encoders.build_encoder(**card)
+    encoder = encoders.build_network(**card)
     images = torch.stack([encoder.transform(image) for image in draw_specimens(2)])
     with torch.inference_mode():
         found, wanted = encoder.network(images), model.network.eval()(images)
@@ -368,22 +368,22 @@ def test_weights_are_loaded_strictly(tuned):
     ):
         save_file(state, file, metadata)
         with pytest.raises(ValueError, match=rf"(?s)tuned\.safetensors does not fit tuned's resnet18.*{slip}"):
-            encoders.build_encoder(**card)
+            encoders.build_network(**card)
 
 
 def test_a_file_that_is_no_tuned_encoder_is_refused(tuned):
     card, file, _ = tuned
     with pytest.raises(ValueError, match="has no layer layer9: there are layer3, avgpool, head_layer3, head_avgpool"):
-        encoders.build_encoder(**card | {"layers": {"a": "layer9"}})
+        encoders.build_network(**card | {"layers": {"a": "layer9"}})
     with pytest.raises(ValueError, match="holds resnet18, tuned by chapter 03, and not resnet50"):
-        encoders.build_encoder(**card | {"architecture": "resnet50"})
+        encoders.build_network(**card | {"architecture": "resnet50"})
     with pytest.raises(ValueError, match="lie outside the project"):
-        encoders.build_encoder(**card | {"weights": "../tuned.safetensors"})
+        encoders.build_network(**card | {"weights": "../tuned.safetensors"})
     with pytest.raises(FileNotFoundError, match=r"data/x/models/simclr\.safetensors is missing: chapter 03 writes it"):
-        encoders.build_encoder(**card | {"weights": "data/x/models/simclr.safetensors"})
+        encoders.build_network(**card | {"weights": "data/x/models/simclr.safetensors"})
     save_file(load_file(file), file)
     with pytest.raises(ValueError, match="holds None"):
-        encoders.build_encoder(**card)
+        encoders.build_network(**card)
 
 
 def test_networks_of_timm_can_be_tuned_too(photos, tmp_path):
@@ -495,9 +495,8 @@ def test_a_config_that_needs_names_says_so_where_there_are_none(learnt, tmp_path
     (tmp_path / "photos" / "metadata.csv").write_text("hash_id\n" + "".join(f"{row[0]}\n" for row in rows))
     learnt.run("01", "dataset=nameless", f"source={tmp_path / 'photos'}")
     failed = learnt.run("03", "dataset=nameless", *WORDS, "-f", "params/trainers/coarse_to_fine.yaml", check=False)
-    assert (
-        failed.returncode and "coarse_to_fine learns from family names, and nameless has 0: at least 2 are needed" in failed.stderr
-    )
+    assert failed.returncode
+    assert "coarse_to_fine learns from family names, and nameless has 0: at least 2 are needed" in failed.stderr
 
 
 def test_the_parameters_of_the_chapter_are_those_of_a_config():

@@ -4,6 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import encoder_configs
+import plotting
+import sampling
 import utils
 
 
@@ -21,7 +24,7 @@ def test_unknown_card_names_the_known_ones():
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "table.csv"
     utils.write_table(pd.DataFrame({"a": [1]}), path)
-    with pytest.raises(RuntimeError), utils.whole_or_absent(path) as temporary:
+    with pytest.raises(RuntimeError), utils.atomic_write(path) as temporary:
         temporary.write_text("half a")
         raise RuntimeError
     assert path.read_text() == "a\n1\n"
@@ -77,34 +80,34 @@ def encoders(in_tmp):
 
 
 def test_an_encoder_goes_back_to_pretrained_networks(encoders):
-    assert utils.encoder_lineage("d", "vit") == {"timm/vit/big"}
-    assert utils.encoder_lineage("d", "once") == utils.encoder_lineage("d", "again") == {"timm/vit/big"}
-    assert utils.encoder_lineage("d", "both") == {"timm/vit/big", "timm/vit/None"}
-    assert utils.encoder_lineage("d", "unsaid") == {"tuned/vit/unsaid.safetensors"}
-    assert isinstance(utils.encoder_lineage("d", "both"), frozenset)
+    assert encoder_configs.encoder_lineage("d", "vit") == {"timm/vit/big"}
+    assert encoder_configs.encoder_lineage("d", "once") == encoder_configs.encoder_lineage("d", "again") == {"timm/vit/big"}
+    assert encoder_configs.encoder_lineage("d", "both") == {"timm/vit/big", "timm/vit/None"}
+    assert encoder_configs.encoder_lineage("d", "unsaid") == {"tuned/vit/unsaid.safetensors"}
+    assert isinstance(encoder_configs.encoder_lineage("d", "both"), frozenset)
     with pytest.raises(FileNotFoundError, match=r"no params/encoders/none_such.yaml"):
-        utils.encoder_lineage("d", "none_such")
+        encoder_configs.encoder_lineage("d", "none_such")
 
 
 def test_what_builds_an_encoder_leaves_out_what_is_said_about_it(encoders):
-    assert set(utils.encoder_card("d", "vit")) == {"library", "architecture", "weights", "layers", "input_size"}
-    assert "start" not in utils.encoder_card("d", "once")
+    assert set(encoder_configs.build_config("d", "vit")) == {"library", "architecture", "weights", "layers", "input_size"}
+    assert "start" not in encoder_configs.build_config("d", "once")
 
 
 def test_settings_under_the_name_of_another_config_are_refused(encoders):
-    config = utils.encoder_card("d", "vit") | {"role": "told something"}
-    utils.check_encoder("d", "vit", config)
-    utils.check_encoder("d", "name_of_its_own", config | {"library": "torchvision"})
-    utils.check_encoder("d", "other", config | {"weights": "", "role": ""})
+    config = encoder_configs.build_config("d", "vit") | {"role": "told something"}
+    encoder_configs.check_encoder("d", "vit", config)
+    encoder_configs.check_encoder("d", "name_of_its_own", config | {"library": "torchvision"})
+    encoder_configs.check_encoder("d", "other", config | {"weights": "", "role": ""})
     fused = {"library": "fused", "architecture": "again other", "weights": None, "layers": {"fused": "last"}}
-    utils.check_encoder("d", "both", fused | {"input_size": 128, "role": ""})
+    encoder_configs.check_encoder("d", "both", fused | {"input_size": 128, "role": ""})
     for wrong in ({"weights": None}, {"layers": {"b": 2, "a": 1}}, {"input_size": 9}, {"role": ""}):
         ((key, value),) = wrong.items()
         with pytest.raises(ValueError, match="'vit' has a config, and the parameters given differ") as caught:
-            utils.check_encoder("d", "vit", config | wrong)
+            encoder_configs.check_encoder("d", "vit", config | wrong)
         assert f"{key} = {value!r} (there {config[key]!r})" in str(caught.value)
     with pytest.raises(ValueError, match=r"library = 'timm' \(there 'tuned'\), weights = 'big'"):
-        utils.check_encoder("d", "once", config)
+        encoder_configs.check_encoder("d", "once", config)
 
 
 def test_homonyms_are_kept_apart_by_lineage():
@@ -144,26 +147,26 @@ def test_names_that_hold_the_mark_between_ranks_stay_apart():
 
 def test_families_are_dealt_into_halves_of_like_size():
     families = pd.Series([*"aaaa", *"bbb", *"cc", *"ddd", None, "e"])
-    halves = utils.family_halves(families)
+    halves = sampling.family_halves(families)
     assert halves.groupby(families).first().to_dict() == {"a": 0, "b": 1, "d": 1, "c": 0, "e": 0}
     assert halves.isna().tolist() == families.isna().tolist()
 
 
 def test_a_sample_of_each_taxon_has_so_many_of_it_and_another_seed_has_others():
     taxa = np.array(["a", "b", "a", "c", "a", "b", "a"])
-    rows = utils.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed=0)
+    rows = sampling.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed=0)
     assert sorted(taxa[rows]) == ["a", "a", "b", "b"] and (np.diff(rows) > 0).all()
-    draws = {tuple(utils.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed)) for seed in range(100)}
+    draws = {tuple(sampling.sample_of_each(taxa, {"a": 2, "b": 9, "c": 0}, seed)) for seed in range(100)}
     assert len(draws) == 6  # two of the four
 
 
 def test_uneven_sizes_fall_with_the_power_and_never_to_nothing():
     counts = pd.Series(30, index=[*"abcdefghij"])
-    assert set(utils.uneven_sizes(counts, 0, seed=0).values()) == {30}
-    sizes = utils.uneven_sizes(counts, 1, seed=0)
+    assert set(sampling.uneven_sizes(counts, 0, seed=0).values()) == {30}
+    sizes = sampling.uneven_sizes(counts, 1, seed=0)
     assert sorted(sizes.values(), reverse=True) == [30, 15, 10, 8, 6, 5, 5, 4, 4, 3]
-    assert min(utils.uneven_sizes(counts, 9, seed=0).values()) == 1
-    assert sizes != utils.uneven_sizes(counts, 1, seed=1)
+    assert min(sampling.uneven_sizes(counts, 9, seed=0).values()) == 1
+    assert sizes != sampling.uneven_sizes(counts, 1, seed=1)
 
 
 def test_missing_embeddings_are_named(in_tmp):
@@ -219,13 +222,13 @@ def test_bad_clusters_are_refused():
 def test_figures_are_the_same_to_the_byte(tmp_path):
     for name in ("a.png", "b.png"):
         figure, ax = utils.plt.subplots()
-        utils.draw_map(
+        plotting.draw_map(
             ax,
             np.arange(20.0).reshape(10, 2),
             np.array(list("aaabbbccdd")),
-            utils.family_colours(list("aaabbbccdd"), 2),
+            plotting.family_colours(list("aaabbbccdd"), 2),
         )
-        utils.save_figure(figure, tmp_path / name)
+        plotting.save_figure(figure, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -235,43 +238,43 @@ def test_figures_are_the_same_to_the_byte(tmp_path):
      ("_a", " _a"), ("a\udcff", "a\N{REPLACEMENT CHARACTER}"), ("蛾 🦋", "蛾 🦋"), (7, "7")],
 )  # fmt: skip
 def test_text_from_users_is_drawn_letter_by_letter(text, drawn):
-    assert utils.plain(text) == drawn and utils.plain(utils.plain(text)).strip() == drawn.strip()
+    assert plotting.plain(text) == drawn and plotting.plain(plotting.plain(text)).strip() == drawn.strip()
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_any_text_can_be_a_label_of_a_figure(tmp_path):
     families = pd.Series(["$x_{$", "$$", r"\$x_{$", "_a", "🦋", "x" * 300, "a\x00b"])
     figure, ax = utils.plt.subplots()
-    colours = utils.family_colours(families)
-    utils.draw_map(ax, np.eye(7, 2), families, colours)
-    utils.family_legend(figure, families, colours)
+    colours = plotting.family_colours(families)
+    plotting.draw_map(ax, np.eye(7, 2), families, colours)
+    plotting.family_legend(figure, families, colours)
     assert len(figure.legends[0].get_texts()) == 7
-    utils.save_figure(figure, tmp_path / "a.png")
-    utils.save_figure(utils.contact_sheet({family: [tmp_path / "a.png"] for family in families}, 1), tmp_path / "b.png")
+    plotting.save_figure(figure, tmp_path / "a.png")
+    plotting.save_figure(plotting.contact_sheet({family: [tmp_path / "a.png"] for family in families}, 1), tmp_path / "b.png")
 
 
 def test_where_no_family_is_known_there_is_no_legend(tmp_path):
     figure, ax = utils.plt.subplots()
     families = pd.Series([None, None], dtype="string")
-    utils.draw_map(ax, np.eye(2), families, utils.family_colours(families))
-    utils.family_legend(figure, families, {})
+    plotting.draw_map(ax, np.eye(2), families, plotting.family_colours(families))
+    plotting.family_legend(figure, families, {})
     assert not figure.legends
-    utils.save_figure(figure, tmp_path / "a.png")
+    plotting.save_figure(figure, tmp_path / "a.png")
 
 
 def test_a_photograph_that_is_gone_leaves_its_place_on_a_contact_sheet_white(tmp_path):
-    image = utils.contact_sheet({"a": [tmp_path / "gone.png"]}, 2).axes[0].images[0]
+    image = plotting.contact_sheet({"a": [tmp_path / "gone.png"]}, 2).axes[0].images[0]
     assert (image.get_array() == 255).all()
-    assert utils.contact_sheet({}, 2).axes[0].images[0].get_array().shape == (100, 200, 3)
+    assert plotting.contact_sheet({}, 2).axes[0].images[0].get_array().shape == (100, 200, 3)
 
 
 def test_the_largest_families_have_the_colours():
-    colours = utils.family_colours(["b"] * 3 + ["a"] * 2 + ["c"] * 2 + [None] * 9, n_coloured=2)
+    colours = plotting.family_colours(["b"] * 3 + ["a"] * 2 + ["c"] * 2 + [None] * 9, n_coloured=2)
     assert list(colours) == ["b", "a"]
 
 
 def test_an_encoder_that_knows_more_than_the_photographs_says_so():
     for encoder in ("bioclip", "bioclip2"):
-        assert utils.encoder_label(encoder) == f"{encoder} (upper bound: trained on species names)"
-    assert utils.encoder_label("true_traits") == "true_traits (reference: told the traits)"
-    assert utils.encoder_label("pixels") == "pixels"
+        assert encoder_configs.readable_name(encoder) == f"{encoder} (upper bound: trained on species names)"
+    assert encoder_configs.readable_name("true_traits") == "true_traits (reference: told the traits)"
+    assert encoder_configs.readable_name("pixels") == "pixels"

@@ -1,0 +1,109 @@
+"""One look for every figure: colours, maps, sheets of photographs, and files without a date in them."""
+
+import io
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import Image, Markdown, display
+from PIL import ImageOps
+
+from files import atomic_write
+from images import load_rgb
+
+# Okabe and Ito's eight colours (https://jfly.uni-koeln.de/color/), told apart with any common colour blindness;
+# black and grey are left for reference marks.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
+GREY = "#BBBBBB"
+
+
+def set_style():
+    """One look for every figure: white ground, light grid, type that stays readable at README width."""
+    sns.set_theme(context="notebook", style="whitegrid", palette=PALETTE)
+    plt.rcParams.update({"figure.dpi": 100, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titlesize": "medium"})
+
+
+def save_figure(figure, path):
+    """Write a figure as .png or .jpg, whole or absent, with no date or software stamp: same figure, same bytes."""
+    kind = Path(path).suffix[1:]
+    options = {"png": {"metadata": {"Software": None}}, "jpg": {"pil_kwargs": {"quality": 85}}}[kind]
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format=kind, **options)
+
+
+def plain(text, width=40):
+    """Text from a user as matplotlib draws it letter by letter: on one line, at most `width` letters, no mathematics.
+
+    What cannot be printed, such as half a character from a file's name, becomes a replacement character.
+    """
+    text = " ".join(str(text).split())
+    text = text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    text = re.sub(r"(?<!\\)\$", r"\\$", text)  # two dollars would enclose a formula
+    return f" {text}" if text.startswith("_") else text  # a legend leaves out what starts with an underscore
+
+
+def contact_sheet(lines, columns, size=100):
+    """Figure with a line of square photographs for every {label: paths}: at most `columns` of them, `size` pixels wide.
+
+    The place of a photograph that cannot be read any more stays white, as does the whole figure if there are no lines.
+    """
+    height = max(len(lines), 1)
+    sheet = np.full((height * size, columns * size, 3), 255, np.uint8)
+    for row, paths in enumerate(lines.values()):
+        for column, path in enumerate(paths[:columns]):
+            with suppress(ValueError):
+                thumbnail = ImageOps.fit(load_rgb(path), (size, size))
+                sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = thumbnail
+    figure, ax = plt.subplots(figsize=(columns * size / 100, height * size / 100))
+    ax.imshow(sheet, extent=(0, columns, height, 0))
+    ax.set(xticks=[], yticks=np.arange(len(lines)) + 0.5, yticklabels=[plain(label, 120) for label in lines])
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def show_photos(figure):
+    """Show a figure that holds photographs in the notebook: as JPEG, which takes a tenth of the room."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="jpg", pil_kwargs={"quality": 80})
+    plt.close(figure)
+    display(Image(stream.getvalue(), format="jpeg"))
+
+
+def family_colours(families, n_coloured=7):
+    """{family: colour} for the `n_coloured` largest families, by falling size; the rest are drawn grey."""
+    largest = (
+        pd.Series(families).dropna().value_counts(sort=True).sort_index().sort_values(kind="stable", ascending=False)
+    )
+    return dict(zip(largest.index[:n_coloured], PALETTE, strict=False))
+
+
+def draw_map(ax, xy, families, colours):
+    """Scatter a 2-D map (n, 2), coloured by family. The axes of such a map have no unit, so they carry no ticks."""
+    size = np.clip(6000 / len(xy), 1, 14)
+    rest = ~pd.Series(families).isin(colours).to_numpy()
+    ax.scatter(*xy[rest].T, s=size, color=GREY, linewidths=0, rasterized=True)
+    shown = np.flatnonzero(~rest)
+    ax.scatter(*xy[shown].T, s=size, c=[colours[families[i]] for i in shown], linewidths=0, rasterized=True)
+    ax.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
+
+
+def family_legend(figure, families, colours):
+    """Legend of the coloured families below a figure, with the number of those drawn grey."""
+    n_rest = pd.Series(families).nunique() - len(colours)
+    names = [*map(plain, colours), *([f"{n_rest} other families"] if n_rest else [])]
+    if not names:  # no family is known
+        return
+    marks = [plt.Line2D([], [], marker="o", linestyle="", color=c) for c in [*colours.values(), GREY]]
+    figure.legend(marks[: len(names)], names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
+
+
+def say(*sentences):
+    """Show sentences in the notebook as a paragraph: what was learned, with the numbers of this run."""
+    display(Markdown(" ".join(sentences)))
