@@ -289,6 +289,12 @@ class Config:
         parts = {name: prepare(utils.pick_layer(layers, name), seed=seed, **options) for name in weights}
         return np.hstack([weight * parts[name] for name, weight in weights.items()])
 
+    def prepare_both(self, layers, seed=0):
+        """Prepared `layers` for species (n, d) and for genera (n, e): the same array where both come from the same layers."""
+        points = self.prepare(layers, self.species_layers, seed)
+        same = self.genus_layers == self.species_layers
+        return points, points if same else self.prepare(layers, self.genus_layers, seed)
+
 
 PREPARATION = ("signed_sqrt", "pca_components", "whitening_power", "n_smoothing_neighbors", "umap_components")
 CONFIG_FIELDS = tuple(one.name for one in fields(Config))
@@ -367,9 +373,11 @@ def cluster(layers, families, config, seed=0):
     labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` is
     true for what the method called noise, `split_by_family` for rows that a family border separates from most of their cluster.
     """
-    points = config.prepare(layers, config.species_layers, seed)
-    same = config.genus_layers == config.species_layers
-    genus_points = points if same else config.prepare(layers, config.genus_layers, seed)
+    return cluster_prepared(*config.prepare_both(layers, seed), families, config, seed)
+
+
+def cluster_prepared(points, genus_points, families, config, seed=0):
+    """`cluster` of prepared vectors (`Config.prepare_both`): `points` (n, d) for species, `genus_points` (n, e) for genera."""
     families = pd.Series(np.asarray(families, object))
     if config.use_family and families.notna().any():
         families = families.fillna(UNKNOWN).to_numpy(object)

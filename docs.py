@@ -1,7 +1,7 @@
 """Fill the generated parts of README.md and docs/*.md from the tables in figures/<dataset>/: `make docs`.
 
 A part stands between `<!-- generated: FUNCTION ARGUMENTS -->` and `<!-- end -->`, where FUNCTION is one of `GENERATED` and the
-arguments are words. So no number in a table is typed, and a test can tell whether all are those of the last runs.
+arguments are words. So no number in a table is typed, and a test checks that all come from the last runs.
 """
 
 import re
@@ -14,6 +14,7 @@ import scoring
 
 ROOT = Path(__file__).resolve().parent
 PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
+BOUNDS = ["value", "ci_low", "ci_high"]
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
 
 
@@ -36,7 +37,7 @@ def interval(mean, low, high, sign=""):
 def mean_scores(dataset):
     """Means over seeds of value, ci_low and ci_high by (encoder, clusterer, rank, metric)."""
     scores = read(dataset, "scores")
-    return scores.groupby(["encoder", "clusterer", "rank", "metric"])[["value", "ci_low", "ci_high"]].mean()
+    return scores.groupby(["encoder", "clusterer", "rank", "metric"])[BOUNDS].mean()
 
 
 def shown(name):
@@ -47,7 +48,7 @@ def shown(name):
 
 
 def headline(dataset, encoder, clusterer="nested_ward"):
-    """What a run finds, in one sentence."""
+    """What a run finds, in two sentences."""
     value = mean_scores(dataset)["value"].xs("species", level="rank")
     run, oracle, prepared, family = (
         value[key]
@@ -58,12 +59,11 @@ def headline(dataset, encoder, clusterer="nested_ward"):
             ("none", "baseline_family"),
         )
     )
-    parts = ", ".join(f"{run[f'taxa_{kind}']:.0%} of the species are {kind}" for kind in scoring.OUTCOMES[:1])
-    parts += "".join(f", {run[f'taxa_{kind}']:.0%} {kind}" for kind in scoring.OUTCOMES[1:])
+    shares = ", ".join(f"{run[f'taxa_{kind}']:.0%} {kind}" for kind in scoring.OUTCOMES[1:])
     return (
-        f"`{clusterer}` on `{encoder}` finds {run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species; {parts}. "
-        f"Its species AMI is {run['ami']:.2f}. The same trees cut at the true numbers reach {prepared['ami']:.2f}, Ward on "
-        f"plain embeddings cut there {oracle['ami']:.2f}, and the family name alone {family['ami']:.2f}."
+        f"**{run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species**: {run['taxa_found']:.0%} of them found, "
+        f"{shares}. The species AMI is **{run['ami']:.2f}**; the family-only baseline has {family['ami']:.2f}. The oracle-k "
+        f"reference, the same trees cut at true k, has {prepared['ami']:.2f} ({oracle['ami']:.2f} on plain embeddings)."
     )
 
 
@@ -71,7 +71,7 @@ def scores(dataset, *names):
     """Runs by species AMI; `names` are the encoders and clusterers to show, of both all where none is named."""
     mean, comparisons = mean_scores(dataset), read(dataset, "comparisons").set_index(["rank", "encoder", "clusterer"])
     value = mean["value"].unstack(["rank", "metric"])
-    header = ["encoder", "clusterer", "species AMI", "above the family", "difference to the best", "clusters / species"]
+    header = ["encoder", "clusterer", "species AMI", "above family-only", "difference to best", "clusters / species"]
     header += [*scoring.OUTCOMES, "genus AMI", "clusters / genera"]
     order, rows = value["species", "ami"].sort_values(ascending=False, kind="stable").index, []
     known = {*value.index.get_level_values(0), *value.index.get_level_values(1)}
@@ -105,7 +105,7 @@ def images_alone(dataset, *encoders):
         counts = [f"{run.loc['n_found', 'species']:,.0f}" for run in (given, alone)]
         rows.append([encoder, *cells, f"{alone.loc['ami', 'family']:.2f}", *counts])
     family = ami.loc["none", "baseline_family"].loc["ami"]
-    rows.append(["baseline: the family", f"{family['species']:.2f}", "", f"{family['genus']:.2f}", *[""] * 4])
+    rows.append(["family-only baseline", f"{family['species']:.2f}", "", f"{family['genus']:.2f}", *[""] * 4])
     return rows_of(header, rows)
 
 
@@ -135,9 +135,19 @@ def of_imagenet(dataset, name):
     return table[table["encoder"].isin(IMAGENET)]
 
 
-def numbers(dataset):
+def held_out(dataset):
+    """Species and genus AMI of settings chosen on one half of the families and reported on the other; mean of both ways."""
+    table = of_imagenet(dataset, "held_out_families")
+    mean = table.groupby(["encoder", "setting"], sort=False)[["species", "genus"]].mean()
+    settings = list(dict.fromkeys(table["setting"]))
+    encoders = list(dict.fromkeys(table["encoder"]))
+    cells = {e: ["{species:.2f}, {genus:.2f}".format(**mean.loc[e, setting]) for setting in settings] for e in encoders}
+    return rows_of(["encoder", *settings], [[encoder, *row] for encoder, row in cells.items()])
+
+
+def k_rules(dataset):
     """Species AMI, and number found over the true one, by rule and preparation; mean over encoders."""
-    table = of_imagenet(dataset, "numbers")
+    table = of_imagenet(dataset, "k_rules")
     species = table[(table["clusters"] == "species") & table["half"].isna()]
     true = mean_scores(dataset)["value"].loc["none", "baseline_family", "species", "n_true"]
     pivot = species.pivot_table(index="rule", columns="preparation", values=["ami", "found"], sort=False)
@@ -145,43 +155,43 @@ def numbers(dataset):
         [shown(rule), *(f"{row['ami', name]:.2f} ({row['found', name] / true:.1f})" for name in pivot["ami"])]
         for rule, row in pivot.iterrows()
     ]
-    return rows_of(["number of species by", *pivot["ami"].columns], rows)
+    return rows_of(["rule for k", *pivot["ami"].columns], rows)
+
+
+def small_samples(dataset):
+    """Species AMI on samples by rule, mean over encoders and draws."""
+    ami = of_imagenet(dataset, "small_samples").pivot_table(index="sample", columns="rule", values="ami", sort=False)
+    return rows_of(["sample", *map(shown, ami)], [[n, *(f"{v:.2f}" for v in row)] for n, row in ami.iterrows()])
 
 
 def robustness(dataset):
     """AMI and number of clusters under every perturbation, mean over seeds."""
     table = read(dataset, "robustness")
-    mean = table[table["seed"].isna()].set_index(["perturbation", "severity", "rank"])
-    header = ["perturbation", "severity", "species AMI", "baseline", "oracle k", "clusters / species", "genus AMI"]
+    mean = table[table["seed"].isna()].set_index(["rank", "clusterer", "metric"])[["perturbation", "severity", *BOUNDS]]
+    header = ["perturbation", "severity", "species AMI", "family-only", "oracle k", "clusters / species", "genus AMI"]
     rows = []
     for key, part in mean.groupby(["perturbation", "severity"], sort=False):
-        species, genus = (part.loc[(*key, rank)] for rank in ("species", "genus"))
-        amis = [interval(*of[["ami", "ci_low", "ci_high"]]) for of in (species, genus)]
-        references = [f"{species[name]:.2f}" for name in ("baseline", "oracle_k")]
-        counts = f"{species['n_found']:,.0f} / {species['n_true']:,.0f}"
+        species, genus = part.loc["species"], part.loc["genus"]
+        amis = [interval(*of.loc[("nested_ward", "ami"), BOUNDS]) for of in (species, genus)]
+        references = [f"{species.loc[(name, 'ami'), 'value']:.2f}" for name in ("baseline_family", "oracle_k_ward_prepared")]
+        counts = " / ".join(f"{species.loc[('nested_ward', name), 'value']:,.0f}" for name in ("n_found", "n_true"))
         rows.append([key[0], f"{key[1]:g}", amis[0], *references, counts, amis[1]])
     return rows_of(header, rows)
 
 
 # --------------------------------------------------------------------------------------------------------- tuning
 
-GAINS = {
-    "species AMI": "species AMI",
-    "genus AMI": "genus AMI",
-    "species AMI, oracle k": "species AMI, oracle k",
-    "genus AMI, oracle k": "genus AMI, oracle k",
-    "species kNN, supervised": "kNN, supervised",
-    "species linear probe, supervised": "linear probe, supervised",
-}
+GAINS = {name: name.removeprefix("species ") if "supervised" in name else name for name in scoring.MEASURES.values()}
 
 
 def tuning(dataset, sweep):
     """What tuning gains over the frozen encoder by layer avgpool, with the head for the config of the study."""
     table = read(dataset, f"sweep_{sweep}")
-    frozen, _, gain = scoring.tuning_gains(table[table["encoder"] != "baseline_family"])
+    frozen, _, gain = scoring.tuning_gains(table)
     start = frozen.xs("avgpool", level="layer").groupby("measure").mean()
-    family = table[table["encoder"] == "baseline_family"].set_index("measure")["value"]
-    rows = [["baseline: the family", *(f"{family[m]:.2f}" if m in family else "" for m in GAINS)]]
+    family = table[table["clusterer"] == "baseline_family"].set_index("rank")["value"]
+    of_family = {f"{rank} AMI": f"{value:.2f}" for rank, value in family.items()}
+    rows = [["family-only baseline", *(of_family.get(measure, "") for measure in GAINS)]]
     rows.append(["frozen", *(f"{start[measure]:.2f}" for measure in GAINS)])
     means = scoring.mean_interval(gain, ["trainer", "layer", "measure"])
     for trainer in dict.fromkeys(table["trainer"].dropna()):
@@ -193,7 +203,7 @@ def tuning(dataset, sweep):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
-FUNCTIONS = (headline, scores, images_alone, choosing, numbers, robustness, tuning)
+FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, small_samples, robustness, tuning)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

@@ -63,12 +63,19 @@ def encoder_lineage(dataset, encoder):
 
 
 def role(dataset, encoder):
-    """What an encoder is besides a method, such as "control" or "upper bound: ..."; empty for a method, and for none."""
-    return "" if encoder == "none" else load_config(dataset, encoder).get("role") or ""
+    """What an encoder is besides a method, such as "control" or "upper bound: ..."; empty for a method."""
+    return _about(dataset, encoder).get("role") or ""
 
 
 def readable_name(dataset, encoder):
-    """Title of an encoder for people, with its role; the encoder's own name where its config has no title."""
-    title = "none" if encoder == "none" else load_config(dataset, encoder).get("title") or encoder
-    what = role(dataset, encoder)
-    return f"{title} ({what})" if what else title
+    """Title of an encoder for people, with its role; the encoder's own name where no config gives it a title."""
+    about = _about(dataset, encoder)
+    title = about.get("title") or encoder
+    return f"{title} ({about['role']})" if about.get("role") else title
+
+
+def _about(dataset, encoder):
+    try:
+        return load_config(dataset, encoder)
+    except FileNotFoundError:  # "none", or embeddings that were made by hand
+        return {}

@@ -75,7 +75,7 @@ def _tuned_file(weights):
 
 
 def _download(library, architecture, weights, attempts=3):
-    """Fetch weights from their hub, check the checksum, and try again a little later if the line breaks."""
+    """Fetch weights from their hub, verify the checksum, and retry after a pause if the connection fails."""
     fetch = {"torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip}[library]
     for attempt in range(attempts):
         try:
@@ -115,11 +115,11 @@ def _from_open_clip(architecture, weights):
 
 
 def _from_hugging_face(repo, *names):
-    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: hold it to it."""
+    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: check it."""
     for name in names:
         try:
             path = Path(hf_hub_download(repo, name))
-        except LocalEntryNotFoundError as error:  # no line, and no copy from an earlier time
+        except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
             raise ConnectionError(error) from error
         except EntryNotFoundError:
             continue
@@ -184,7 +184,7 @@ class _TimmLayers(nn.Module):
     def __init__(self, model, layers):
         super().__init__()
         self.model, self.layers = model, layers
-        self.blocks = sorted(block for block in layers.values() if block != "head") or [0]  # timm asks for one at least
+        self.blocks = sorted(block for block in layers.values() if block != "head") or [0]  # timm needs at least one
 
     def forward(self, images):
         final, blocks = self.model.forward_intermediates(images, indices=self.blocks)
@@ -206,7 +206,7 @@ def _timm(architecture, weights, layers, input_size, file):
 
 
 class _OpenClipImage(nn.Module):
-    """The image tower of a CLIP model; the text tower is left behind."""
+    """The image tower of a CLIP model, without the text tower."""
 
     def __init__(self, visual, layers):
         super().__init__()
@@ -226,7 +226,7 @@ def _open_clip(architecture, weights, layers, input_size, file):
 
 
 class PixelPCA(nn.Module):
-    """Control without any network: principal components of small thumbnails, fitted to the dataset at hand."""
+    """A control without training: principal components of small thumbnails, fitted to the photographs of a dataset."""
 
     def __init__(self, layers, n_components=128):
         super().__init__()
@@ -289,7 +289,7 @@ def save_tuned(state, config, path):
         name: (value.half() if value.is_floating_point() else value).cpu().contiguous() for name, value in state.items()
     }
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save(tensors, {"backbone": json.dumps(config)}))  # one key: several come in any order
+        temporary.write_bytes(save(tensors, {"backbone": json.dumps(config)}))  # one key, as the order of several is not fixed
 
 
 def _tuned(architecture, weights, layers, input_size, file):
@@ -368,7 +368,7 @@ def load_photo(photo):
 
 
 def loaded(loader):
-    """The batches of a DataLoader. What a worker raised is raised again without its traceback: RuntimeError in one line."""
+    """The batches of a DataLoader. An error in a worker is raised again without its traceback: RuntimeError in one line."""
     try:
         yield from loader
     except RuntimeError as error:
@@ -407,8 +407,8 @@ def pick_precision(device):
 
 
 def memory_format(device):
-    """How the layers of a picture lie in memory: channels last is faster, but on Apple's GPUs it has made the gradients of
-    batch normalisation wrong (https://github.com/pytorch/pytorch/issues/175189).
+    """Memory layout of images: channels last is faster, but on Apple's GPUs it gave wrong gradients of batch normalisation
+    (https://github.com/pytorch/pytorch/issues/175189).
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 

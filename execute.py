@@ -1,13 +1,12 @@
-"""Run one chapter with papermill, strictly: what the Makefile calls.
+"""Run one chapter with papermill and strict checks; the Makefile calls this.
 
     python execute.py run notebooks/04_umap_visualization.py 04.ipynb dataset=eu_moths seed=1 -f settings.yaml
     python execute.py run notebooks/09_recoverability.py signal__seed-0.ipynb --sweep signal --encoders "pixels scene"
     python execute.py publish notebooks/04_umap_visualization.py=data/demo/runs/04_umap_visualization-pixels.ipynb
 
-papermill alone only warns of a misspelt parameter and leaves its output behind after a failure. Here an unknown or
-ill-typed parameter stops the run before any work, and the executed notebook appears under its name only when it is whole.
-A run that succeeded leaves the words it was given, those that later calls of make need not repeat, in
-data/<dataset>/config.yaml.
+papermill alone only warns of a misspelt parameter and leaves its output behind after a failure. Here an unknown parameter or
+one of a wrong type stops the run before any work, and the executed notebook gets its name only after success. A successful
+run stores the settings that later calls of make need not repeat in data/<dataset>/config.yaml.
 """
 
 import argparse
@@ -32,14 +31,9 @@ from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
 from files import atomic_write
-from plan import (
-    check_parameters,
-    literal_assignments,
-    own_parameters,
-    parse_assignments,
-    remember,
-    sweep_points,
-)
+from parameters import check_parameters, literal_assignments, parse_assignments
+from settings import store
+from sweeps import own_parameters, sweep_points
 
 ROOT = Path(__file__).resolve().parent
 
@@ -53,7 +47,7 @@ def declared_parameters(notebook):
 
 
 def write_point(sweep, encoders, path):
-    """Write the parameters of a point of a sweep, named as the file is; ValueError if the sweep has no such point."""
+    """Write the parameters of the point of a sweep that `path` is named after; ValueError if there is no such point."""
     points = sweep_points(sweep, encoders)
     if path.stem not in points:
         raise ValueError(f"sweep {sweep} has no point {path.stem}")
@@ -61,10 +55,11 @@ def write_point(sweep, encoders, path):
         temporary.write_text(yaml.safe_dump(own_parameters(points[path.stem]), sort_keys=False))  # layers have an order
 
 
-def run(source, output, files, assignments, remembered=()):
+def run(source, output, files, assignments, stored=()):
     """Execute the percent-format notebook `source` into `output`; SystemExit with the reason if anything fails.
 
-    The output is dated to when the run began: what changes while it runs is newer, and Make runs it again.
+    Parameters come from YAML `files` and "name=value" `assignments`; `stored` settings are stored after success. The output
+    gets the date of the start of the run, so that make sees what changed during the run as newer.
     """
     began = time.time_ns()
     notebook = jupytext.read(source)
@@ -74,7 +69,7 @@ def run(source, output, files, assignments, remembered=()):
         parameters |= check_parameters(yaml.safe_load(Path(file).read_text()) or {}, declared, file)
     parameters |= check_parameters(parse_assignments(assignments, declared), declared, "command line")
 
-    # bars of chapters that make runs side by side would overwrite each other
+    # progress bars of chapters that make runs in parallel would overwrite each other
     alone = "--jobserver" not in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
     failed = output.with_suffix(".failed.ipynb")
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,21 +101,21 @@ def run(source, output, files, assignments, remembered=()):
     os.utime(executed, ns=(began, began))
     os.replace(executed, output)
     failed.unlink(missing_ok=True)
-    if remembered:
-        remember(parameters["dataset"], remembered, parameters)
+    if stored:
+        store(parameters["dataset"], stored, parameters)
     print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s)", flush=True)
 
 
 def summary(output):
-    """What the cell tagged "summary" printed: one line that says what the chapter did."""
+    """What the cell tagged "summary" printed: one line with the result of the chapter."""
     cells = [c for c in jupytext.read(output).cells if "summary" in c.metadata.get("tags", [])]
     return " ".join(text for cell in cells for o in cell.outputs for text in o.get("text", "").split()) or "done"
 
 
 def with_outputs(script, run):
-    """A chapter as a notebook with the outputs of one of its runs, so that it reads well where it is only browsed.
+    """A chapter as a notebook with the outputs of one of its runs, for readers who do not run it.
 
-    Progress bars and warnings stay behind. ValueError if the chapter has changed since the run.
+    Progress bars and warnings are left out. ValueError if the chapter has changed since the run.
     """
     chapter = jupytext.read(script)
     executed = [c for c in jupytext.read(run).cells if "injected-parameters" not in c.metadata.get("tags", [])]
@@ -139,7 +134,7 @@ def with_outputs(script, run):
 
 
 def publish(pairs):
-    """Write the .ipynb beside every script of "script=run" pairs, with the outputs of that run: all of them or none."""
+    """For every "script=run", write the .ipynb beside the script with the outputs of that run: all of them or none."""
     pairs = [tuple(map(Path, pair.split("=", 1))) for pair in pairs]
     for script, chapter in [(script, with_outputs(script, run)) for script, run in pairs]:
         jupytext.write(chapter, script.with_suffix(".ipynb"))
@@ -152,7 +147,7 @@ def main():
     chapter.add_argument("source", type=Path)
     chapter.add_argument("output", type=Path)
     chapter.add_argument("-f", dest="files", action="append", default=[], help="YAML file of parameters")
-    chapter.add_argument("-r", dest="remembered", action="append", default=[], help="name=text for later calls of make")
+    chapter.add_argument("-r", dest="stored", action="append", default=[], help="name=text for later calls of make")
     chapter.add_argument("--sweep", help="the sweep whose point the output is named after")
     chapter.add_argument("--encoders", type=str.split, default=[], help="of the sweep, with blanks between")
     chapter.add_argument("assignments", nargs="*", metavar="name=value")
@@ -167,7 +162,7 @@ def main():
                 point = arguments.output.with_suffix(".yaml")
                 write_point(arguments.sweep, arguments.encoders, point)
                 arguments.files.append(point)
-            run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.remembered)
+            run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.stored)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from None
 

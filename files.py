@@ -1,4 +1,4 @@
-"""Writing files whole or not at all. Standard library only, for the plan of Make and for the chapters."""
+"""Write a file completely or not at all. Standard library only, for the plan of make and for the chapters."""
 
 import os
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path):
-    """Yield a temporary path that becomes `path` if the block ends well and vanishes if it does not."""
+    """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")

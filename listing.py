@@ -1,6 +1,6 @@
-"""What lies in a folder of photographs, and which files in data/<dataset>/ were made by the chapters.
+"""The photographs in a folder, and which files in data/<dataset>/ were written by chapters.
 
-Standard library only, so that Make's plan and chapter 01 can both ask within a moment.
+Standard library only: the plan of make lists the photographs at every call.
 """
 
 import hashlib
@@ -11,16 +11,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-NO_ANSWER = os.stat_result((0,) * 10)  # of a file that may not be asked for its size and date
+UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
 
-# What lies in data/<dataset>/ itself, with the number of the chapter that writes it.
+# Files in data/<dataset>/ itself, with the number of the chapter that writes them.
 RESULTS = {
     "truth.parquet": "00", "tree.nwk": "00",
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
 }  # fmt: skip
-# What lies in folders there: the folder and the file's name.
+# Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")
 MADE = re.compile(
     r"""
@@ -29,7 +29,7 @@ MADE = re.compile(
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/families\.jpg
     | runs/\d\d_[^/]+\.ipynb
-    | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?\.(yaml|ipynb)|summary\.csv|encoders\.txt|points\.mk)
+    | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt|points\.mk)
     | recoverability/(default|[^/]+__[^/]+)\.csv
     """,
     re.VERBOSE,
@@ -37,21 +37,21 @@ MADE = re.compile(
 
 
 def made_by_chapters(place, names):
-    """Those of the file `names` in the folder `place` ("" or "maps/pixels", below data/<dataset>) that chapters write.
+    """The subset of the file `names` in a folder `place` ("" or "maps/pixels", below data/<dataset>) that chapters write.
 
-    In models/, a file is theirs if its model has a .made_from or a .checkpoint there, which nobody else would write.
+    A file in models/ counts if its model has a .made_from or .checkpoint file there, which only chapter 03 writes.
     """
     if place == "models":
         models = [name.rpartition(".")[0] for name in names if name.endswith((".made_from", ".checkpoint"))]
         theirs = tuple(f"{model}{mark}" for model in models for mark in "._")
-        return {name for name in names if theirs and _meant_to_be(name).startswith(theirs)}
+        return {name for name in names if theirs and _final_name(name).startswith(theirs)}
     if not place:
-        return {name for name in names if _meant_to_be(name) in RESULTS}
-    return {name for name in names if MADE.fullmatch(f"{place}/{_meant_to_be(name)}")}
+        return {name for name in names if _final_name(name) in RESULTS}
+    return {name for name in names if MADE.fullmatch(f"{place}/{_final_name(name)}")}
 
 
-def _meant_to_be(name):
-    """The name of a file without the mark of a chapter that was killed while it wrote."""
+def _final_name(name):
+    """The name of a file without the prefix of a temporary file, which a killed chapter may leave."""
     return re.sub(r"^\.\d+-", "", name) if name.startswith(".") else name
 
 
@@ -65,11 +65,11 @@ def datasets():
 
 
 def images_below(folder):
-    """All images and CSVs below a folder, as a sorted list of (relative path, os.stat_result).
+    """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
 
-    Hidden files and folders are left out, links to folders are not followed, and of data/<dataset>/ and figures/ what
-    the chapters wrote is left out. A link that leads nowhere is listed as the link itself; what may not be read is
-    listed without size and date. A folder that is missing or may not be read counts as empty.
+    Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
+    are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
+    missing or unreadable counts as empty.
     """
     root = os.path.realpath(folder)
     own = datasets()
@@ -108,18 +108,18 @@ def _is_folder(entry):
 
 
 def _status(entry):
-    """Size and date of a file, or of what a link leads to; None if that is no file but a folder, a pipe or a device."""
+    """Size and date of a file or of the target of a link; None for a folder, a pipe or a device."""
     for follow in (True, False):
         try:
             status = entry.stat(follow_symlinks=follow)
         except OSError:
             continue
         return status if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode) else None
-    return NO_ANSWER
+    return UNKNOWN
 
 
 def digest(folder):
-    """SHA-256, in hexadecimal, of the listing: relative path, size and date of every image and CSV below a folder."""
+    """SHA-256, in hexadecimal, of relative path, size and date of every image and CSV file below a folder."""
     total = hashlib.sha256()
     for path, status in images_below(folder):
         total.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

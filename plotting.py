@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Image, Markdown, display
 from PIL import ImageOps
+from scipy.cluster.hierarchy import dendrogram
 
 from files import atomic_write
 from images import load_rgb
@@ -19,6 +20,8 @@ from images import load_rgb
 # black and grey are left for reference marks.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 GREY = "#BBBBBB"
+MARKS = "osD^vPX<>p*h8"
+OUTCOME_COLOURS = {"found": PALETTE[2], "merged": PALETTE[1], "split": PALETTE[4], "missed": GREY}
 
 
 def set_style():
@@ -65,6 +68,43 @@ def contact_sheet(lines, columns, size=100):
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
+    return figure
+
+
+def photo_dendrogram(merges, points, paths, clusters, n_leaves=24, size=96):
+    """Figure of a dendrogram with photographs at its leaves, framed in the colours of their clusters.
+
+    `merges` is the SciPy linkage of `points` (k, d), `paths` (k) their photographs, `clusters` (k,) their labels. The uppermost
+    branches are drawn, `n_leaves` at most; each shows the photograph nearest to its centre, and how many it holds. Branches
+    inside one cluster have its colour, others are grey. Colours repeat where there are more clusters than colours.
+    """
+    codes, points = pd.factorize(np.asarray(clusters))[0], np.asarray(points)
+    members = [[row] for row in range(len(points))]  # of every node of the tree, leaves first
+    for left, right in merges[:, :2].astype(int):
+        members.append(members[left] + members[right])
+
+    def colour(node):
+        inside = np.unique(codes[members[node]])
+        return PALETTE[inside[0] % len(PALETTE)] if len(inside) == 1 else "0.6"
+
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(0.5 * min(len(points), n_leaves) + 1.5, 4), height_ratios=(3, 1), gridspec_kw={"hspace": 0.02}
+    )
+    options = {"truncate_mode": "lastp", "p": n_leaves, "no_labels": True, "link_color_func": colour}
+    leaves = dendrogram(merges, ax=above, **options)["leaves"]
+    above.set(ylabel="height")
+    above.spines[["top", "right", "bottom"]].set_visible(False)
+    above.grid(visible=False)
+    for place, leaf in enumerate(leaves):
+        inside = members[leaf]
+        central = inside[np.linalg.norm(points[inside] - points[inside].mean(axis=0), axis=1).argmin()]
+        with suppress(ValueError):
+            below.imshow(ImageOps.fit(load_rgb(paths[central]), (size, size)), extent=(place, place + 1, 0, 1))
+        box = plt.Rectangle((place + 0.04, 0.04), 0.92, 0.92, fill=False, linewidth=2.5, edgecolor=colour(leaf))
+        below.add_patch(box)
+        below.text(place + 0.5, -0.1, f"×{len(inside)}", ha="center", va="top", fontsize=8, color="0.3")
+    below.set(xlim=(0, len(leaves)), ylim=(-0.4, 1), anchor="N")
+    below.axis("off")
     return figure
 
 

@@ -79,6 +79,11 @@ def mutual_information(table):
     }
 
 
+def ami(truth, found):
+    """Adjusted mutual information of two partitions, labels (n,) of any kind."""
+    return mutual_information(contingency(truth, found))["ami"]
+
+
 def adjusted_rand(table):
     """Adjusted Rand index of a contingency table; Hubert and Arabie (1985), J. Classification 2:193-218."""
     rows, columns, n = (np.ravel(table.sum(axis=axis)) for axis in (1, 0, None))
@@ -442,32 +447,27 @@ def mean_interval(values, levels):
 
 # ------------------------------------------------------------------------------------ sweeps of trainers
 
+SUPERVISED = ("species kNN, supervised", "species linear probe, supervised")
+MEASURES = {  # what chapter 14 measures, by (clusterer, rank, metric)
+    ("nested_ward", "species", "ami"): "species AMI",
+    ("nested_ward", "genus", "ami"): "genus AMI",
+    ("oracle_k_ward_prepared", "species", "ami"): "species AMI, oracle k",
+    ("oracle_k_ward_prepared", "genus", "ami"): "genus AMI, oracle k",
+    ("supervised_knn", "species", "accuracy"): SUPERVISED[0],
+    ("supervised_linear_probe", "species", "accuracy"): SUPERVISED[1],
+}
 
-def tuning_gains(table, tuned="tuned"):
-    """What frozen and tuned encoders reach in a sweep of trainers, and the gain: Series by trainer, seed, layer, measure.
 
-    `tuned` is "tuned", the network after the last epoch, or "aligned", after the epoch that `training.aligned_epoch` names.
-    Where both halves of the families were scored, this is their mean. A gain is over the deepest layer of the frozen encoder.
+def tuning_gains(table, network="tuned"):
+    """What frozen and tuned networks reach in a sweep of trainers, and the gain: Series by trainer, seed, layer, measure.
+
+    `table` is that of chapter 97. `network` is "tuned", after the last epoch, or "aligned", after the epoch that
+    `training.aligned_epoch` names. Where both halves of the families were scored, this is their mean. A gain is over the
+    deepest layer of the frozen network.
     """
-    runs = table.groupby(["trainer", "seed", "encoder", "layer", "measure"], sort=False)["value"].mean()
-    frozen, tuned = runs.xs("frozen", level="encoder"), runs.xs(tuned, level="encoder")
+    measures = pd.Series(pd.MultiIndex.from_frame(table[["clusterer", "rank", "metric"]]).map(MEASURES), table.index)
+    table = table.assign(measure=measures)[measures.notna() & table["network"].notna()]
+    runs = table.groupby(["trainer", "seed", "network", "layer", "measure"], sort=False)["value"].mean()
+    frozen, tuned = (runs.xs(name, level="network") for name in ("frozen", network))
     deepest = frozen.index.get_level_values("layer")[-1]
     return frozen, tuned, tuned - frozen.xs(deepest, level="layer")
-
-
-def tuning_scores(table, clusterer):
-    """The table of a sweep of trainers as rows of scores.csv, of which the encoder is trainer/layer.
-
-    A row per seed of training, and one without a seed for their mean with its 95 % interval; likewise of every gain.
-    """
-    frozen, tuned, gain = tuning_gains(table)
-    frozen = frozen.groupby(["seed", "layer", "measure"], sort=False).mean()
-    values = pd.concat([pd.concat({"frozen": frozen}, names=["trainer"]), tuned])
-    values = pd.concat({"": values, "_above_frozen": gain}, names=["above"]).rename("value")
-    means = mean_interval(values, ["above", "trainer", "layer", "measure"]).rename(columns={"mean": "value"})
-    rows = pd.concat([values.reset_index(), means.reset_index()], ignore_index=True)
-    rank_and_measure = rows["measure"].str.split(" ", n=1)
-    metric = rank_and_measure.str[1].str.lower().str.replace(r"\W+", "_", regex=True)
-    rows = rows.assign(encoder=rows["trainer"] + "/" + rows["layer"], clusterer=clusterer)
-    rows = rows.assign(rank=rank_and_measure.str[0], metric=metric + rows["above"])
-    return rows[["encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high"]]

@@ -1,7 +1,7 @@
-"""Tuning an encoder on the photographs at hand: views, losses, and a loop that can be killed at any time.
+"""Tuning an encoder on the photographs at hand: views, losses, and a training loop that can be interrupted at any time.
 
-A config in params/trainers/ says what is asked of the network. The losses and the balanced batches are
-pytorch-metric-learning's, the augmentations torchvision's.
+A config in params/trainers/ describes a trainer. Losses and balanced batches come from pytorch-metric-learning, augmentations
+from torchvision.
 """
 
 import itertools
@@ -33,29 +33,29 @@ VIEWS = ("one", "two", "layers")
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What is asked of the network, and how. Weights of zero leave a loss out."""
+    """Settings of a trainer. A loss with weight zero is left out."""
 
     weight_labels: float = 0.0  # supervised contrast: photographs of one label attract each other
     weight_views: float = 0.0  # self-supervised contrast: two views of one photograph attract each other
-    weight_pixels: float = 0.0  # autoencoder: the picture is drawn again from the deepest layer
+    weight_pixels: float = 0.0  # autoencoder: the photograph is reconstructed from the deepest layer
     temperature_labels: float = 0.1
     temperature_views: float = 0.2
-    views: str = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
+    views: str = "two"  # "one" or "two" random views of a photograph; "layers": the plain photograph in two layers
     include_self: bool = False  # the supervised contrast counts every sample among its own positives
-    samples_per_class: int = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+    samples_per_class: int = 0  # photographs of one label in a batch; 0: batches are random
     batch_size: int = 128
     gradient_accumulation: int = 1  # batches per step; contrasts stay within a batch
     epochs: int = 10
     warmup: float = 1.0  # epochs of linear warm-up, before the cosine
     learning_rate: float = 3e-4
     weight_decay: float = 1e-4
-    freeze: str = ""  # the backbone stays as it is up to this layer, and with it
+    freeze: str = ""  # the backbone is frozen up to and with this layer
     freeze_batchnorm: bool = True
     head_size: int = 128
     image_size: int = 128  # pixels of a view
-    min_crop_scale: float = 0.3  # smallest share of the photograph that a view shows
-    colour: float = 0.2  # how far brightness, contrast and saturation may change
-    rotation: float = 15.0  # degrees that a view may be turned
+    min_crop_scale: float = 0.3  # smallest share of the photograph in a view
+    colour: float = 0.2  # strength of changes in brightness, contrast and saturation
+    rotation: float = 15.0  # degrees, at most
 
     def __post_init__(self):
         for name, fits, what in (
@@ -82,8 +82,8 @@ QUALITIES = ("alignment", "uniformity", "silhouette")
 
 
 def augmentation(config):
-    """Random view of a PIL image: turned, cropped, mirrored, in another light. (3, s, s) bytes."""
-    hue = config.colour / 8  # colours tell species apart, so they may fade but hardly change
+    """Random view of a PIL image: cropped, rotated, mirrored, with other colours. (3, s, s) bytes."""
+    hue = config.colour / 8  # hue separates species, so it changes least
     return v2.Compose(
         [
             v2.RandomResizedCrop(config.image_size, (config.min_crop_scale, 1)),
@@ -96,7 +96,7 @@ def augmentation(config):
 
 
 def plain_view(config):
-    """The middle of a PIL image. (3, s, s) bytes."""
+    """The centre of a PIL image. (3, s, s) bytes."""
     return v2.Compose([v2.Resize(config.image_size), v2.CenterCrop(config.image_size), v2.ToImage()])
 
 
@@ -107,7 +107,7 @@ def normalisation(transform):
 
 
 class Views(Dataset):
-    """Item i: one picture from each of `views` of photograph i, (v, 3, s, s) bytes. Seed, epoch and i decide, nothing else."""
+    """Item i: photograph i through each of `views`, (v, 3, s, s) bytes. It depends on seed, epoch and i only."""
 
     def __init__(self, paths, views, seed, epoch):
         self.paths, self.views, self.seed, self.epoch = list(paths), views, seed, epoch
@@ -128,7 +128,7 @@ def _mix(*numbers):
 
 
 def batches(labels, config, seed, epoch):
-    """Lists of rows for one epoch: all rows shuffled, or as many of each of several labels (n,); -1 is no label."""
+    """Lists of rows for one epoch: all rows shuffled, or the same number of each of several labels (n,); -1 is no label."""
     size = min(config.batch_size, len(labels))
     random = np.random.RandomState(_mix(seed, epoch))
     if config.samples_per_class:
@@ -183,7 +183,7 @@ def objective(layers, labels, rows, config):
 
 
 class Decoder(nn.Module):
-    """Draws a picture (b, 3, 64, 64), normalised as the network's input, from an embedding (b, d)."""
+    """Reconstructs an image (b, 3, 64, 64), normalised like the network's input, from an embedding (b, d)."""
 
     def __init__(self, size, width=256):
         super().__init__()
@@ -223,8 +223,8 @@ def freeze(backbone, config):
 def aligned_epoch(log):
     """The epoch of a log (rows with epoch, alignment, uniformity) with the least alignment + uniformity; later ones win ties.
 
-    The sum is SimCLR's own aim. It would favour that trainer over the others, so the network that is kept is the last one
-    whatever the sum says; what this epoch would have given is reported beside it.
+    SimCLR minimises this sum, so choosing by it would favour that trainer. The network of the last epoch is kept; that of this
+    epoch is reported beside it.
     """
     return min(log, key=lambda row: (row["alignment"] + row["uniformity"], -row["epoch"]))["epoch"]
 
@@ -232,9 +232,9 @@ def aligned_epoch(log):
 class Trainer:
     """A network in training on photographs (n paths) with labels (n,), -1 where there is none.
 
-    `network` is a TunedNetwork, `log` has a row per epoch, `aligned` holds the weights after `aligned_epoch(log)`. On the
-    processor the same seed, number of threads and libraries give the same network, however often training was broken off and
-    taken up again; other devices may sum in another order.
+    `network` is a TunedNetwork, `log` has a row per epoch, `aligned` holds the weights after `aligned_epoch(log)`. On the CPU
+    the same seed, number of threads and libraries give the same network, however often training was interrupted; other devices
+    may sum in another order.
     ValueError if the config does not fit.
     """
 
@@ -242,7 +242,7 @@ class Trainer:
 
     def __init__(self, backbone, transform, paths, labels, config, device, precision, seed=0):
         if len(paths) < 2:
-            raise ValueError(f"a contrast needs two photographs or more, and {len(paths)} are there to learn from")
+            raise ValueError(f"training needs two photographs or more, and there are {len(paths)}")
         torch.manual_seed(seed)
         self.paths, self.labels, self.config, self.seed = list(paths), np.asarray(labels), config, seed
         self.device, self.precision = device, precision
@@ -250,7 +250,7 @@ class Trainer:
         self.network = encoders.TunedNetwork(backbone, {}, 0).to(device)
         blank = torch.zeros(2, 1, 3, config.image_size, config.image_size, dtype=torch.uint8)
         with torch.inference_mode():
-            sizes = {name: values.shape[1] for name, values in self._see(blank).items()}
+            sizes = {name: values.shape[1] for name, values in self._forward(blank).items()}
         self.deepest = list(sizes)[-1]
         contrasts = config.weight_labels or config.weight_views
         self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, config.head_size).to(device)
@@ -285,7 +285,7 @@ class Trainer:
         loader = DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
         return encoders.loaded(loader)
 
-    def _see(self, views):
+    def _forward(self, views):
         """{layer: (v * b, d)} of (b, v, 3, s, s) bytes: all first views, then all second ones."""
         images = self._normalised(views, self.device).contiguous(memory_format=encoders.memory_format(self.device))
         with self._mixed():
@@ -293,20 +293,20 @@ class Trainer:
         return {name: values.float() for name, values in layers.items()}
 
     def _normalised(self, views, device):
-        """Pictures (v * b, 3, s, s) as the network takes them, of views (b, v, 3, s, s) in bytes."""
+        """Normalised images (v * b, 3, s, s) of views (b, v, 3, s, s) in bytes."""
         mean, std = (value.to(device) for value in self.statistics)
         images = views.to(device, non_blocking=True).transpose(0, 1).flatten(0, 1)
         return (images.float() / 255 - mean) / std
 
     def _small(self, views):
-        """What the decoder is to draw: views (b, v, 3, s, s) as pictures (v * b, 3, 64, 64), normalised, on the CPU.
+        """What the decoder should reconstruct: views (b, v, 3, s, s) as normalised images (v * b, 3, 64, 64), on the CPU.
 
         Apple's GPUs shrink by whole numbers only (https://github.com/pytorch/pytorch/issues/143864).
         """
         return F.interpolate(self._normalised(views, "cpu"), 64, mode="area")
 
-    def _redraw(self, layers):
-        """Pictures (v * b, 3, 64, 64), normalised, that the decoder draws from the deepest layer."""
+    def _reconstruct(self, layers):
+        """Normalised images (v * b, 3, 64, 64) that the decoder reconstructs from the deepest layer."""
         with self._mixed():
             return self.decoder(layers[self.deepest]).float()
 
@@ -314,28 +314,28 @@ class Trainer:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
 
     @torch.inference_mode()
-    def redrawn(self, views):
-        """Pictures (b, 3, 64, 64) between 0 and 1: the first of the views (b, v, 3, s, s), and what the decoder makes of it."""
+    def reconstructed(self, views):
+        """Images (b, 3, 64, 64) between 0 and 1: the first of the views (b, v, 3, s, s), and its reconstruction."""
         self.network.eval()
         self.decoder.eval()
         mean, std = self.statistics
-        drawn = self._redraw(self._see(views[:, :1])).cpu()
+        drawn = self._reconstruct(self._forward(views[:, :1])).cpu()
         return tuple((pictures * std + mean).clamp(0, 1) for pictures in (self._small(views[:, :1]), drawn))
 
     def loss(self, views, rows):
-        """What the config asks for, on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
-        layers = self._see(views)
+        """Weighted sum of all losses on one batch of views (b, v, 3, s, s) of the photographs `rows` (b,)."""
+        layers = self._forward(views)
         total = 0.0
         if self.network.heads:
             labels = torch.from_numpy(self.labels)[rows]
             total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.config)
         if self.config.weight_pixels:
             wanted = self._small(views).to(self.device)
-            total = total + self.config.weight_pixels * F.mse_loss(self._redraw(layers), wanted)
+            total = total + self.config.weight_pixels * F.mse_loss(self._reconstruct(layers), wanted)
         return total
 
     def train_epoch(self):
-        """One pass over the photographs, and a row for the log. FloatingPointError at a loss that is no number."""
+        """One pass over the photographs, and a row for the log. FloatingPointError if the loss is not finite."""
         epoch, losses = len(self.log) + 1, []
         self.network.train()
         self.decoder.train()
@@ -367,19 +367,19 @@ class Trainer:
         return min(self.config.gradient_accumulation, total - first)
 
     def state(self):
-        """All that another Trainer of the same arguments needs to go on from here."""
+        """Everything that another Trainer with the same arguments needs to continue from here."""
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
         return parts | {"log": self.log, "aligned": self.aligned}
 
     def load_state(self, state):
-        """Go on from what state() gave."""
+        """Continue from what state() gave."""
         for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.log, self.aligned = state["log"], state["aligned"]
 
     @torch.inference_mode()
     def quality(self, sample=256):
-        """How good the deepest layer looks without any label: {alignment, uniformity, silhouette}, on a fixed sample.
+        """Quality of the deepest layer without any label: {alignment, uniformity, silhouette}, on a fixed sample.
 
         Alignment is the mean squared distance of two views of one photograph, uniformity the logarithm of the mean
         Gaussian potential of two photographs (the lower, the better, both; Wang and Isola 2020, ICML 119:9929-9939),
@@ -391,7 +391,7 @@ class Trainer:
         chunks = [rows[i : i + 64] for i in range(0, len(rows), 64)]
         parts = []
         for views, chunk in self.load(chunks, [random, random, plain_view(self.config)], 0):
-            parts.append(self._see(views)[self.deepest].view(3, len(chunk), -1).cpu())
+            parts.append(self._forward(views)[self.deepest].view(3, len(chunk), -1).cpu())
         one, other, plain = (normalize(values) for values in torch.cat(parts, 1).numpy())
         return {
             "alignment": float(np.square(one - other).sum(1).mean()),
@@ -403,8 +403,8 @@ class Trainer:
 def tune(trainer, checkpoint, fingerprint, report=lambda log: None):
     """Train for all epochs, with a checkpoint after every one, and leave the weights of the last in trainer.network.
 
-    A checkpoint with the same `fingerprint` (a text) is gone on from; any other is begun anew. `report(log)` is called after
-    every epoch. FloatingPointError if the loss is no number: the checkpoint of the last good epoch stays.
+    Training continues from a checkpoint with the same `fingerprint` (a text) and starts anew otherwise. `report(log)` is called
+    after every epoch. FloatingPointError if the loss is not finite: the checkpoint of the last good epoch stays.
     """
     if checkpoint.is_file():
         state = torch.load(checkpoint, "cpu", weights_only=True)

@@ -3,16 +3,20 @@
 import hashlib
 import itertools
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
 from files import atomic_write
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
+SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high")  # of all scores
 
 # ---------------------------------------------------------------------------------------------- paths and tables
 
@@ -66,21 +70,28 @@ def write_table(table, path):
             table.to_csv(temporary, index=False)
 
 
+@contextmanager
+def _reading(path):
+    """Turn what goes wrong while a table is read into an error that names the file and what to do."""
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{shown} is missing: run make again, or the chapter that writes it") from None
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split()).replace(str(path), "it")
+        raise ValueError(f"{shown} cannot be read ({reason}): delete it and run make again") from error
+
+
 def read_table(path, **options):
     """Read a table of this project, .parquet or .csv (by suffix, with pandas' `options`).
 
     FileNotFoundError if there is none, ValueError if it cannot be read; both name the file and what to do.
     """
     path = Path(path)
-    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
-    try:
+    with _reading(path):
         return read(path, **options)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{shown} is missing: run make again, or the chapter that writes it") from None
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split()).replace(str(path), "it")
-        raise ValueError(f"{shown} cannot be read ({reason}): delete it and run make again") from error
 
 
 def file_digest(path):
@@ -129,35 +140,59 @@ def load_truth(dataset, ids):
 # ---------------------------------------------------------------------------------------------------- embeddings
 
 
-def load_embeddings(dataset, encoder, ids):
+def load_embeddings(dataset, encoder, ids, layer=None):
     """Embeddings of the given specimens: {layer: float32 array (len(ids), d)}, layers from shallow to deep.
 
-    Rows are joined by `hash_id`. KeyError names the ids that have no embedding.
+    Only one `layer` is read if it is named (or "first" or "last"). Rows are joined by `hash_id`. KeyError names the ids that
+    have no embedding.
     """
     folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
     if not (folder / "_SUCCESS").is_file():
         raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
-    return read_shards(folder, ids)
+    return read_shards(folder, ids, layer)
 
 
-def read_shards(folder, ids):
+def load_layer(dataset, encoder, ids, layer="last"):
+    """One layer of an embedding, float32 (len(ids), d): see `load_embeddings`."""
+    (values,) = load_embeddings(dataset, encoder, ids, layer).values()
+    return values
+
+
+def read_shards(folder, ids, layer=None):
     """What `load_embeddings` gives, from a folder that need not be complete."""
     shards = sorted(folder.glob("part-*.parquet"))
     if not shards:
         raise FileNotFoundError(f"{folder} holds no embeddings: run chapter 02 with encoder = {folder.name!r}")
-    table = pd.concat(map(read_table, shards), ignore_index=True).set_index("hash_id")
-    missing = [i for i in ids if i not in table.index]
-    if missing:
+    with _reading(shards[0]):
+        names = [name for name in pq.read_schema(shards[0]).names if name != "hash_id"]
+    names = names if layer is None else [layer_name(names, layer)]
+    parts = []
+    for path in shards:
+        with _reading(path):
+            parts.append(pq.read_table(path, columns=["hash_id", *names]))
+    table = pa.concat_tables(parts)
+    rows = pd.Index(table["hash_id"].to_pylist()).get_indexer(list(ids))
+    if (rows < 0).any():
+        missing = [i for i, row in zip(ids, rows, strict=True) if row < 0]
         raise KeyError(f"{folder.name} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
-    return {layer: np.stack(column.to_numpy()).astype(np.float32) for layer, column in table.loc[list(ids)].items()}
+    found = {}
+    for name in names:
+        column = table[name].combine_chunks()
+        values = column.flatten().to_numpy().astype(np.float32, copy=False)
+        found[name] = values.reshape(len(column), -1)[rows]
+    return found
+
+
+def layer_name(names, layer):
+    """The name of a layer: "first" (shallowest) or "last" (deepest) of the `names`, or one of them."""
+    if layer not in ("first", "last", *names):
+        raise ValueError(f"no layer {layer!r}: this encoder has {', '.join(names)} (or say first, last)")
+    return {"first": names[0], "last": names[-1]}.get(layer, layer)
 
 
 def pick_layer(embeddings, layer):
-    """One layer by name, or the "first" (shallowest) or "last" (deepest) of those extracted."""
-    names = list(embeddings)
-    if layer not in ("first", "last", *names):
-        raise ValueError(f"no layer {layer!r}: this encoder has {', '.join(names)} (or say first, last)")
-    return embeddings[{"first": names[0], "last": names[-1]}.get(layer, layer)]
+    """One layer of {layer: (n, d)} by name, or the "first" or "last" of them."""
+    return embeddings[layer_name(list(embeddings), layer)]
 
 
 # ------------------------------------------------------------------------------------------------------ clusters

@@ -13,17 +13,19 @@
 # ---
 
 # %% [markdown]
-# # 0 · A world whose history is known
+# # 0 · Simulate photographs with a known history
 #
-# **The question.** What would photographs look like if we knew everything about the organisms on them: their tree, their
-# traits, and what is only light and background?
+# **The question.** What do photographs of organisms look like when their phylogeny, their traits and the conditions of every
+# photograph are known?
 #
-# No real dataset tells that. Here a branch of life is simulated: species split on a tree, their traits evolve along it,
-# individuals vary, and each is photographed once under conditions that have nothing to do with what it is. The rest of the
-# analysis treats the result like anybody's folder of pictures.
+# No dataset of real photographs comes with this information, so this chapter simulates it. Species evolve on a phylogenetic
+# tree, and their traits evolve along its branches. Individuals vary around the mean of their species. Each individual is
+# photographed once, under conditions that do not depend on the organism. The later chapters treat the result like any other
+# folder of photographs.
 #
-# **In:** a config of `params/worlds/`, named like the dataset. **Out:** `photos/`, with images in nested folders and a
-# `metadata.csv`, as a user would bring them; and what no user has, `tree.nwk` and `truth.parquet`.
+# **In:** a config in `params/worlds/`, named like the dataset. **Out:** `photos/` with images in nested folders and a
+# `metadata.csv`, as a user would provide them. `tree.nwk` and `truth.parquet` hold the true tree and traits, which a user
+# does not have.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -31,15 +33,15 @@ n_families = 10
 n_genera = 40
 n_species = 120
 n_specimens = 10  # photographs per species
-pagel_lambda = 1.0  # how much of their common history the traits remember, 0 to 1
-within_species = 0.25  # standard deviation of individuals, in units of that between unrelated species
+pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
+within_species = 0.25  # standard deviation of individuals, in units of the standard deviation of unrelated species
 dimorphic = 0.3  # share of species with two morphs, such as sexes
-mimicry = 0.1  # share of species that have the colours of a distant one
-clutter = 1.0  # disorder around the specimens: 0 is a grey board, 1 natural ground
+mimicry = 0.1  # share of species with the colours of a species of another family
+clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
 image_size = 256  # pixels
 seed = 25
 
-# %%
+# %% jupyter={"source_hidden": true}
 import shutil
 import sys
 
@@ -59,24 +61,27 @@ plotting.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 photos, unfinished, replaced = (folder / name for name in ("photos", "photos.unfinished", "photos.replaced"))
 if photos.is_symlink() or (photos.exists() and not (photos / ".simulated").is_file()):
-    raise FileExistsError(f"data/{dataset}/photos are not simulated ones: call the simulated world otherwise")
+    raise FileExistsError(f"data/{dataset}/photos are not simulated ones: give the simulated dataset another name")
+
+# %% [markdown]
+# ## The phylogenetic tree
+#
+# Lineages split and go extinct at constant rates (a birth-death process) until the required number of species is alive. The
+# tree is then cut at two ages into genera and families. Every taxon is therefore a clade. Some taxa hold many species and
+# others hold one, as in nature. The table shows the size of every family.
+
+# %%
 world = specimens.simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
 )
 world.taxa.groupby("family")[["genus", "species"]].nunique().sort_values("species", ascending=False).T
 
-# %% [markdown]
-# ## The tree
-#
-# Lineages split and die at constant rates (a birth-death process) until there are enough species. Cutting the tree at two
-# depths makes genera and families: every taxon is a clade, and some are large while others hold one species, as in life.
-
-# %%
+# %% jupyter={"source_hidden": true}
 heights, parents = evolution.node_heights(world.nodes), evolution.node_parents(world.nodes)
 
 
 def draw_tree(ax, colours):
-    """Draw the tree, root to the left, the branch that leads to each node (2n - 1) in its colour."""
+    """Draw the tree with the root on the left. `colours` (2n - 1) are those of the branches above the nodes."""
     place = np.arange(len(heights), dtype=float)
     for i, (left, right) in enumerate(world.nodes[:, :2].astype(int), n_species):
         place[i] = (place[left] + place[right]) / 2
@@ -85,20 +90,23 @@ def draw_tree(ax, colours):
         for node, parent in enumerate(parents)
     ]
     ax.add_collection(LineCollection(lines, colors=colours[:-1], linewidths=1.2, capstyle="round"))
-    ax.set(xlim=(-1.02, 0.01), ylim=(n_species, -1), xlabel="time before today (age of the root)", yticks=[])
+    ax.set(xlim=(-1.02, 0.01), ylim=(n_species, -1), xlabel="time before present (age of the root = 1)", yticks=[])
     ax.xaxis.set_major_formatter(lambda x, _: f"{abs(x):.1f}")
     ax.grid(visible=False)
 
 
 def cut_age(n):
-    """Age at which `n` lineages lived whose descendants are alive: where the tree is cut into `n` taxa."""
+    """Age at which `n` lineages with living descendants exist. A cut at this age gives `n` taxa."""
     ages = np.append(np.sort(heights)[::-1], 0)
     return (ages[n - 2] + ages[n - 1]) / 2 if n > 1 else 1.0
 
 
-# %%
+# %% [markdown]
+# The largest families are coloured. The dashed lines mark the two ages at which the tree is cut.
+
+# %% jupyter={"source_hidden": true}
 family_of = world.taxa["family"].tolist()
-for left, right in world.nodes[:, :2].astype(int):  # an ancestor belongs to a family if all it led to does
+for left, right in world.nodes[:, :2].astype(int):  # an ancestor belongs to a family if all of its descendants do
     family_of.append(family_of[left] if family_of[left] == family_of[right] else None)
 colours = plotting.family_colours(world.taxa["family"])
 figure, ax = plt.subplots(figsize=(8, 8))
@@ -109,19 +117,23 @@ for text, n in (("families", n_families), ("genera", n_genera)):
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
     ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
-ax.set_title(f"{n_species} species, {n_genera} genera and {n_families} families of {plotting.plain(dataset)}")
+ax.set_title(f"{plotting.plain(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
 plotting.save_figure(figure, figures / "tree.png")
 
 # %% [markdown]
-# ## Traits evolve along it
+# ## Traits evolve along the tree
 #
-# Measurable traits (proportions, curvature, veins, hue) wander as in Brownian motion: every branch adds a random step with
-# a variance as large as the branch is long. Characters (body plan, pattern, margin, appendages) jump between states at
-# constant rates, an Mk model. Body plans are settled early, at the age at which the tree is cut into families: families
-# are easy on purpose. Pagel's lambda says how much of the common history is kept: at 0, relatives are as unlike as
-# strangers, and families mix body plans.
+# Continuous traits (proportions, curvature, veins, hue) follow Brownian motion. Along every branch a trait changes by a
+# random step with a variance equal to the length of the branch. Discrete characters (body plan, pattern, margin,
+# appendages) follow an Mk model: they change between states at constant rates. Body plans change only before the age at
+# which the tree is cut into families, so families are easy to recognise by design.
+#
+# Pagel's lambda sets the phylogenetic signal. At 0 the species are independent: close relatives are as different as
+# unrelated species, and one family holds several body plans.
+#
+# The figure shows one trait of each kind on the branches of the tree.
 
-# %%
+# %% jupyter={"source_hidden": true}
 figure, axes = plt.subplots(1, 2, figsize=(9, 6.5))
 lengths = world.history["elongation"]
 scale = plt.Normalize(-np.abs(lengths).max(), np.abs(lengths).max())
@@ -132,38 +144,35 @@ states = dict(zip(CHARACTERS["body_plan"], plotting.PALETTE, strict=False))
 draw_tree(axes[1], [states[plan] for plan in world.history["body_plan"]])
 marks = [plt.Line2D([], [], color=colour, linewidth=3) for colour in states.values()]
 axes[1].legend(marks, states, ncols=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1))
-axes[0].set_title("a measurable trait")
-axes[1].set_title("a character: body plan")
+axes[0].set_title("a continuous trait: elongation")
+axes[1].set_title("a discrete character: body plan")
 plt.show()
 
 # %% [markdown]
-# Theory says how alike two species should be: per trait, the square of their difference is on average as large as the
-# path between them on the tree is long (times lambda, plus what lambda takes away). The simulated traits follow it, each
-# pair of species with its own luck.
+# Theory predicts how different two species are. Per trait, the expected squared difference is lambda times the length of
+# the path between them on the tree, plus 2 (1 - lambda). The mean of the simulated pairs should lie close to this line.
+# Single pairs scatter around it.
 
 # %%
 distances, _ = evolution.patristic_distances(world.tree)
 paths = squareform(distances, checks=False)
 measured = world.history[[*SHAPE_TRAITS, *COLOUR_TRAITS]].to_numpy()[:n_species]
 differences = pdist(measured, "sqeuclidean") / measured.shape[1]
+binned = pd.DataFrame({"path": paths, "difference": differences}).groupby(pd.cut(paths, 12), observed=True).mean()
 figure, ax = plt.subplots(figsize=(7, 3.6))
-ax.scatter(paths, differences, s=3, color=plotting.GREY, linewidths=0, rasterized=True, label="two species")
-bins = pd.cut(paths, 12)
-middle = pd.Series(paths).groupby(bins, observed=True).mean()
-ax.plot(
-    middle, pd.Series(differences).groupby(bins, observed=True).mean(), "o", color=plotting.PALETTE[0], label="their mean"
-)
-ax.plot([0, 2], [2 * (1 - pagel_lambda), 2], color="0.3", label="theory")
-ax.set(xlabel="path on the tree (ages of the root)", ylabel="squared difference per trait", ylim=(0, None))
+ax.scatter(paths, differences, s=3, color=plotting.GREY, linewidths=0, rasterized=True, label="pair of species")
+ax.plot(binned["path"], binned["difference"], "o", color=plotting.PALETTE[0], label="mean of pairs")
+ax.plot([0, 2], [2 * (1 - pagel_lambda), 2], color="0.3", label="expected")
+ax.set(xlabel="path length on the tree (age of the root = 1)", ylabel="squared difference per trait", ylim=(0, None))
 ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## Everyone is photographed once
+# ## One photograph of every individual
 #
-# Individuals differ from the mean of their species; some species have two morphs; a few look like a species of another
-# family, their model. Ground, pose, light, blur and clutter are drawn without a look at the organism. Folders are the sites
-# of a made-up survey and tell nothing either.
+# Individuals differ from the mean of their species. Some species have two morphs. Some species are mimics: they have the
+# colours of their model, a species of another family. Ground, pose, light, blur and clutter are random and independent of
+# the organism. The folders stand for sites and seasons of an invented survey and carry no information on the taxon.
 
 # %%
 SITES = ("beechwood", "dunes", "fen", "heath", "orchard", "quarry")
@@ -175,46 +184,51 @@ shutil.rmtree(unfinished, ignore_errors=True)
 specimens.photograph_all(rows, [unfinished / name for name in names], image_size)
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def show(taxa, columns=10):
-    """Photographs of some species, one line each."""
+    """Show photographs of some species, one line per species."""
     if not len(taxa):
-        print("There is none in this world.")
+        print("This world has none.")
         return
     place = pd.Series(names, rows.index)
     lines = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
     plotting.show_photos(plotting.contact_sheet(lines, columns))
 
 
+# %% [markdown]
+# Two species with two morphs each:
+
+# %%
 morphs = rows.groupby("species", sort=False)["morph"].nunique()
 show(morphs.index[morphs == 2][:2])
 
 # %% [markdown]
-# Above: species with two morphs, among all the light and ground. Below: the species of one genus.
+# Species of the largest genus:
 
 # %%
 members = world.taxa.groupby("genus", sort=False)["species"]
 show(members.get_group(members.size().idxmax())[:6])
 
 # %% [markdown]
-# One species from each family:
+# One species of each family:
 
 # %%
 show(world.taxa.groupby("family", sort=False)["species"].first())
 
 # %% [markdown]
-# Mimics, each below its model, a species of another family with the same body plan:
+# Mimics, each below its model. The model is a species of another family with the same body plan:
 
 # %%
 mimics = world.species["mimics"].dropna()
 show([name for row, model in mimics[:3].items() for name in (model, world.taxa["species"][row])])
 
 # %% [markdown]
-# ## Barcodes
+# ## DNA barcodes
 #
-# Each specimen carries 658 base pairs like those of the mitochondrial gene COI, traced back by the coalescent within the
-# same species tree and mutated codon by codon, never into a stop. Between what differs within a species and what differs
-# between species of one genus lies the *barcode gap*; some pairs sit on its wrong side, as in life.
+# Each specimen has a barcode of 658 base pairs like those of the mitochondrial gene COI. Its ancestry follows the coalescent
+# within the species tree. It mutates codon by codon and never contains a stop codon. The *barcode gap* separates the
+# differences within species from those between species of one genus. As in real barcodes, some pairs lie on the wrong side
+# of the gap.
 
 # %%
 letters = np.array([list(barcode.encode()) for barcode in rows["barcode"]], np.uint8)
@@ -228,49 +242,52 @@ kinds = {
     "within family": same["family"] & ~same["genus"],
     "between families": ~same["family"],
 }
-figure, axes = plt.subplots(len(kinds), 1, figsize=(7, 5), sharex=True)
-for ax, (kind, pairs), colour in zip(axes, kinds.items(), plotting.PALETTE, strict=False):
-    ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
-    ax.set(yticks=[], ylabel="")
-    ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
-axes[-1].set_xlabel("difference between the barcodes of two specimens (% of sites)")
-figure.tight_layout()
-plotting.save_figure(figure, figures / "barcode_gap.png")
-
-# %%
+kinds = {kind: pairs for kind, pairs in kinds.items() if pairs.any()}
 gap = pd.DataFrame(
     {kind: {"below 2 %": (apart[p] < 2).mean(), "above 3 %": (apart[p] > 3).mean()} for kind, p in kinds.items()}
 )
 gap.T.map("{:.1%}".format)
 
+# %% jupyter={"source_hidden": true}
+figure, axes = plt.subplots(len(kinds), 1, figsize=(7, 5), sharex=True, squeeze=False)
+for ax, (kind, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE, strict=False):
+    ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
+    ax.set(yticks=[], ylabel="")
+    ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
+axes[-1, 0].set_xlabel("difference between the barcodes of two specimens (% of sites)")
+figure.tight_layout()
+plotting.save_figure(figure, figures / "barcode_gap.png")
+
 # %% [markdown]
-# ## As it comes from the field
+# ## Errors as in field data
 #
-# The table goes beside the photographs, with the mishaps of every real one: a download that broke off, an empty file, a
-# text that calls itself an image, rows without image, an image without row, a row twice, two rows that contradict each
-# other. Chapter 01 has to find them.
+# The table is written beside the photographs. It gets the errors of real tables: a truncated image, an empty file, a text
+# file with the extension of an image, rows without an image, an image without a row, a repeated row, and two rows that
+# contradict each other. Chapter 01 has to find them. The folder gets its final name when everything in it is complete.
 
 
 # %%
-def spoil(table):
-    """Add broken files, and return the table (hash_id, family, genus, species, barcode) with rows that go wrong."""
-    whole = (unfinished / names[0]).read_bytes()
-    strays = {
+def add_errors(table):
+    """Add faulty files, and return the table (hash_id, family, genus, species, barcode) with faulty rows."""
+    site, whole = unfinished / SITES[0], (unfinished / names[0]).read_bytes()
+    site.mkdir(exist_ok=True)  # a very small dataset may have no photograph of this site
+    faulty = {
         "broken-off": whole[: len(whole) // 2],
         "empty": b"",
         "text": b"no image\n",
         "nobody": whole,
         "twofold": whole,
     }
-    for stem, content in strays.items():
-        (unfinished / SITES[0] / f"{stem}.jpg").write_bytes(content)
-    wrong = table.iloc[:5].assign(hash_id=["broken-off", "empty", "text", "lost", "twofold"])
+    for stem, content in faulty.items():
+        (site / f"{stem}.jpg").write_bytes(content)
+    ids = ["broken-off", "empty", "text", "lost", "twofold"]
+    wrong = table.iloc[np.arange(len(ids)) % len(table)].assign(hash_id=ids)
     return pd.concat([table, wrong, table.iloc[:1], table.iloc[-1:].assign(hash_id="twofold")])
 
 
 columns = ["hash_id", *utils.RANKS, "barcode"]
-utils.write_table(spoil(rows[columns].sort_values("hash_id")), unfinished / "metadata.csv")
-(unfinished / ".simulated").touch()  # so that the next run may replace them
+utils.write_table(add_errors(rows[columns].sort_values("hash_id")), unfinished / "metadata.csv")
+(unfinished / ".simulated").touch()  # allows the next run to replace the folder
 shutil.rmtree(replaced, ignore_errors=True)
 if photos.is_dir():
     photos.rename(replaced)
@@ -280,9 +297,35 @@ with utils.atomic_write(folder / "tree.nwk") as temporary:
     world.tree.write(path=str(temporary), schema="newick", suppress_rooting=True)
 utils.write_table(rows.drop(columns="barcode"), folder / "truth.parquet")
 
+# %% [markdown]
+# ## What we learned
+
+# %%
+sizes = world.taxa["family"].value_counts()
+sentences = [
+    f"The world has {n_species} species in {n_genera} genera and {n_families} families; the largest family holds "
+    f"{sizes.max() / n_species:.0%} of the species."
+]
+family, genus = (world.taxa[rank].to_numpy() for rank in ("family", "genus"))
+first, second = np.triu_indices(n_species, 1)
+related, unrelated = differences[genus[first] == genus[second]], differences[family[first] != family[second]]
+if len(related) and len(unrelated):
+    relatives = "more" if related.mean() < unrelated.mean() else "not more"
+    sentences.append(
+        f"The squared difference per trait is {related.mean():.2f} between species of one genus and {unrelated.mean():.2f} "
+        f"between species of two families, so close relatives are {relatives} similar than unrelated species."
+    )
+if "within genus" in kinds:
+    difference = apart[kinds["within genus"]]
+    close = (difference < 2).sum()
+    sentences.append(
+        f"{close:,} of {len(difference):,} pairs of barcodes from two species of one genus differ at less than 2 % of the "
+        f"sites, so a threshold of 2 % {'does not separate' if close else 'separates'} all species."
+    )
+plotting.say(*sentences)
+
 # %% tags=["summary"]
 print(
-    f"{len(rows):,} photos of {n_species} species, {n_genera} genera and {n_families} families, "
-    f"barcodes {gap.loc['below 2 %', 'within species']:.0%} below 2 % within species and "
-    f"{gap.loc['above 3 %', 'within genus']:.0%} above 3 % within genera"
+    f"{len(rows):,} photos of {n_species} species, {n_genera} genera and {n_families} families, barcodes "
+    + ", ".join(f"{np.median(apart[pairs]):.1f} % apart {kind}" for kind, pairs in kinds.items())
 )

@@ -15,22 +15,24 @@
 # %% [markdown]
 # # 1 · From a folder of photographs to a table of specimens
 #
-# **The question.** Which photographs do we have, which organism does each of them show, and which of them cannot be used?
+# **The question.** Which photographs do we have, which organism does each of them show, and which ones cannot be used?
 #
 # **In:** a folder with images at any depth, and a CSV with `hash_id` and, where known, `family`, `genus`, `species` and the
-# DNA `barcode`.
-# A file belongs to the row whose `hash_id` is its name without the extension.
+# DNA `barcode`. A file belongs to the row whose `hash_id` is the file name without extension.
 #
-# **Out:** `metadata.parquet` (one row per usable specimen), `rejected.csv` (every row and file left out, and why),
-# `reported.csv` (kept, but worth a look: identical photographs, taxon names that occur twice) and `photos.seen` (a digest of
-# the files' names, sizes and dates, by which Make notices new photographs).
+# **Out:**
+#
+# - `metadata.parquet`: one row per usable specimen
+# - `rejected.csv`: every row and file that is left out, with the reason
+# - `reported.csv`: rows that are kept and should be checked (identical photographs, one taxon name with two parents)
+# - `photos.seen`: a digest of file names, sizes and dates, from which Make notices new photographs
 
 # %% tags=["parameters"]
 dataset = "demo"
-source = ""  # folder with the photographs and the CSV; empty: where they were the last time
-csv = ""  # the CSV inside the folder; empty: metadata.csv, or the only CSV there is
+source = ""  # folder with the photographs and the CSV; empty: the folder of the last run
+csv = ""  # name of the CSV in this folder; empty: metadata.csv, or the only CSV
 
-# %%
+# %% jupyter={"source_hidden": true}
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -53,18 +55,18 @@ folder = utils.dataset_dir(dataset)
 # %% [markdown]
 # ## The folder
 #
-# The photographs stay where they are. `data/<dataset>/photos` becomes a link to them, so that every later chapter finds
-# them under a path that does not depend on this machine. They may lie in `data/<dataset>` itself: what the chapters write
-# there is not taken for photographs.
+# The photographs stay where they are. `data/<dataset>/photos` becomes a link to their folder, so later chapters use paths
+# that do not depend on the machine. The photographs may also lie in `data/<dataset>` itself. Files that the chapters write
+# there do not count as photographs.
 
-# %%
+# %% jupyter={"source_hidden": true}
 photos = folder / "photos"
 if source:
     origin = Path(os.path.realpath(utils.ROOT / Path(source).expanduser()))
     if not origin.is_dir():
         raise NotADirectoryError(f"SOURCE={source} is not a folder (looked for {origin})")
     linked = photos.is_symlink() or not photos.exists()
-    if not linked and origin == folder.resolve():  # those of data/<dataset> all lie in its photos/, or nobody can say
+    if not linked and origin == folder.resolve():  # use photos/ if all photographs of data/<dataset> lie there
         found = [path for path, _ in listing.images_below(origin) if path.lower().endswith(listing.IMAGES)]
         origin = photos if all(path.startswith("photos/") for path in found) else origin
     if origin != photos and str(origin) != os.path.realpath(photos):
@@ -77,19 +79,20 @@ if not photos.is_dir():
     raise FileNotFoundError(
         f"data/{dataset}/photos is missing: name the folder, make all DATASET={dataset} SOURCE=<folder>"
     )
-seen = listing.digest(photos)  # before anything is read, so that what changes meanwhile is noticed the next time
+seen = listing.digest(photos)  # computed first, so that the next run notices a file that changes during this one
 listed = [path for path, _ in listing.images_below(photos)]
 
 # %% [markdown]
 # ## The table
 #
-# Headers are found in upper or lower case, and cells are separated by commas, semicolons or tabs. Names are trimmed, and a
-# blank means *unknown*, as do the usual marks such as `NA` or `?`. A `hash_id` that stands in two rows is kept once if the
-# rows agree; if they do not, nobody can say which is right, and all of them are rejected.
+# Column names may be in upper or lower case. Commas, semicolons or tabs separate the cells. Spaces around names are removed.
+# A blank cell means *unknown*, and so do the usual marks such as `NA` or `?`. Several rows with one `hash_id` are kept once
+# if they agree. If they disagree, all of them are rejected, because the correct row is unknown.
 
 # %%
 csv_path = find_csv(photos, listed, csv)
 rows, unused = read_rows(csv_path)
+n_rows = len(rows)
 rows, marks = drop_marks(rows)
 notes = []
 if len(marks):
@@ -103,7 +106,7 @@ rejected = []
 
 
 def reject(table, reason):
-    """Note the rows of `table` (hash_id and, if there is one, path) as rejected for `reason` (one or one per row)."""
+    """Record the rows of `table` (hash_id and, if present, path) as rejected. `reason` is one text, or one per row."""
     rejected.append(table.reindex(columns=["hash_id", "path"]).assign(reason=reason))
 
 
@@ -123,8 +126,8 @@ rows = rows[~conflicts]
 # %% [markdown]
 # ## The files
 #
-# Every image below the folder is matched to its row by its stem. A link that points out of the folder is not followed.
-# Different files with one stem are ambiguous; of identical ones the first is taken.
+# Every image below the folder is matched to the row whose `hash_id` is its file name without extension. Links that leave
+# the folder are not followed. Different files with one name are ambiguous and rejected. Of identical files the first is kept.
 
 # %%
 images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
@@ -151,12 +154,12 @@ files = files[files["inside"]].drop(columns="inside")
 # %% [markdown]
 # ## Reading every image
 #
-# A file counts as usable when it can be decoded to the last pixel, which is the only way to find a truncated download.
+# An image is usable if all of its pixels can be decoded. Only a full decode finds a truncated download.
 
 
 # %%
 def inspect(path):
-    """Width and height (upright), SHA-256 and what is wrong with one image file (missing if nothing is)."""
+    """{width, height, sha256} of one image file, with the size after EXIF rotation, or {problem} if it is not usable."""
     file = photos / path
     try:
         image = load_rgb(file)
@@ -188,10 +191,11 @@ if specimens.empty:
     raise ValueError(f"none of the {len(rows)} rows has a usable image: {reasons}")
 
 # %% [markdown]
-# ## Kept, but worth a look
+# ## Kept, but to be checked
 #
-# Two ids with byte-identical photographs are both kept: they may be a burst, or one upload under two names. A taxon name
-# that stands under two parents is kept apart by its lineage from here on: it is either a misspelling or a true homonym.
+# Two ids with identical files are both kept. They may be one upload under two names. A taxon name with two parents may be a
+# misspelling or a true homonym. From here on, a taxon is identified by its lineage, so the two taxa stay separate. The table
+# shows the first notes.
 
 # %%
 twins = specimens[specimens["sha256"].duplicated(keep=False)]
@@ -200,7 +204,7 @@ twins = twins.assign(note="identical photographs: " + twins["sha256"].map(groups
 
 
 def homonyms(rank):
-    """Specimens whose taxon name at `rank` stands under more than one parent lineage, with a note that names them."""
+    """Specimens whose taxon name at `rank` has more than one parent lineage, with a note that names the parents."""
     parent = utils.lineage(specimens, utils.RANKS[utils.RANKS.index(rank) - 1])
     parents = parent.groupby(specimens[rank]).agg(lambda p: " and ".join(sorted(p.dropna().unique())))
     shared = parents[parent.groupby(specimens[rank]).nunique() > 1]
@@ -214,8 +218,8 @@ reported.drop_duplicates("note").head(10)
 # %% [markdown]
 # ## What we have
 #
-# Everything found is written now; the counts per rank say how much of the truth is known. A rank without names can be
-# clustered but not scored.
+# The tables are written here. The counts show how many photographs have a taxon name at each rank. A rank without names can
+# be clustered but not scored.
 
 # %%
 specimens["width"], specimens["height"] = specimens["width"].astype("int32"), specimens["height"].astype("int32")
@@ -238,21 +242,24 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Why anything was left out:
+# Reasons for which rows and files were rejected:
 
 # %%
 rejected["reason"].str.split(":").str[0].value_counts().rename("rows and files").to_frame()
 
 # %% [markdown]
-# ## Families are uneven
+# ## Family sizes
 #
-# A clusterer that makes clusters of equal size would be wrong from the start: a few families hold most photographs.
+# Families usually differ in size. A clusterer that prefers clusters of equal size, such as k-means, does not suit such
+# data.
 
-# %%
+# %% jupyter={"source_hidden": true}
+known = specimens["family"].value_counts()
 family = specimens["family"].fillna("(unknown)")
 sizes = family.value_counts()
 genera = taxa["genus"].groupby(family).nunique()
 shown = sizes[24::-1]
+message = f"the largest family holds {known.max() / len(specimens):.0%} of them" if len(known) else "no family is known"
 figure, ax = plt.subplots(figsize=(8, 0.32 * len(shown) + 1.2))
 ax.barh(range(len(shown)), shown, color=plotting.PALETTE[0])
 for y, (name, size) in enumerate(shown.items()):
@@ -263,7 +270,7 @@ ax.set(
     yticklabels=map(plotting.plain, shown.index),
     xlabel="photographs",
     xlim=(0, 1.25 * shown.max()),
-    title=f"{len(specimens):,} photographs of {plotting.plain(dataset)} by family",
+    title=f"{len(specimens):,} photographs of {plotting.plain(dataset)}: {message}",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")
@@ -273,8 +280,8 @@ plotting.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 # %% [markdown]
 # ## What the photographs look like
 #
-# Some photographs of each of the largest families, drawn with a fixed seed. This picture holds photographs, which may not
-# be ours to share, so it stays in `data/` and out of the repository.
+# The figure shows random photographs of the largest families. It stays in `data/` and out of the repository, because not
+# all photographs may be shared.
 
 # %%
 drawn = specimens.assign(family=family).sample(frac=1, random_state=0)
@@ -285,13 +292,36 @@ plotting.save_figure(figure, folder / "previews" / "families.jpg")
 plotting.show_photos(figure)
 
 # %% [markdown]
-# ## What was seen
+# ## Digest of the folder
 #
-# Written last, when all else is there.
+# The digest is written last. It exists only if everything else is complete.
 
 # %%
 with utils.atomic_write(folder / "photos.seen") as temporary:
     temporary.write_text(f"{seen}\n")
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+named = taxa.notna().mean()
+sentences = [
+    f"Of {n_rows:,} rows in the CSV, {len(specimens):,} ({len(specimens) / n_rows:.0%}) have a usable photograph; "
+    f"{len(rejected):,} rows or files were rejected."
+]
+sentences.append(
+    f"A family name is known for {named['family']:.0%} of the photographs, a genus name for {named['genus']:.0%} and a species "
+    f"name for {named['species']:.0%}."
+)
+if taxa["species"].nunique() > 1:
+    photographs = taxa["species"].value_counts()
+    sentences.append(f"Half of the {len(photographs):,} species have {photographs.median():.0f} photographs or fewer.")
+else:
+    sentences.append("Fewer than two species have a name, so clusters of species cannot be scored.")
+if len(known) > 1:
+    ratio = known.max() / known.median()
+    sentences.append(f"The largest of {len(known):,} families has {ratio:.1f} times the photographs of a median family.")
+plotting.say(*sentences)
 
 # %% tags=["summary"]
 print(

@@ -15,18 +15,18 @@
 # %% [markdown]
 # # 3 · Tuning an encoder on the photographs at hand
 #
-# **The question.** Can a network learn from these very photographs, and from no more than their family names, to tell genera
-# and species apart?
+# **The question.** Can a network learn from these photographs, and from no more than their family names, to separate genera and
+# species?
 #
-# A frozen encoder describes organisms in the words of another task. Here it goes on learning: from pairs of views of one
-# photograph (no labels), from the family names (given), from both, or by drawing the photograph again. A trainer is a config
-# in `params/trainers/`; where it starts from is an encoder of `params/encoders/`, pretrained or random.
+# A frozen encoder was trained for another task. Here training goes on: with pairs of views of one photograph (no labels),
+# with family names (given), with both, or by reconstructing the photograph. A config in `params/trainers/` describes a
+# trainer; it starts from an encoder of `params/encoders/`, pretrained or random.
 #
-# **In:** `metadata.parquet`, the photographs, and the encoder to start from: its weights, and its embeddings for comparison.
+# **In:** `metadata.parquet`, the photographs, and the weights of the encoder to start from.
 #
 # **Out:** `models/<setting>.safetensors` (weights after the last epoch, half precision), `.yaml` (its config: from here on it
-# is an encoder like any other), `.csv` (the log, one row per epoch), and where taxa are known `_scores.csv`. Genus and species
-# names are read for these scores alone, when training is over.
+# is an encoder like any other) and `.csv` (the log, one row per epoch). Genus and species names are not read: chapter 14
+# scores the result.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -41,19 +41,19 @@ layers = {"layer3": "layer3", "avgpool": "avgpool"}  # what the tuned encoder ha
 input_size = None  # pixels that the tuned encoder takes; none: as the one it started from
 weight_labels = 0.0  # supervised contrast: photographs of one label attract each other
 weight_views = 1.0  # self-supervised contrast: two views of one photograph attract each other
-weight_pixels = 0.0  # autoencoder: the picture is drawn again from the deepest layer
+weight_pixels = 0.0  # autoencoder: the photograph is reconstructed from the deepest layer
 temperature_labels = 0.1
 temperature_views = 0.2
-views = "two"  # "one" or "two" random views of a photograph; "layers": the plain one, as two layers see it
+views = "two"  # "one" or "two" random views of a photograph; "layers": the plain photograph in two layers
 include_self = False  # the supervised contrast counts every sample among its own positives
-samples_per_class = 0  # photographs of one label in a batch; 0: batches are drawn from all photographs alike
+samples_per_class = 0  # photographs of one label in a batch; 0: batches are random
 batch_size = 128
 gradient_accumulation = 1  # batches per step; contrasts stay within a batch
 epochs = 10
 warmup = 1.0  # epochs of linear warm-up, before the cosine
 learning_rate = 3e-4
 weight_decay = 1e-4
-freeze = ""  # the backbone stays as it is up to this layer, and with it
+freeze = ""  # the backbone is frozen up to and with this layer
 freeze_batchnorm = True
 head_size = 128
 image_size = 128  # pixels of a view
@@ -63,7 +63,7 @@ rotation = 15.0  # degrees that a view may be turned
 precision = "auto"  # auto, float32, bfloat16 or float16
 seed = 0
 
-# %%
+# %% jupyter={"source_hidden": true}
 import hashlib
 import json
 import sys
@@ -92,10 +92,10 @@ metadata = utils.load_metadata(dataset)
 config = training.TrainingConfig(**{name: globals()[name] for name in training.TrainingConfig.__dataclass_fields__})
 
 # %% [markdown]
-# ## Who learns
+# ## The training photographs
 #
-# All photographs, or those of half of the families: then the other half, which the network has never seen, is what it is
-# scored on. Families are dealt out by falling size, so the halves are alike.
+# All photographs, or those of half of the families; chapter 14 then scores the other half, which the network has never seen.
+# Families are assigned to halves by falling size, so the halves are alike.
 
 # %%
 side = sampling.family_halves(metadata["family"])
@@ -109,10 +109,10 @@ labelled = f"with {len(names)} {label_rank} labels" if config.weight_labels else
 print(f"training on {len(learning):,} of {len(metadata):,} photographs, {labelled}")
 
 # %% [markdown]
-# ## Where it starts
+# ## The network
 #
-# The backbone is that of another encoder. On every layer it gives, a small projection head is set; the contrast is asked of
-# the heads, and thrown away with them what it makes them forget. The embeddings are taken from the backbone.
+# The backbone is that of another encoder. Every layer that it gives gets a small projection head. The contrastive losses act
+# on the heads, which are discarded afterwards together with the invariances they learn. Embeddings come from the backbone.
 
 # %%
 start_config = utils.load_params("encoders", start)
@@ -129,13 +129,13 @@ counts = {
         ("decoder", model.decoder),
     )
 }
-pd.DataFrame({"parameters that learn": counts})
+pd.DataFrame({"trainable parameters": counts})
 
 # %% [markdown]
-# ## What it sees
+# ## The input
 #
-# Each column is one photograph, as the network sees it. With two random views it has to find what they share, and with
-# labels also what one family shares; a label it is told stands above.
+# Each column shows one photograph as the network sees it. With two random views the network learns what they share; with labels
+# also what one label shares. The title is the label, where one is used.
 
 # %%
 shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
@@ -149,17 +149,19 @@ plotting.show_photos(figure)
 # %% [markdown]
 # ## Training
 #
-# Three curves are drawn as it goes: the loss, the learning rate, and three marks of quality that need no label. *Alignment*
-# is how far apart two views of one photograph lie and *uniformity* how much photographs crowd (both: lower is better);
-# *silhouette* tells how well their Ward tree falls into clusters.
-# The network is kept as it is after the last epoch. To stop where alignment + uniformity is best would favour SimCLR, which
-# aims at that sum; what it would have given is scored beside it, further down.
+# The curves show the loss, the learning rate, and three quality measures that need no label. *Alignment* is the distance
+# between two views of one photograph, *uniformity* measures crowding (both: lower is better), *silhouette* the separation of
+# clusters in a Ward tree.
 #
-# After every epoch all is written down; a run that was killed goes on from there, to the same result. What was learnt once
-# from the same photographs, by the same trainer and code, is taken as it is (an autoencoder excepted: its decoder is not kept).
+# The network after the last epoch is kept. Choosing the epoch with the best alignment + uniformity would favour SimCLR, which
+# minimises that sum; the network of that epoch is kept beside it (`.aligned.safetensors`) and reported by chapter 14.
+#
+# A checkpoint is written after every epoch. A run that was killed goes on from there, to the same result. What was trained
+# before on the same photographs, by the same trainer and code, is reused (except for an autoencoder, whose decoder is not
+# kept).
 
 
-# %%
+# %% jupyter={"source_hidden": true}
 def draw_log(log):
     """Loss, learning rate and quality by epoch."""
     log = pd.DataFrame(log).set_index("epoch")
@@ -205,16 +207,16 @@ aligned = training.aligned_epoch(model.log)
 print(f"kept: epoch {len(model.log)}, the last; alignment + uniformity would have kept epoch {aligned}")
 
 # %% [markdown]
-# ## What the decoder draws
+# ## Reconstructions
 #
-# Only for an autoencoder: photographs above, and below what is drawn from their embedding alone.
+# For an autoencoder only: photographs above, and below what the decoder reconstructs from their embedding.
 
-# %%
+# %% jupyter={"source_hidden": true}
 if config.weight_pixels:
     ((seen, _),) = model.load(
         [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.plain_view(config)], 0
     )
-    above, below = (torch.cat(list(p), 2).permute(1, 2, 0) for p in model.redrawn(seen))
+    above, below = (torch.cat(list(p), 2).permute(1, 2, 0) for p in model.reconstructed(seen))
     figure, axes = plt.subplots(2, 1, figsize=(10, 2.7))
     for ax, pictures in zip(axes, (above, below), strict=True):
         ax.imshow(pictures)
@@ -223,10 +225,10 @@ if config.weight_pixels:
     plotting.show_photos(figure)
 
 # %% [markdown]
-# ## An encoder like any other
+# ## The config
 #
-# A config says how to read the weights, and which encoder the tuning began from. With its name among `ENCODERS`, chapters 02
-# to 06 follow.
+# A config says how to read the weights, and which encoder the tuning started from. With its name among `ENCODERS`, the tuned
+# network goes through chapters 02 to 06 like any other encoder.
 
 # %%
 built = {
@@ -238,6 +240,20 @@ built = {
 }
 with utils.atomic_write(models / f"{setting}.yaml") as temporary:
     temporary.write_text(yaml.safe_dump({"title": title or setting, "start": start, "half": half} | built, sort_keys=False))
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+log = pd.DataFrame(model.log)
+first, last = log.iloc[0], log.iloc[-1]
+plotting.say(
+    f"The loss went from {first['loss']:.2f} to {last['loss']:.2f} in {len(log)} epochs on {len(learning):,} photographs, "
+    f"{labelled}.",
+    f"Alignment changed from {first['alignment']:.2f} to {last['alignment']:.2f}, uniformity from {first['uniformity']:.2f} to "
+    f"{last['uniformity']:.2f} and the silhouette from {first['silhouette']:.2f} to {last['silhouette']:.2f}.",
+    "Whether genera and species are separated better, chapter 14 tells.",
+)
 
 # %% tags=["summary"]
 print(f"{setting}: {len(model.log)} epochs on {len(learning):,} photographs, loss {model.log[-1]['loss']:.3f}")

@@ -15,12 +15,12 @@
 # %% [markdown]
 # # 4 · A map of the photographs
 #
-# **The question.** What does the embedding put side by side?
+# **The question.** Which photographs does the embedding place close to each other?
 #
-# UMAP (McInnes, Healy and Melville, 2018, arXiv:1802.03426) lays the photographs on a plane so that near neighbours stay
-# near. The settings are the same for every encoder: 15 neighbours, minimum distance 0.1, seed 42. Distances across the
-# map and the sizes of islands carry no meaning, and another seed gives another picture: `make sweep SWEEP=umap` shows how
-# much of it stays.
+# UMAP (McInnes, Healy and Melville, 2018, arXiv:1802.03426) projects the embedding to two dimensions and keeps near
+# neighbours near. The settings are the same for every encoder: 15 neighbours, minimum distance 0.1, seed 42. Distances
+# across the map and sizes of groups have no meaning. Another seed gives another map: `make sweep SWEEP=umap` shows how much
+# maps differ (chapter 96).
 #
 # **In:** embeddings of one encoder. **Out:** `maps/<encoder>/<setting>.parquet` with `hash_id, layer, x, y`.
 
@@ -32,7 +32,7 @@ n_neighbors = 15
 min_dist = 0.1
 seed = 42
 
-# %%
+# %% jupyter={"source_hidden": true}
 import sys
 import warnings
 
@@ -55,14 +55,14 @@ if n_neighbors < 2:
     raise ValueError(f"a map needs n_neighbors of 2 or more and not {n_neighbors}")
 if len(specimens) >= 4 and n_neighbors >= len(specimens):
     n_neighbors = len(specimens) - 1
-    print(f"There are only {len(specimens)} photographs: every one is taken for a neighbour of all others.")
+    print(f"There are only {len(specimens)} photographs: each one counts as a neighbour of all others.")
 
 # %% [markdown]
 # ## One map per layer
 #
-# A seed makes UMAP run on one core and repeatable on one machine; other machines may still round differently, so the
-# coordinates are kept as data. Where there is nothing to lay out, with fewer than four photographs or an embedding in which
-# all are alike, they stand in a circle.
+# With a seed, UMAP runs on one core and gives the same map again on the same machine. Other machines may round differently,
+# so the coordinates are stored. UMAP needs at least four photographs that are not all identical. Otherwise the photographs
+# are drawn in a circle.
 
 
 # %%
@@ -70,16 +70,15 @@ def lay_out(layer, values):
     """Coordinates (n, 2) of embedding vectors (n, d)."""
     few = len(values) < 4
     if few or not np.ptp(values, axis=0).any():
-        print(
-            f"{layer}: {'only ' * few}{len(values)} photographs{', all alike' * (not few)}; they are drawn in a circle."
-        )
+        reason = f"only {len(values)} photographs" if few else f"{len(values)} photographs, all alike"
+        print(f"{layer}: {reason}; they are drawn in a circle.")
         angles = np.linspace(0, 2 * np.pi, len(values), endpoint=False)
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     start = "spectral" if len(values) > 10 else "random"  # a spectral start needs more points than dimensions
     return UMAP(n_neighbors=n_neighbors, min_dist=min_dist, random_state=seed, init=start).fit_transform(values)
 
 
-warnings.filterwarnings("ignore", "n_jobs value .* overridden")  # the price of a seed, paid on purpose
+warnings.filterwarnings("ignore", "n_jobs value .* overridden")  # expected: UMAP with a seed runs on one core
 maps = []
 for layer, values in tqdm(embeddings.items(), desc=f"UMAP of {encoder}", unit="layer"):
     xy = lay_out(layer, values)
@@ -88,25 +87,10 @@ maps = pd.concat(maps, ignore_index=True)
 utils.write_table(maps, utils.dataset_dir(dataset) / "maps" / encoder / f"{setting}.parquet")
 
 # %% [markdown]
-# ## The maps
+# ## How reliable are the maps?
 #
-# The largest families in colour, all others grey.
-
-# %%
-colours = plotting.family_colours(specimens["family"])
-figure, axes = plt.subplots(1, len(embeddings), figsize=(5 * len(embeddings), 4.6), squeeze=False)
-for ax, layer in zip(axes[0], embeddings, strict=True):
-    plotting.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
-    ax.set(title=plotting.plain(f"{encoder_configs.readable_name(encoder)}, {layer}", 80), xlabel="UMAP 1", ylabel="UMAP 2")
-plotting.family_legend(figure, specimens["family"], colours)
-if setting == "default":  # the points of a sweep are drawn together, by chapter 98
-    plotting.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")
-
-# %% [markdown]
-# ## How far can the map be trusted?
-#
-# Trustworthiness (Venna and Kaski, 2001) is 1 when no photograph has a neighbour on the map that is not one of its nearest
-# in the embedding. It is taken on at most 2,000 photographs, and left out of fewer than four and of those all alike.
+# Trustworthiness (Venna and Kaski, 2001) is 1 if all near neighbours on the map are also near neighbours in the embedding.
+# It is computed on at most 2,000 photographs, and only for layers that UMAP has mapped.
 
 # %%
 rows = np.sort(np.random.default_rng(0).permutation(len(specimens))[:2000])
@@ -121,8 +105,42 @@ trust = {
 }
 pd.Series(trust, name="trustworthiness", dtype=float).to_frame()
 
+# %% [markdown]
+# ## The maps
+#
+# The largest families are coloured, all others are grey. A family with a group of its own on the map is easy to separate in
+# the embedding.
+
+# %% jupyter={"source_hidden": true}
+colours = plotting.family_colours(specimens["family"])
+encoder_name = plotting.plain(encoder_configs.readable_name(dataset, encoder), 60)
+figure, axes = plt.subplots(1, len(embeddings), figsize=(5 * len(embeddings), 4.6), squeeze=False)
+for ax, layer in zip(axes[0], embeddings, strict=True):
+    plotting.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
+    reliability = f"trustworthiness {trust[layer]:.2f}" if layer in trust else "drawn in a circle"
+    ax.set(title=f"{encoder_name}\n{plotting.plain(layer)}: {reliability}", xlabel="UMAP 1", ylabel="UMAP 2")
+plotting.family_legend(figure, specimens["family"], colours)
+if setting == "default":  # chapter 96 draws the maps of a sweep
+    plotting.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+if trust:
+    worst = min(trust, key=trust.get)
+    listed = ", ".join(f"{value:.2f} for layer `{layer}`" for layer, value in trust.items())
+    meaning = (
+        "Most neighbours on the maps are neighbours in the embedding."
+        if trust[worst] >= 0.9
+        else f"Many neighbours on the map of `{worst}` are not near in the embedding, so this map must be read with care."
+    )
+    plotting.say(f"Trustworthiness is {listed}.", meaning, "Chapter 05 clusters the embedding and not these maps.")
+else:
+    plotting.say("UMAP mapped no layer, because there are fewer than four photographs or all of them are identical.")
+
 # %% tags=["summary"]
-told = (
+reliabilities = (
     f" with trustworthiness {trust[layer]:.3f}" if layer in trust else ", drawn in a circle" for layer in embeddings
 )
-print(", ".join(f"{layer}{text}" for layer, text in zip(embeddings, told, strict=True)))
+print(", ".join(f"{layer}{text}" for layer, text in zip(embeddings, reliabilities, strict=True)))

@@ -13,46 +13,43 @@
 # ---
 
 # %% [markdown]
-# # 5 · Families, genera and species, found
+# # 5 · From an embedding to families, genera and species
 #
-# **The question.** How do the photographs fall into genera, and each genus into species, when nobody says how many?
+# **The question.** Which photographs belong together, at three levels, and how many groups are there?
 #
-# A *clusterer* is described by a config in `params/clusterers/`. Genus and species names are never read here. Family names
-# are used where they are known, as in the challenge this analysis comes from; without them families are clusters too.
+# A config in `params/clusterers/` describes a *clusterer*. Genus and species names are never read here. Family names are used
+# where they are known, as in the challenge that this analysis comes from; without them families are clusters, too.
 #
-# **In:** embeddings of one encoder. **Out:** `clusters/<encoder>/<clusterer>/seed=<n>.parquet` with `hash_id` and a
-# family, genus and species cluster, each species within one genus and each genus within one family; and two columns that
-# tell which photographs the method called noise, and which a family border separates from most of their cluster (`split_by_family`).
+# **In:** the embedding of one encoder. **Out:** `clusters/<encoder>/<clusterer>/seed=<n>.parquet` with `hash_id` and a family,
+# genus and species cluster. Every species cluster lies in one genus cluster and every genus cluster in one family. Two more
+# columns mark what the method called noise (`noise`) and what a family border separates from most of its cluster
+# (`split_by_family`).
 
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
 clusterer = "nested_ward"  # its config is given below: change that, and this with it
 setting = ""  # names the output; empty: as the clusterer
-method = (
-    "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc; or caps, the study's
-)
-nested = True  # clusters inside each family, given or found; false: of everything, split where two families meet
+method = "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc or caps
+nested = True  # clusters inside each family, given or found; false: of all photographs, then split at family borders
 k_rule = "silhouette_excluding_0_to_2"  # how many species: also silhouette, gap, stability or heights
-min_mean_cluster_size = 1.0  # a prior: photographs of a species on average, or more
-species_per_genus = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
+min_mean_cluster_size = 1.0  # a prior: photographs per species on average, at least
+species_per_genus = 2.0  # a prior: species per genus on average; 0: as many genera as the silhouette prefers
 min_cluster_size = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
 max_genera = 10  # caps: genera per family
 max_species = 10  # caps: species per genus
 max_families = 30  # where no family is known
-genus_layers = {
-    "last": 1.0
-}  # layers by name, or the first (shallow) or last (deep) one, and their weights side by side
+genus_layers = {"last": 1.0}  # layers by name, or "first" (shallow) or "last" (deep), with their weights
 species_layers = {"last": 1.0}
 signed_sqrt = True  # preparation of every layer: signed square root,
-pca_components = 256  # principal components (0: as they are),
+pca_components = 256  # principal components (0: no PCA),
 whitening_power = 0.5  # each divided by its standard deviation to this power,
-n_smoothing_neighbors = 0  # and the mean with so many nearest neighbours;
-umap_components = 0  # then UMAP to so many dimensions (0: none)
+n_smoothing_neighbors = 0  # mean with so many nearest neighbours,
+umap_components = 0  # UMAP to so many dimensions (0: no map)
 use_family = True  # false withholds the family names from the clusterer
 seeds = [0, 1, 2]
 
-# %%
+# %% jupyter={"source_hidden": true}
 import itertools
 import sys
 
@@ -60,69 +57,74 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_mutual_info_score
 from tqdm import tqdm
 
 import clustering
 import encoder_configs
 import plotting
+import scoring
 import utils
 
 plotting.set_style()
 setting = setting or clusterer
-specimens = utils.load_metadata(dataset)[["hash_id", "family"]]
+folder = utils.dataset_dir(dataset)
+specimens = utils.load_metadata(dataset)[["hash_id", "path", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
 config = clustering.Config(**{name: globals()[name] for name in clustering.CONFIG_FIELDS})
 
 # %% [markdown]
-# ## Preparing the embedding
+# ## Prepare the embedding
 #
-# The direction of a vector tells what is in the photograph, its length mostly how clearly: all are scaled to length 1. A
-# signed square root tames single large features, and half a whitening weighs down the few directions in which all
+# The direction of a vector describes the photograph; its length mostly says how strongly the network responds. So every vector
+# is scaled to length 1. A signed square root limits single large features. Half whitening reduces the few directions in which
 # photographs differ most, such as light and pose.
-
-# %% [markdown]
+#
 # ## Families
 #
-# Given families are taken as they are; photographs without one form a group of their own. If no family is known (or it is
-# withheld), one Ward tree of all photographs is cut where the silhouette is best, at `max_families` or fewer: what is found
-# inside such a family is then a branch of the same tree.
+# Given families are used as they are; photographs without one form a group of their own. If no family is known, or
+# `use_family` is false, one Ward tree of all photographs is cut where its silhouette is best, into `max_families` or fewer.
 #
-# ## How many species? A silhouette that forgets
+# ## How many species?
 #
-# The silhouette (Rousseeuw, 1987) compares each point's distance to its own cluster with that to the nearest other one,
-# without a label. But a camera takes the same individual twice, and two such photographs are so alike that the silhouette
-# would make a cluster of every pair. So each photograph forgets its nearest neighbour, or its nearest two: a cluster has to be
-# close to the *others* in it, too. A species of two photographs has none left then, and is found by a silhouette that forgets
-# nothing. So the mean of the three is asked: of a range of numbers, the one where it is best is taken, family by family.
+# The silhouette (Rousseeuw, 1987) compares the distance of a photograph to its own cluster with that to the nearest other
+# cluster. It needs no labels. But collections hold several photographs of one individual. These are so similar that the
+# silhouette makes a cluster of each such pair.
 #
-# ## How many genera? A prior
+# Therefore the nearest neighbours are excluded: a photograph must be close to *other* members of its cluster. A species with
+# two photographs has no others, so the rule is the mean of three silhouettes, which exclude 0, 1 and 2 neighbours. The number
+# of clusters with the best mean is chosen, family by family.
 #
-# Nothing in a tree marks the height at which a genus begins; that is a convention among people. So their number is a
-# stated guess: a genus has `species_per_genus` species on average. AMI forgives a factor of two.
+# ## How many genera?
 #
-# **Trees** (Ward, average, complete linkage) are cut at two heights, so genera and species are nested. **k-means** and
-# **mixtures** find species first and then cluster their centroids. **HDBSCAN**, **Leiden** and **EVoC** find the number of
-# species themselves; photographs that they call noise join the nearest cluster, and are counted. **Caps** is the best
-# method of the study this extends: k-means into at most `max_genera` genera per family, and at most `max_species` species
-# in each of those; a group smaller than the cap falls into single photographs.
-
-# %% [markdown]
+# No height in a tree marks where a genus begins: genera are a convention. So their number is a stated prior,
+# `species_per_genus` species per genus on average.
+#
+# ## The methods
+#
+# - **Trees** (Ward, average, complete linkage) are cut at two heights, so species are nested in genera.
+# - **k-means** and **mixtures** find species first; the centroids of the species are then clustered into genera.
+# - **HDBSCAN**, **Leiden** and **EVoC** find the number of species themselves. What they call noise joins the nearest cluster
+#   and is counted.
+# - **Caps** is the best method of the study that this project extends: k-means into `max_genera` genera per family, then into
+#   `max_species` species per genus. A group smaller than the cap falls apart into single photographs.
+#
 # ## Clusters
 #
-# All of this is one function, `clustering.cluster`, which every other chapter calls, too. A method that draws no lots gives
-# the same clusters for every seed and runs once. A cluster is named by its path (`Noctuidae/g2/s1`), so names are unique over
-# the dataset and nesting holds by construction; it is checked all the same.
+# All of this is one function, `clustering.cluster`, which every other chapter calls, too; here the embedding is prepared once
+# for all seeds. A deterministic method gives the same clusters for every seed and runs once. A cluster is named by its path
+# (`Noctuidae/g2/s1`), so names are unique and nested by construction; it is checked all the same.
 
 # %%
-found = {}
+found, prepared = {}, config.prepare_both(layers, seeds[0])
 for seed in tqdm(seeds, unit="seed"):
+    if found and config.umap_components:
+        prepared = config.prepare_both(layers, seed)
     if not found or config.uses_seed:
-        labels = clustering.cluster(layers, specimens["family"], config, seed)
+        labels = clustering.cluster_prepared(*prepared, specimens["family"], config, seed)
         clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])
         clusters = clusters.assign(noise=labels["noise"], split_by_family=labels["split_by_family"])
         utils.check_clusters(clusters, specimens["hash_id"])
-    utils.write_table(clusters, utils.dataset_dir(dataset) / "clusters" / encoder / setting / f"seed={seed}.parquet")
+    utils.write_table(clusters, folder / "clusters" / encoder / setting / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")
 ranks = [f"{rank}_cluster" for rank in utils.RANKS]
 counts = pd.DataFrame({f"seed {seed}": clusters[ranks].nunique() for seed, clusters in found.items()})
@@ -130,22 +132,19 @@ shares = pd.DataFrame({f"seed {seed}": clusters[["noise", "split_by_family"]].me
 pd.concat([counts, shares.round(3)])
 
 # %% [markdown]
-# ## How stable are they?
+# ## Stability
 #
-# Adjusted mutual information between the clusters of two seeds: 1 when the seed does not matter.
+# Adjusted mutual information between the clusters of two seeds: 1 if the seed does not matter.
 
 # %%
 pairs = list(itertools.combinations(seeds, 2))
-stability = {
-    rank: np.mean([adjusted_mutual_info_score(found[a][rank], found[b][rank]) for a, b in pairs] or [np.nan])
-    for rank in ranks
-}
+stability = {rank: np.mean([scoring.ami(found[a][rank], found[b][rank]) for a, b in pairs] or [np.nan]) for rank in ranks}
 pd.Series(stability, name="mean AMI between seeds").to_frame()
 
 # %% [markdown]
-# ## How large are they?
+# ## Cluster sizes
 
-# %%
+# %% jupyter={"source_hidden": true}
 figure, ax = plt.subplots(figsize=(7, 3.2))
 for rank, colour in zip(utils.RANKS, plotting.PALETTE, strict=False):
     sizes = found[seeds[0]][f"{rank}_cluster"].value_counts().to_numpy()
@@ -155,13 +154,47 @@ ax.set(
     yscale="log",
     xlabel="cluster, from the largest",
     ylabel="photographs",
-    title=f"{encoder_configs.readable_name(encoder)}, {setting}",
+    title=f"{encoder_configs.readable_name(dataset, encoder)}, {setting}",
 )
 ax.legend(frameon=False)
 plt.show()
 
+# %% [markdown]
+# ## The dendrogram of one family
+#
+# Ward's tree of one family of middle size, down to at most 24 branches. Each branch shows its most central photograph and the
+# number of photographs in it. Colours are the species clusters that were found; where the method is Ward, they are whole
+# branches of this tree.
+
+# %% jupyter={"source_hidden": true}
+first = found[seeds[0]]
+in_family = first.groupby("family_cluster")["species_cluster"].agg(["size", "nunique"])
+several = in_family[(in_family["size"] > 2) & (in_family["nunique"] > 1)]["size"].sort_values()
+for family in several.index[len(several) // 2 :][:1]:
+    rows = np.flatnonzero(first["family_cluster"] == family)
+    points = prepared[0][rows]
+    photographs = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
+    clusters = first["species_cluster"].iloc[rows]
+    figure = plotting.photo_dendrogram(clustering.LinkageTree(points).merges, points, photographs, clusters)
+    figure.suptitle(f"{plotting.plain(family)}: {len(rows)} photographs in {clusters.nunique()} species clusters")
+    plotting.show_photos(figure)
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+medians = {rank: counts.loc[f"{rank}_cluster"].median() for rank in utils.RANKS}
+sizes = first["species_cluster"].value_counts()
+sentences = [
+    f"{len(specimens):,} photographs fall into {medians['species']:,.0f} species clusters, {medians['genus']:,.0f} genus "
+    f"clusters and {medians['family']:,.0f} families (median over seeds).",
+    f"The median species cluster holds {sizes.median():g} photographs; {(sizes == 1).mean():.0%} hold a single one.",
+]
+if config.uses_seed and len(seeds) > 1:
+    sentences.append(f"Two seeds agree with an AMI of {stability['species_cluster']:.2f} at species.")
+else:
+    sentences.append("The seed does not matter." if not config.uses_seed else "One seed was run.")
+plotting.say(*sentences)
+
 # %% tags=["summary"]
-print(
-    ", ".join(f"{counts.loc[f'{rank}_cluster'].median():,.0f} {rank} clusters" for rank in utils.RANKS)
-    + f" over {len(seeds)} seeds"
-)
+print(", ".join(f"{medians[rank]:,.0f} {rank} clusters" for rank in utils.RANKS) + f" over {len(seeds)} seeds")

@@ -17,8 +17,8 @@
 #
 # **The question.** Does a method find taxa, or does its score come from something else, such as the number of clusters?
 #
-# A score means nothing alone. Beside every method stand *baselines*, which look at no photograph, and *oracle-k references*,
-# which are given the answer to the hardest question: how many genera and species each family has.
+# A score needs comparison. Beside every method stand *baselines*, which look at no photograph, and *oracle-k references*, which
+# are given the true number of genera and species of each family.
 #
 # **In:** clusters and, for the scores that need them, genus and species names. **Out:** `scores.csv`, one row per dataset,
 # encoder, clusterer, seed, rank and metric, with a 95 % interval; `comparisons.csv`, every method against the best; and
@@ -31,10 +31,12 @@ clusterers = []
 seeds = []
 submit = ""  # encoder/clusterer of the submission; its first seed is taken
 
-# %%
+# %% jupyter={"source_hidden": true}
+import itertools
 import sys
 
 sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
@@ -45,9 +47,11 @@ from tqdm import tqdm
 
 import clustering
 import encoder_configs
+import plotting
 import scoring
 import utils
 
+plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 truth = {rank: utils.lineage(specimens, rank) for rank in utils.RANKS}
@@ -59,11 +63,11 @@ if submitted not in [(encoder, clusterer, seeds[0]) for encoder in encoders for 
     raise ValueError(f"submit = {submit!r} is none of the runs scored here; it should be <encoder>/<clusterer>")
 
 # %% [markdown]
-# ## Which scores can be had
+# ## Which scores are possible
 #
-# Agreement with taxa can be scored only at ranks with two names or more, on the photographs that carry one. The internal
-# indices (silhouette, Calinski-Harabasz, Davies-Bouldin) need no names: they say how compact and how separate clusters
-# are in the embedding, which is not the same as being right.
+# Agreement with taxa can be scored at ranks with two names or more, on the photographs with a name. Internal indices
+# (silhouette, Calinski-Harabasz, Davies-Bouldin) need no names. They measure how compact and separate clusters are in the
+# embedding, not whether they are right.
 
 # %%
 scored = [rank for rank in utils.RANKS if truth[rank].nunique() > 1]
@@ -78,7 +82,7 @@ pd.DataFrame(
 # %% [markdown]
 # ## The methods
 #
-# Every table of clusters that the run names, checked again: each specimen once, species inside genera inside families.
+# Every cluster table of this run is read and checked: each specimen once, species nested in genera, genera in families.
 
 # %%
 partitions = {}
@@ -92,10 +96,11 @@ for encoder in encoders:
 # %% [markdown]
 # ## The baselines
 #
-# **Random nested labels** with the caps of each k-means: every family dealt into genera at random, every genus into
-# species. **Singletons**: the family itself as the only genus, and every photograph a species of its own. **Family**: the
-# family itself as genus and as species. None of them looks at a photograph, so what they score is what the metric and the
-# given family name give away.
+# - **Random**: every family is divided into genera at random and every genus into species, as many as the caps of each k-means.
+# - **Singletons**: the family is the only genus, and every photograph is a species.
+# - **Family-only**: the family is the only genus and the only species.
+#
+# None of them looks at a photograph. Their score is what the metric and the family name alone give.
 
 
 # %%
@@ -119,13 +124,13 @@ partitions["none", "baseline_family", seeds[0]] = baseline(nothing, nothing)
 # %% [markdown]
 # ## The oracle-k references
 #
-# Ward inside each true family, cut at the *true* number of genera and species: on the plain embedding, and on the one that
-# the recommended clusterer prepares. They read the labels, so they are no methods: they tell what the same tree would give
-# if the number of clusters were no question. They are no upper bound either, as AMI may be higher at another number.
+# Ward inside each true family, cut at the *true* number of genera and species: on the plain embedding, and on the embedding as
+# the recommended clusterer prepares it. They read the labels, so they are not methods: they show what the same tree gives when
+# the number is known. They are not upper bounds: another number may have a higher AMI.
 
 # %%
 deepest = {
-    e: normalize(utils.pick_layer(utils.load_embeddings(dataset, e, specimens["hash_id"]), "last")) for e in encoders
+    e: normalize(utils.load_layer(dataset, e, specimens["hash_id"])) for e in encoders
 }
 prepared = {e: clustering.prepare(points) for e, points in deepest.items()}
 counted = pd.DataFrame({rank: truth[rank] for rank in ("genus", "species") if rank in scored})
@@ -139,16 +144,16 @@ for encoder in tqdm(encoders if len(counted.columns) else [], desc="oracle k", u
 # %% [markdown]
 # ## Scores of partitions
 #
-# AMI is 0 for random labels whatever their number, and 1 for the truth; ARI is adjusted for chance, too. NMI, homogeneity,
-# completeness, Hungarian accuracy and BCubed are not. *Within families* takes out what the family name alone gives.
-# `ami_above_family` is the AMI minus that of the family as taxon, on the same species each time.
+# AMI is 0 on average for random labels, whatever their number, and 1 for the true taxa. ARI is adjusted for chance, too; NMI,
+# homogeneity, completeness, Hungarian accuracy and BCubed are not. *Within families* removes what the family name alone gives.
+# `ami_above_family` is the AMI minus that of the family-only baseline.
 #
-# AMI forgives a wrong number of clusters: twice as many as there are species may score the same as half as many. So read it
-# beside the number found, and beside what became of the taxa: the shares that were *found* (most of the taxon in one cluster,
-# and most of that cluster of this taxon), *merged* with others, *split*, or *missed*.
+# AMI hardly depends on the number of clusters: twice the true number may score the same as half of it. So the number found
+# stands beside it, and the shares of taxa that were *found* (most of the taxon in one cluster, and most of that cluster of
+# this taxon), *merged* with others, *split*, or *missed*.
 #
-# The interval is a delete-a-group jackknife over species: given these clusters, how much does the score depend on which
-# species are scored? The clustering is not repeated.
+# The interval is a delete-a-group jackknife over species. It tells how much the score of these clusters depends on which
+# species are scored; the clustering is not repeated.
 
 # %%
 units = truth[scored[-1]].fillna(specimens["hash_id"]) if scored else specimens["hash_id"]
@@ -184,8 +189,7 @@ def score(rank, found, indices):
 
 
 # %% [markdown]
-# Runs that give the same clusters are scored once: at the family, whoever is given the families, and every seed of a method
-# that draws no lots.
+# Equal partitions are scored once: given families, and the seeds of deterministic methods.
 
 # %%
 sought, distinct = [], {}
@@ -212,11 +216,14 @@ for (encoder, clusterer, seed), clusters in partitions.items():
 # %% [markdown]
 # ## Scores of hierarchies
 #
-# Without any cut, how well does a dendrogram of the prepared embedding tell the taxonomy? *Dendrogram purity* asks how
-# pure the smallest branch around two photographs of one taxon is; *cophenetic correlation* compares heights with
-# taxonomic distances; *triplet accuracy* asks which two of three photographs are joined first (a guess is right once in
-# three). *Robinson-Foulds* compares a tree of the species' centroids with the taxonomy, clade by clade, and on a simulated
-# world with the true tree. The trees are Ward's, on a fixed sample where there are more than 5,000 photographs.
+# How well does a dendrogram of the prepared embedding agree with the taxonomy, without any cut? Trees are Ward's, on a fixed
+# sample of at most 5,000 photographs.
+#
+# - *Dendrogram purity*: how pure is the smallest branch around two photographs of one taxon?
+# - *Cophenetic correlation*: do heights in the tree agree with taxonomic distances?
+# - *Triplet accuracy*: of three photographs, are the two closest relatives joined first? Chance is one in three.
+# - *Robinson-Foulds*: which clades does a tree of the species' centroids share with the taxonomy, and on a simulated world with
+#   the true tree?
 
 # %%
 TREE = "ward_dendrogram"
@@ -247,13 +254,15 @@ scores[names[6:]] = scores[names[6:]].round(6) + 0.0  # there is no -0
 utils.write_table(scores, folder / "scores.csv")
 
 # %% [markdown]
-# ## Which method is better, and is it sure?
+# ## Which methods are significantly worse than the best?
 #
-# Two AMIs whose own intervals overlap may differ surely all the same, because both methods are scored on the same species.
-# So every method is compared with the best one, species group by species group, over the mean of its seeds. Which one is truly
-# best is not known: the winner of many runs owes its place partly to luck. These are multiple comparisons with the best (Hsu
-# 1996), adjusted for the number of methods: all intervals hold at once. (No oracle-k reference can be the best method, and no
-# encoder that was told more than the photographs.) Where `significant` is false, the method may be as good as the best.
+# All methods are scored on the same species, so two AMIs may differ significantly although their own intervals overlap. Every
+# method is therefore compared with the best one, species group by species group, over the mean of its seeds.
+#
+# Which method is truly best is unknown: the winner among many runs is partly lucky. These are multiple comparisons with the
+# best (Hsu 1996), adjusted for the number of methods: all intervals hold at once. Oracle-k references and encoders with a
+# role (upper bounds, references, controls) cannot be the best. Where `significant` is false, the method may be as good as the
+# best.
 
 # %%
 replicates = {}
@@ -266,7 +275,7 @@ replicates = pd.DataFrame({key: sum(columns) / len(columns) for key, columns in 
 def compare(table):
     """Difference of every method (columns of AMI replicates) to the best one, with its interval."""
     methods = [name for name in table if name[1] in clusterers]
-    fair = [name for name in methods if encoder_configs.readable_name(name[0]) == name[0]]  # told nothing but the photographs
+    fair = [name for name in methods if encoder_configs.role(dataset, name[0]) in ("", "control")]
     differences = scoring.differences_to_best(table, fair or methods).rename(columns={"value": "ami"})
     numbers = differences.select_dtypes("number").round(6) + 0.0  # before sorting, so that equals stay in order; no -0
     differences = differences.assign(**numbers, best=" + ".join(table.loc[0, fair or methods].idxmax()))
@@ -285,9 +294,9 @@ if len(replicates.columns):
 # %% [markdown]
 # ## The table
 #
-# Mean over seeds, by species AMI, or where no species is known by species silhouette; *spread* is the largest difference of
-# that between two seeds. Baselines and oracle-k references are marked by their names. Family clusters are the given families
-# wherever family names are used, so they are not scored here.
+# Mean over seeds, sorted by species AMI, or by species silhouette where no species has a name. *Spread over seeds* is the
+# largest difference between two seeds. Names say which rows are baselines and oracle-k references. Family clusters are not
+# shown: they are the given families wherever family names are used.
 
 # %%
 at_species = set(scores.loc[scores["rank"] == "species", "metric"])
@@ -304,7 +313,7 @@ mean[[(rank, name) for rank in ("genus", "species") for name in wanted if (rank,
 # %% [markdown]
 # ## The submission
 #
-# Every id of the CSV once, with its three clusters. A photograph that was rejected is still asked for, so it stands as a
+# Every id of the CSV once, with its three clusters. The challenge also asks for photographs that were rejected: each is a
 # cluster of its own.
 
 # %%
@@ -319,11 +328,65 @@ utils.check_clusters(submission, [*specimens["hash_id"], *alone["hash_id"]])
 utils.write_table(submission, folder / "submission.csv")
 submission.head()
 
-# %% tags=["summary"]
-methods = mean.loc[mean.index.get_level_values("clusterer").isin(clusterers), "species"]
+# %% [markdown]
+# ## Two pictures
+#
+# AMI against the number found: good runs are high and near the line of the true number. And what became of the species in the
+# best runs.
+
+# %% jupyter={"source_hidden": true}
+of_species = mean["species"]
+methods = of_species[of_species.index.get_level_values("clusterer").isin(clusterers)]
 best = methods[wanted[0]].idxmax()
-of_true = f" of {methods.loc[best, 'n_true']:.0f}" if "n_true" in methods else ""
+named = {encoder: plotting.plain(encoder_configs.readable_name(dataset, encoder), 60) for encoder in encoders}
+if wanted[0] == "ami":
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
+    looks = zip(itertools.cycle(plotting.PALETTE), itertools.cycle(plotting.MARKS), strict=True)
+    for encoder, (colour, mark) in zip(encoders, looks, strict=False):
+        runs = methods.loc[encoder]
+        left.plot(runs["n_found"], runs["ami"], linestyle="", marker=mark, color=colour, label=named[encoder])
+    left.axvline(methods["n_true"].iloc[0], color="0.3", label="true number of species")
+    left.axhline(of_species.loc[("none", "baseline_family"), "ami"], color="0.45", linestyle="--", label="family-only baseline")
+    left.set(xscale="log", xlabel="species clusters", ylabel="species AMI", title="score against the number of clusters")
+    shown = methods.sort_values("ami").tail(8)
+    edges = np.zeros(len(shown))
+    for kind, colour in plotting.OUTCOME_COLOURS.items():
+        right.barh(range(len(shown)), shown[f"taxa_{kind}"], left=edges, color=colour, label=kind)
+        edges += shown[f"taxa_{kind}"].to_numpy()
+    right.set(yticks=range(len(shown)), xlabel="share of species", xlim=(0, 1), title="the best runs, species by species")
+    labels = [f"{named[encoder]}\n{clusterer.replace('_', ' ')}" for encoder, clusterer in shown.index]
+    right.set_yticklabels(labels, fontsize=9)
+    for ax, columns in ((left, 2), (right, 4)):
+        ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+    figure.tight_layout()
+    plt.show()
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+run = methods.loc[best]
+if wanted[0] == "ami":
+    family_only = of_species.loc[("none", "baseline_family"), "ami"]
+    oracle = of_species.loc[(best[0], "oracle_k_ward_prepared"), "ami"]
+    sentences = [
+        f"The best run is {best[1]} on {best[0]}: species AMI {run['ami']:.2f}, against {family_only:.2f} of the family-only "
+        f"baseline and {oracle:.2f} of the oracle-k reference on the same tree.",
+        f"It has {run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species: {run['taxa_found']:.0%} of them are found, "
+        f"{run['taxa_merged']:.0%} merged, {run['taxa_split']:.0%} split and {run['taxa_missed']:.0%} missed.",
+    ]
+    others = comparisons[(comparisons["rank"] == "species") & ~comparisons["significant"]]
+    sentences.append(f"{len(others) - 1} of the other {len(methods) - 1} runs are not significantly different from it.")
+else:
+    sentences = [
+        f"No species has a name, so agreement cannot be scored. By silhouette the best run is {best[1]} on {best[0]}, with "
+        f"{run['n_found']:,.0f} species clusters."
+    ]
+plotting.say(*sentences)
+
+# %% tags=["summary"]
+of_true = f" of {run['n_true']:.0f}" if "n_true" in run else ""
 print(
-    f"{len(partitions)} partitions scored; best species {wanted[0]} {methods.loc[best, wanted[0]]:.3f} "
-    f"({' + '.join(best)}, {methods.loc[best, 'n_found']:.0f} clusters{of_true})"
+    f"{len(partitions)} partitions scored; best species {wanted[0]} {run[wanted[0]]:.3f} "
+    f"({' + '.join(best)}, {run['n_found']:.0f} clusters{of_true})"
 )

@@ -15,15 +15,15 @@
 # %% [markdown]
 # # 9 · When is a hierarchy recoverable?
 #
-# **The question.** How much must the looks of organisms remember of their history, and how much may hide it, before no
-# clusterer can find families, genera and species in photographs?
+# **The question.** How much phylogenetic signal is needed, and how much variation is tolerable, to recover families, genera
+# and species from photographs?
 #
-# This chapter is one point of an experiment: it simulates a small world with the properties given below, photographs it and
-# scores what is found there. The sweep `signal` (`make sweep SWEEP=signal`) changes one property at a time, over several
-# worlds, and chapter 98 draws where recovery breaks.
+# This chapter is one point of an experiment. It simulates a small world with the properties given below, photographs it, and
+# scores the clusters found in the photographs. The sweep `signal` (`make sweep SWEEP=signal`) changes one property at a time
+# and repeats each point with several worlds. Chapter 95 shows at which values recovery fails.
 #
-# **In:** the properties of the world, and the configs of the encoders that look at it. **Out:** `recoverability/<setting>.csv`
-# with `encoder, rank, metric, value`. The photographs are removed when the scores are known.
+# **In:** properties of the world, and configs of encoders. **Out:** `recoverability/<setting>.csv` with
+# `encoder, rank, metric, value`. The photographs are temporary files.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -34,15 +34,15 @@ n_families = 6
 n_genera = 16
 n_species = 48
 n_specimens = 6  # photographs per species
-pagel_lambda = 1.0  # how much of their common history the traits remember, 0 to 1
-within_species = 0.25  # standard deviation of individuals, in units of that between unrelated species
+pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
+within_species = 0.25  # standard deviation of individuals, in units of the standard deviation of unrelated species
 dimorphic = 0.3  # share of species with two morphs, such as sexes
-mimicry = 0.0  # share of species that have the colours of a distant one
-clutter = 1.0  # disorder around the specimens: 0 is a grey board, 1 natural ground
+mimicry = 0.0  # share of species with the colours of a species of another family
+clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
 image_size = 256  # pixels
 seed = 0  # of the world, and of random weights
 
-# %%
+# %% jupyter={"source_hidden": true}
 import sys
 import tempfile
 from pathlib import Path
@@ -65,19 +65,20 @@ from encoders import Source, open_encoder
 from simulation.specimens import photograph_all, simulate
 
 plotting.set_style()
+
+# %% [markdown]
+# ## The simulated world
+#
+# Chapter 00 explains how species, traits and photographs are simulated. Each line below shows one species, and each species
+# is of another family. Compare the photographs within a line and between lines: an encoder that reads photographs has only
+# this information.
+
+# %%
 world = simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
 )
 specimens, species = world.specimens, world.taxa["species"]
-
-# %% [markdown]
-# ## The world
-#
-# Chapter 00 tells how species, their traits and their photographs come about. Each line shows one species; below each
-# other stand species of different families.
-
-# %%
-scratch = tempfile.TemporaryDirectory(prefix="recoverability-")  # goes with the kernel, even if a later cell fails
+scratch = tempfile.TemporaryDirectory(prefix="recoverability-")  # removed with the kernel, even if a later cell fails
 paths = [Path(scratch.name) / f"{name}.jpg" for name in specimens["hash_id"]]
 photograph_all(specimens, paths, image_size)
 place = pd.Series(paths).groupby(specimens["species"]).agg(list)
@@ -85,14 +86,14 @@ shown = world.taxa.groupby("family", sort=False)["species"].first()[:6]
 plotting.show_photos(plotting.contact_sheet(place[shown].to_dict(), min(n_specimens, 8), size=90))
 
 # %% [markdown]
-# Can you tell what the lines have in common, and can you tell them apart? An encoder that sees pixels has no more to go by.
+# ## Embeddings
 #
-# ## What the encoders make of it
+# As in chapters 02 and 05, the deepest layer is used and every vector is scaled to length 1.
 #
-# As in chapters 02 and 05, the deepest layer is taken and every vector is scaled to length 1. An encoder of the library
-# `truth` looks at no photograph. *true_traits* is told the traits of every specimen, and no photograph tells more. Still it
-# need not win everywhere: it weighs all traits alike, and an encoder that weighs the body plan more may come nearer to
-# the families, which the simulation gives one body plan each (at a lambda of 1).
+# Encoders of the library `truth` read no photograph. *True traits* reads the traits of every specimen, and a photograph
+# contains no more information than these. It is the reference for the other encoders. It need not be the best at every rank,
+# because it gives all traits the same weight. Families have one body plan each (at a lambda of 1), so an encoder that gives
+# more weight to the body plan may find families better.
 
 
 # %%
@@ -111,23 +112,22 @@ scratch.cleanup()
 pd.Series({encoder: x.shape[1] for encoder, x in embeddings.items()}, name="dimensions").to_frame()
 
 # %% [markdown]
-# ## One tree of all photographs, told the true numbers
+# ## One tree of all photographs, cut at the true numbers
 #
-# No family is given. All photographs of the world go into one Ward tree, and two questions are asked of it.
+# No family is given. All photographs of the world form one Ward tree, which is scored in two ways.
 #
-# **Does it hold the taxa?** The tree is cut into as many clusters as there are families, genera and species. Nobody who has
-# only photographs knows these numbers; they are told here so that the score speaks of the signal and not of
-# the choice of a number. Adjusted mutual information (AMI) is 1 for the true taxa, and 0 on average for labels dealt out at
-# random.
+# **Taxa.** The tree is cut into the true numbers of families, genera and species (oracle k). These numbers are not known for
+# real photographs. They are used here so that the score measures the embedding and not the choice of k. Adjusted mutual
+# information (AMI) is 1 for the true taxa and 0 on average for random labels.
 #
-# **Does it hold the history?** Take three photographs of three species. In the true tree two of the species are more
-# closely related; *triplet accuracy* is the share of such triples of which the Ward tree joins these two first. It is 1 for
-# the true tree and one in three for a tree that knows nothing, and no cut is needed.
+# **Phylogeny.** Of three species, two are more closely related in the true tree. *Triplet accuracy* is the share of triples
+# of photographs for which the Ward tree joins these two species first. It is 1 for the true tree and 1/3 for a random tree,
+# and it needs no cut.
 
 
 # %%
 def score(embedding):
-    """{(rank, metric): value} of the Ward tree of (n, d) points, with the true numbers of taxa told."""
+    """{(rank, metric): value} of the Ward tree of (n, d) points, cut at the true numbers of taxa."""
     tree = clustering.LinkageTree(embedding)
     found = {rank: tree(world.taxa[rank].nunique()) for rank in utils.RANKS}
     values = {(r, "ami"): adjusted_mutual_info_score(specimens[r], labels) for r, labels in found.items()}
@@ -137,11 +137,11 @@ def score(embedding):
 
 
 # %% [markdown]
-# ## A mark to compare with: perfect species, no history
+# ## Baseline: perfect species without phylogenetic signal
 #
-# A cluster of whole species says something of genera, however the species came together. So the genus AMI stays above 0
-# where species are easy to tell apart but their traits remember nothing. What that alone gives is scored beside the
-# encoders, under the name *none*: every species a point of its own, drawn at random, all its specimens on it.
+# Clusters that consist of whole species agree with genera to some degree, even if species are grouped at random. So the genus
+# AMI is above 0 if species are easy to separate but their traits carry no phylogenetic signal. The baseline *none* measures
+# this effect: every species is one random point, and all specimens of the species lie on it.
 
 # %%
 points = pd.DataFrame(np.random.default_rng([seed, 9]).normal(size=(n_species, 16)), species)
@@ -152,15 +152,34 @@ table = pd.DataFrame(rows, columns=["encoder", "rank", "metric", "value"])
 utils.write_table(table.round(6), utils.dataset_dir(dataset) / "recoverability" / f"{setting}.csv")
 
 # %% [markdown]
-# ## The table
+# ## The scores
 #
-# Read it down the columns. Far below *true_traits*, the signal is there and the encoder does not see it. Near *none* at the
-# genus and one in three at the triplets, species may be found but their kinship is not. One world is one throw of the dice:
-# how far scores differ between worlds of the same properties, the sweep tells.
+# Compare encoders within a column. An encoder far below *true traits* misses information that the traits contain. With a
+# genus AMI near *none* and a triplet accuracy near 1/3, species may be found but their relationships are not.
 
 # %%
 wide = table.pivot(index="encoder", columns=["rank", "metric"], values="value").loc[list(scores)]
-wide.rename(index=encoder_configs.readable_name).round(3)
+names = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in scores}
+wide.rename(index=names).round(3)
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+sentences = []
+if encoders:
+    species_ami, genus_ami = (wide.loc[encoders, (rank, "ami")] for rank in ("species", "genus"))
+    best, baseline = species_ami.idxmax(), wide.loc["none", ("genus", "ami")]
+    accuracy = wide.loc[encoders, ("tree", "triplet_accuracy")].dropna()
+    sentences.append(f"Of {len(encoders)} encoders, {names[best]} has the highest species AMI ({species_ami[best]:.2f}).")
+    sentences.append(
+        f"The genus AMI of {(genus_ami > baseline).sum()} of them is above that of perfect species without phylogenetic "
+        f"signal ({baseline:.2f})."
+    )
+    if len(accuracy):
+        sentences.append(f"Triplet accuracy is {accuracy.min():.2f} to {accuracy.max():.2f}; a random tree has 0.33.")
+sentences.append("This is one world. The sweep `signal` shows how much scores differ between worlds of the same properties.")
+plotting.say(*sentences)
 
 # %% tags=["summary"]
 print(

@@ -15,11 +15,11 @@
 # %% [markdown]
 # # 10 · Choosing without labels
 #
-# **The question.** Somebody with photographs and no names has several encoders and clusterers, and can look at internal
-# indices only. Which of these predicts the score that names would have given?
+# **The question.** Somebody has photographs without names, several encoders and several clusterers. Only internal indices can
+# be computed. Which of them predicts the score that names would have given?
 #
-# Every run of an encoder, a clusterer and a seed has its species AMI, which nobody would know, and indices that anybody can
-# compute. The rank correlation between the two says how far choosing by an index would be choosing well.
+# Every run of an encoder, a clusterer and a seed has a species AMI, which needs names, and indices, which do not. The rank
+# correlation between the two tells whether choosing by an index would have chosen well.
 #
 # **In:** `scores.csv`, clusters, embeddings and maps. **Out:** `choosing.csv` and one figure with a copy of that table.
 
@@ -31,29 +31,27 @@ clusterers = []
 seeds = []
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 
-# %%
+# %% jupyter={"source_hidden": true}
+import functools
+import itertools
 import sys
 from pathlib import Path
 
 sys.path.insert(0, "..")
-import functools
-import itertools
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from PIL import ImageOps
 from scipy.spatial.distance import pdist
 from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import clustering
 import encoder_configs
+import encoders as encoder_library
 import plotting
 import scoring
 import utils
-from encoders import image_embedder
-from images import load_rgb
+from perturbations import mirrored_crop
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -66,20 +64,24 @@ if not encoders:
     encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
 scores = utils.read_table(folder / "scores.csv")
 if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
-    raise ValueError(f"{dataset} has no {rank} names: nothing says which index chose well")
+    raise ValueError(f"{dataset} has no {rank} names: no score to compare the indices with")
 
 # %% [markdown]
 # ## The indices
 #
-# **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** ask how compact and how far apart clusters are; here in the
-# embedding as it came, and on its UMAP map. The **neighbour-excluding silhouette** is the one that chapter 05 goes by, in the prepared
-# embedding. **Consensus** asks no geometry: it is the mean AMI between these clusters and those of runs of *independent*
-# encoders, because what several ways of seeing agree on is less likely to be one's own invention. Two encoders that read the
-# same weights are one witness: `resnet50_single` and `resnet50_double` share their deepest layer, a tuned network shares most
-# of what it began from, and a fused one is its parts. So every lineage has one vote, no run is compared with its own lineage,
-# and a fused encoder has no vote where its parts have theirs. **Stability** is the mean AMI between the seeds of a run.
-# **Alignment** and **uniformity** (Wang and Isola, 2020) look at the encoder alone: how close a photograph lies to its
-# mirrored and cropped self, and how evenly all fill the sphere. All are turned so that higher should be better.
+# All are turned so that higher should be better.
+#
+# - **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** measure how compact and how separate clusters are: in the plain
+#   embedding, and on its UMAP map. - **Neighbour-excluding silhouette** is the one that chapter 05 uses, in the prepared
+# embedding. - **Consensus** is the mean AMI between the clusters of a run and those of *independent* encoders. What several
+# encoders agree on   is less likely to come from one of them. - **Stability** is the mean AMI between the seeds of a run. -
+# **Alignment** and **uniformity** (Wang and Isola, 2020) describe the encoder alone: how close a photograph lies to its
+# mirrored   and cropped view, and how evenly photographs cover the sphere.
+#
+# Two encoders that read the same weights are not independent: `resnet50_single` and `resnet50_double` share their deepest
+# layer, a tuned network shares most of what it started from, and a fused encoder consists of its parts. So every lineage of
+# weights has one vote in the consensus, a run is never compared with its own lineage, and a fused encoder has no vote where
+# its parts have one.
 
 
 # %%
@@ -90,14 +92,14 @@ def uniformity(points, sample=2000):
 
 
 def alignment(encoder, points, n=300):
-    """Minus the mean squared distance of `n` photographs to themselves, mirrored and cropped; missing if it sees none."""
-    look = image_embedder(dataset, encoder, weights_dir)
-    if look is None:
+    """Minus the mean squared distance of `n` photographs to a mirrored and cropped view; missing where none is looked at."""
+    source = encoder_library.dataset_source(dataset, specimens, weights_dir)
+    model = encoder_library.open_encoder(encoder_configs.build_config(dataset, encoder), source)
+    if not model.sees_photographs:
         return np.nan
     rows = np.sort(np.random.default_rng(0).permutation(len(points))[:n])
-    pictures = [load_rgb(folder / "photos" / path) for path in specimens["path"].iloc[rows]]
-    others = [ImageOps.mirror(ImageOps.crop(picture, round(0.1 * min(picture.size)))) for picture in pictures]
-    return -((normalize(look(others)) - points[rows]) ** 2).sum(axis=1).mean()
+    views = [functools.partial(mirrored_crop, folder / "photos" / path) for path in specimens["path"].iloc[rows]]
+    return -((normalize(model.describe_new(views)) - points[rows]) ** 2).sum(axis=1).mean()
 
 
 # %%
@@ -124,7 +126,7 @@ for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
 # %%
 rows = []
 for encoder in tqdm(encoders, unit="encoder"):
-    points = normalize(utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last"))
+    points = normalize(utils.load_layer(dataset, encoder, specimens["hash_id"]))
     prepared, places = clustering.prepare(points), map_of(encoder)
     own = {run: labels for run, labels in partitions.items() if run[0] == encoder}
     indices = pd.concat([geometry(*space, list(own.values())) for space in (("embedding", points), ("map", places))], axis=1)
@@ -135,14 +137,14 @@ table = pd.concat(rows)
 
 
 # %% [markdown]
-# AMI between all pairs of runs, for consensus and stability. The contingency table of two runs is small, so this is quick.
+# AMI between all pairs of runs, for consensus and stability.
 
 
 # %%
 @functools.cache
 def between(one, other):
     """AMI between the clusters of two runs."""
-    return scoring.mutual_information(scoring.contingency(partitions[one], partitions[other]))["ami"]
+    return scoring.ami(partitions[one], partitions[other])
 
 
 def mean_agreement(run, others):
@@ -176,9 +178,9 @@ table["ami"] = known["value"].reindex(table.index)
 # %% [markdown]
 # ## Which index would have chosen well?
 #
-# Spearman's rank correlation of every index with the AMI. Runs of one lineage that give the same clusters are one run. Those of
-# one lineage hang together, so the 95 % interval is a bootstrap over lineages: would another set of networks tell the same?
-# *Chosen* is the AMI of the run that the index likes best (the mean where it likes several equally), beside the best there was.
+# Spearman's rank correlation of every index with the AMI. Equal clusters of one lineage count once. Runs of one lineage are
+# not independent, so the 95 % interval is a bootstrap over lineages: would another set of networks give the same? *Chosen* is
+# the AMI of the run with the best index (the mean where several are equal).
 
 
 # %%
@@ -218,7 +220,7 @@ choosing.round(3)
 # %% [markdown]
 # ## One figure
 
-# %%
+# %% jupyter={"source_hidden": true}
 figure, ax = plt.subplots(figsize=(8, 0.4 * len(choosing) + 1.2))
 places = -np.arange(len(choosing))
 error = np.abs(choosing[["ci_low", "ci_high"]].sub(choosing["spearman"], axis=0)).T.fillna(0).to_numpy()
@@ -226,10 +228,28 @@ ax.errorbar(choosing["spearman"], places, xerr=error, linestyle="", marker="o", 
 ax.axvline(0, color="0.3")
 ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
 ax.grid(axis="y", visible=False)
+best = choosing.iloc[0]
+ax.set_title(f"{plotting.plain(dataset)}: {best['index']} predicts the {rank} AMI best")
 figure.tight_layout()
 plotting.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
 utils.write_table(choosing.round(4), utils.figures_dir(dataset) / "choosing.csv")
+plt.show()
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+usual = choosing.set_index("index").loc["silhouette, embedding"]
+sentences = [
+    f"The best predictor is {best['index']}: rank correlation {best['spearman']:.2f}. The run it chooses has a {rank} AMI of "
+    f"{best['chosen_ami']:.2f}; the best of all {len(table)} runs has {table['ami'].max():.2f}.",
+    f"The plain silhouette correlates with {usual['spearman']:.2f} and chooses {usual['chosen_ami']:.2f}.",
+]
+sure = choosing[(choosing["ci_low"] > 0)]
+sentences.append(
+    f"{len(sure)} of {len(choosing)} indices have an interval above 0 over {table['lineage'].nunique()} independent lineages."
+)
+plotting.say(*sentences)
 
 # %% tags=["summary"]
-best = choosing.iloc[0]
 print(f"{len(table)} runs; the best index is {best['index']} ({best['spearman']:.2f})")

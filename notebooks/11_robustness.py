@@ -13,25 +13,25 @@
 # ---
 
 # %% [markdown]
-# # 11 · What the clusters withstand
+# # 11 · Robustness
 #
-# **The question.** How much of the hierarchy is left when photographs are worse, fewer, unevenly spread over species, or
+# **The question.** How much of the hierarchy is still found when photographs are worse, fewer, unevenly spread over species, or
 # filed under the wrong family?
 #
-# One encoder and the recommended clusterer meet one perturbation at a time, in growing severity. Nothing is tuned to it.
+# One perturbation at a time, in growing severity, meets one encoder and the recommended clusterer. Nothing is tuned to it.
 #
-# **In:** photographs, embeddings and taxon names (to make some perturbations, and to score). **Out:** `robustness.csv` and one
-# figure with a copy of that table.
+# **In:** photographs, embeddings and taxon names (to make some perturbations, and to score). **Out:** `robustness.csv`, with
+# the columns of `scores.csv` and the perturbation with its severity, and one figure with a copy of that table.
 
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
-n_photos = 500  # at most so many are embedded again for every severity of a corruption: whole species, drawn at random
+n_photos = 500  # photographs that are embedded again for every severity, at most: whole species, drawn at random
 seeds = [0, 1, 2]
 
-# %%
-import io
+# %% jupyter={"source_hidden": true}
+import functools
 import sys
 from pathlib import Path
 
@@ -39,17 +39,16 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from PIL import Image, ImageEnhance, ImageFilter
 from tqdm import tqdm
 
 import clustering
+import encoder_configs
 import encoders
 import plotting
 import sampling
 import scoring
 import utils
-from images import load_rgb
+from perturbations import PERTURBATIONS, perturbed
 from simulation.specimens import picture
 
 plotting.set_style()
@@ -58,31 +57,28 @@ specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 known = taxa.notna().all(axis=1).to_numpy()
 if taxa[known]["species"].nunique() < 3:
-    raise ValueError(f"{dataset} has no species names: nothing says what is left of the hierarchy")
+    raise ValueError(f"{dataset} has fewer than three species with a name: robustness cannot be scored")
 specimens, taxa = specimens[known].reset_index(drop=True), taxa[known].reset_index(drop=True)
-embedding = utils.pick_layer(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), "last")
+embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 
 # %% [markdown]
 # ## What is measured
 #
-# AMI of genera and species found by the recommended clusterer, as chapter 05 runs it, with the number of clusters; beside them
-# a baseline, the family as it was given, and an oracle-k reference, the same trees cut at the true numbers. The interval is the
-# jackknife over species. Where a perturbation is drawn by lot, it is the interval of the mean over seeds: without each group of
-# species, the mean is taken anew.
+# AMI of the genera and species that the recommended clusterer finds, as chapter 05 runs it, and the number of clusters. Beside
+# it stand the family-only baseline and the oracle-k reference: the same trees, cut at the true numbers.
+#
+# The interval is a jackknife over species. Where a perturbation is random, it is repeated for every seed, and the interval is
+# that of the mean over seeds: the mean is computed again without each group of species.
 
 # %%
 CONFIG = clustering.Config.named("nested_ward")
-
-
-def ami_of(true, labels):
-    """AMI of labels (n,) of any kind."""
-    return scoring.mutual_information(scoring.contingency(scoring.codes(true), scoring.codes(labels)))["ami"]
+METHODS = {"nested_ward": "nested_ward", "baseline_family": "baseline_family", "oracle_k": "oracle_k_ward_prepared"}
 
 
 def measure(rows, points, groups, family=None):
-    """{rank: (replicates of AMI, baseline, oracle k; found, true)} of the photographs `rows` with embedding `points` (n, d).
+    """{rank: (replicates of the AMI by method, {n_found, n_true})} of the photographs `rows` with embedding `points` (n, d).
 
-    `groups` (n,) are those of the jackknife.
+    `groups` (n,) are those of the jackknife. `family` (n,) are family names, by default the true ones.
     """
     true, layers = taxa.iloc[rows], {"last": points}
     family = true["family"].to_numpy() if family is None else family
@@ -90,11 +86,12 @@ def measure(rows, points, groups, family=None):
     oracle = clustering.oracle_k(CONFIG.prepare(layers, CONFIG.species_layers), family, true[["genus", "species"]])
     measured = {}
     for rank in oracle:
-        labels = {"ami": found[rank].to_numpy(), "baseline": family, "oracle_k": oracle[rank]}
-        names = true[rank].to_numpy()
+        labels = {"nested_ward": found[rank], "baseline_family": family, "oracle_k": oracle[rank]}
+        labels = {name: scoring.codes(column) for name, column in labels.items()}
+        names = scoring.codes(true[rank])
 
         def amis(part, names=names, labels=labels):
-            return {name: ami_of(names[part], column[part]) for name, column in labels.items()}
+            return {name: scoring.ami(names[part], column[part]) for name, column in labels.items()}
 
         counts = {"n_found": found[rank].nunique(), "n_true": true[rank].nunique()}
         measured[rank] = scoring.jackknife_replicates(amis, groups), counts
@@ -105,17 +102,20 @@ def measure(rows, points, groups, family=None):
 table = []
 
 
-def note(perturbation, severity, seeds, measured):
-    """Keep what was measured under one severity, with each of the seeds: a row for each, and one for their mean."""
-    here = {"perturbation": perturbation, "severity": severity}
+def record(perturbation, severity, seeds, measured):
+    """Add what was measured at one severity: rows for every seed, and for the mean over seeds (without a seed)."""
     for rank in measured[0]:
         replicates, counts = zip(*(of_seed[rank] for of_seed in measured), strict=True)
-        for seed, values, counted in zip(seeds, replicates, counts, strict=True):
-            table.append(here | {"rank": rank, "seed": seed} | values.iloc[0].to_dict() | counted)
-        mean = sum(replicates) / len(replicates)
-        _, low, high = scoring.jackknife_interval(mean)["ami"]
-        means = mean.iloc[0].to_dict() | pd.DataFrame(counts).mean().to_dict()
-        table.append(here | {"rank": rank, "seed": None} | means | {"ci_low": low, "ci_high": high})
+        runs = [*zip(seeds, replicates, counts, strict=True)]
+        runs.append((None, sum(replicates) / len(replicates), pd.DataFrame(counts).mean().to_dict()))
+        for seed, values, counted in runs:
+            about = {"perturbation": perturbation, "severity": severity, "seed": seed, "rank": rank}
+            intervals = scoring.jackknife_interval(values)
+            for name, (value, low, high) in intervals.items():
+                row = {"clusterer": METHODS[name], "metric": "ami", "value": value, "ci_low": low, "ci_high": high}
+                table.append(about | row)
+            for name, value in counted.items():
+                table.append(about | {"clusterer": "nested_ward", "metric": name, "value": value})
 
 
 # %% [markdown]
@@ -129,36 +129,37 @@ each = pd.Series(species).value_counts()
 groups = scoring.jackknife_groups(species)
 
 
-def note_samples(perturbation, severity, sizes):
+def record_samples(perturbation, severity, sizes):
     """Measure samples of every species, of `sizes(seed)` photographs, one for each seed."""
     drawn = [sampling.sample_of_each(species, sizes(seed), seed) for seed in seeds]
-    note(perturbation, severity, seeds, [measure(rows, embedding[rows], groups[rows]) for rows in drawn])
+    record(perturbation, severity, seeds, [measure(rows, embedding[rows], groups[rows]) for rows in drawn])
 
 
 for size in tqdm([n for n in (2, 3, 5, 8, 12, 20) if n <= each.median()], desc="fewer photographs"):
-    note_samples("photographs per species", size, lambda seed, size=size: dict.fromkeys(each.index, size))
+    record_samples("photographs per species", size, lambda seed, size=size: dict.fromkeys(each.index, size))
 
 # %% [markdown]
-# ## Unevenly spread
+# ## Uneven species
 #
-# In life few species are common and many are rare. Species keep a share of their photographs that falls with a power of
-# their place in a random order (Zipf's law): 0 leaves all, at 1 the tenth species has a tenth.
+# In nature few species are common and many are rare. The share of photographs that a species keeps falls with a power of its
+# place in a random order (Zipf's law): power 0 keeps all; at power 1 the tenth species keeps a tenth.
 
 # %%
 for power in tqdm((0.0, 0.25, 0.5, 1.0), desc="imbalance"):
-    note_samples("imbalance (power)", power, lambda seed, power=power: sampling.uneven_sizes(each, power, seed))
+    record_samples("imbalance (power)", power, lambda seed, power=power: sampling.uneven_sizes(each, power, seed))
 
 # %% [markdown]
 # ## Wrong family names
 #
-# A share of the photographs is filed under another family, drawn at random. They can no longer join their own kind.
+# A share of the photographs gets the name of another family, drawn at random. The clusterer can no longer put them with their
+# own species.
 
 # %%
 families = np.unique(taxa["family"])
 everyone = np.arange(len(taxa))
 
 
-def misfiled(share, seed):
+def with_wrong_families(share, seed):
     """Family names (n,), a share of them wrong."""
     random = np.random.default_rng(seed)
     order, shift = random.permutation(len(taxa)), random.integers(1, len(families), len(taxa))
@@ -168,131 +169,126 @@ def misfiled(share, seed):
 
 
 for share in tqdm((0.0, 0.05, 0.1, 0.2) if len(families) > 1 else (), desc="wrong families"):
-    measured = [measure(everyone, embedding, groups, misfiled(share, seed)) for seed in seeds]
-    note("share of wrong families", share, seeds, measured)
+    measured = [measure(everyone, embedding, groups, with_wrong_families(share, seed)) for seed in seeds]
+    record("share of wrong families", share, seeds, measured)
 
 # %% [markdown]
 # ## Worse photographs
 #
-# Blur, noise, compression, cropping and darkness, in growing severity, on whole species drawn at random. The first severity is
-# none: the photographs as they are. On a simulated world the ground can be changed, too: the same organism, laid before
-# another one's background.
-
-
-# %%
-def noisy(image, deviation):
-    """Gaussian noise of so many grey levels; the picture itself seeds it."""
-    values = np.asarray(image, float)
-    random = np.random.default_rng(int(values.sum()))
-    return Image.fromarray(np.clip(values + random.normal(0, deviation, values.shape), 0, 255).astype(np.uint8))
-
-
-def compressed(image, quality):
-    """Through a JPEG of this quality."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer).convert("RGB")
-
-
-def cropped(image, share):
-    """The middle, with this share of width and height."""
-    width, height = image.size
-    left, top = (1 - share) * width / 2, (1 - share) * height / 2
-    return image.crop((round(left), round(top), round(width - left), round(height - top)))
-
-
-def blurred(image, pixels):
-    """Gaussian blur, its radius in pixels of a shorter side of 256."""
-    return image.filter(ImageFilter.GaussianBlur(pixels * min(image.size) / 256))
-
-
-# %%
-CORRUPTIONS = {
-    "blur (pixels of 256)": (blurred, (0, 2, 4, 8)),
-    "noise (grey levels)": (noisy, (0, 15, 30, 60)),
-    "JPEG (quality)": (compressed, (100, 30, 15, 5)),
-    "crop (share of side)": (cropped, (1.0, 0.8, 0.6, 0.4)),
-    "brightness (factor)": (
-        lambda image, factor: ImageEnhance.Brightness(image).enhance(factor),
-        (1.0, 0.6, 0.35, 0.2),
-    ),
-}
+# Blur, noise, JPEG compression, cropping and darkness, on whole species drawn at random. The first severity is none: the
+# photographs as they are. Every photograph is opened when the encoder needs it, so large ones do not fill the memory.
 
 # %%
 shuffled = np.random.default_rng(0).permutation(each.index.to_numpy())
 enough = shuffled[np.cumsum(each[shuffled]) <= max(n_photos, each.max() * 3)]
 rows = np.flatnonzero(np.isin(species, enough))
-paths = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
+drawn, some_groups = specimens.iloc[rows], scoring.jackknife_groups(species[rows])
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
-look = encoders.image_embedder(dataset, encoder, weights_dir)
-if look is None:
+source = encoders.dataset_source(dataset, utils.load_metadata(dataset), weights_dir)
+model = encoders.open_encoder(encoder_configs.build_config(dataset, encoder), source)
+if not model.sees_photographs:
     raise ValueError(f"{encoder} looks at no photograph: nothing can be worse for it. Choose another with SUBMIT=")
-few = scoring.jackknife_groups(species[rows])
-several = [(name, change, severity) for name, (change, values) in CORRUPTIONS.items() for severity in values]
-for name, change, severity in tqdm(several, desc="corruptions"):
-    unchanged = severity == CORRUPTIONS[name][1][0]
-    points = embedding[rows] if unchanged else look([change(load_rgb(path), severity) for path in paths])
-    note(name, severity, [0], [measure(rows, points, few)])
+several = [(name, severity) for name, (_, severities) in PERTURBATIONS.items() for severity in severities]
+for name, severity in tqdm(several, desc="perturbations"):
+    if severity == PERTURBATIONS[name][1][0]:
+        points = embedding[rows]
+    else:
+        paths = [folder / "photos" / path for path in drawn["path"]]
+        points = model.describe_new([functools.partial(perturbed, path, name, severity) for path in paths])
+    record(name, severity, [0], [measure(rows, points, some_groups)])
+
+# %% [markdown]
+# On a simulated world the background can be changed, too: the same specimen is drawn again before the background of another.
 
 # %%
 if (folder / "truth.parquet").is_file():
-    truth = utils.load_truth(dataset, specimens["hash_id"])
-    ground = [f"scene_{name}" for name in ("ground", "relief", "things", "light", "exposure", "warmth")]
-    size = load_rgb(paths[0]).width
-    note("background swapped", 0.0, [0], [measure(rows, embedding[rows], few)])
+    truth = utils.load_truth(dataset, drawn["hash_id"])
+    background = [f"scene_{name}" for name in ("ground", "relief", "things", "light", "exposure", "warmth")]
+    record("background swapped", 0.0, [0], [measure(rows, embedding[rows], some_groups)])
     measured = []
     for seed in tqdm(seeds, desc="backgrounds", unit="seed"):
-        lots = truth.iloc[rows].copy()
-        lots[ground] = lots[ground].sample(frac=1, random_state=seed).to_numpy()
-        lots["scene_seed"] += 1 + seed
-        drawn = Parallel(n_jobs=-1)(delayed(picture)(row, size) for row in lots.to_dict("records"))
-        measured.append(measure(rows, look(drawn), few))
-    note("background swapped", 1.0, seeds, measured)
+        swapped = truth.copy()
+        swapped[background] = swapped[background].sample(frac=1, random_state=seed).to_numpy()
+        swapped["scene_seed"] += 1 + seed
+        pictures = [functools.partial(picture, row, drawn["width"].iloc[0]) for row in swapped.to_dict("records")]
+        measured.append(measure(rows, model.describe_new(pictures), some_groups))
+    record("background swapped", 1.0, seeds, measured)
 
 # %% [markdown]
 # ## All perturbations
 #
-# Each against the AMI without it (the leftmost mark). Bands are 95 % intervals over species; dashed is the baseline, dotted the
-# oracle-k reference.
+# AMI and the number of clusters, mean over seeds.
 
 # %%
-table = pd.DataFrame(table).astype({"seed": "Int64"})
-columns = ["perturbation", "severity", "rank", "seed", "ami", "ci_low", "ci_high", "baseline", "oracle_k", "n_found", "n_true"]
-table = table[columns]
+table = pd.DataFrame(table).assign(dataset=dataset, encoder=encoder).astype({"seed": "Int64"})
+table = table[["perturbation", "severity", *utils.SCORE_COLUMNS]]
 utils.write_table(table.round(6), folder / "robustness.csv")
 mean = table[table["seed"].isna()]
-mean.pivot_table(index=["perturbation", "severity"], columns="rank", values=["ami", "n_found", "n_true"], sort=False).round(3)
+wide = mean.assign(method=mean["clusterer"] + " " + mean["metric"])
+order = wide[["perturbation", "severity"]].drop_duplicates()
+wide = wide.pivot(index=["perturbation", "severity"], columns=["rank", "method"], values="value")
+wide.loc[pd.MultiIndex.from_frame(order)].round(2)
+
+# %% [markdown]
+# The leftmost mark of each panel is the AMI without the perturbation. Bands are 95 % intervals over species.
+
+# %% jupyter={"source_hidden": true}
+LINES = {
+    "nested_ward": ("", {"marker": "o"}),
+    "baseline_family": (", family-only baseline", {"linestyle": "--", "linewidth": 1}),
+    "oracle_k_ward_prepared": (", oracle-k reference", {"linestyle": ":", "linewidth": 1.5}),
+}
 
 
-# %%
 def draw_perturbation(ax, perturbation, part):
-    """AMI against severity, a line and a band per rank; severities are equally far apart, from none to much."""
+    """AMI against severity, lines and a band per rank; severities are equally far apart, from none to strong."""
     severities = list(dict.fromkeys(part["severity"]))
     severities = severities[::-1] if perturbation == "photographs per species" else severities
     places = range(len(severities))
-    for colour, (rank, lines) in zip(plotting.PALETTE, part.groupby("rank"), strict=False):
-        lines = lines.set_index("severity").loc[severities]
-        ax.fill_between(places, lines["ci_low"], lines["ci_high"], color=colour, alpha=0.2, linewidth=0)
-        ax.plot(places, lines["ami"], marker="o", color=colour, label=rank)
-        ax.plot(places, lines["baseline"], linestyle="--", linewidth=1, color=colour, label=f"{rank}, family baseline")
-        ax.plot(places, lines["oracle_k"], linestyle=":", linewidth=1, color=colour, label=f"{rank}, oracle k")
+    for colour, (rank, of_rank) in zip(plotting.PALETTE, part.groupby("rank"), strict=False):
+        for clusterer, (text, looks) in LINES.items():
+            line = of_rank[of_rank["clusterer"] == clusterer].set_index("severity").loc[severities]
+            ax.plot(places, line["value"], color=colour, label=f"{rank}{text}", **looks)
+            if clusterer == "nested_ward":
+                ax.fill_between(places, line["ci_low"], line["ci_high"], color=colour, alpha=0.2, linewidth=0)
     ax.set(xticks=places, xticklabels=[f"{value:g}" for value in severities], xlabel=perturbation, ylim=(0, 1))
 
 
-names = list(dict.fromkeys(mean["perturbation"]))
+# %% jupyter={"source_hidden": true}
+ami = mean[mean["metric"] == "ami"]
+names = list(dict.fromkeys(ami["perturbation"]))
 figure, axes = plt.subplots(-(-len(names) // 3), 3, figsize=(10, 2.6 * -(-len(names) // 3)), sharey=True, squeeze=False)
 for ax in axes.flat[len(names) :]:
     ax.remove()
 for ax, name in zip(axes.flat, names, strict=False):
-    draw_perturbation(ax, name, mean[mean["perturbation"] == name])
+    draw_perturbation(ax, name, ami[ami["perturbation"] == name])
 for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
 handles = axes.flat[0].get_legend_handles_labels()
-figure.suptitle(f"{plotting.plain(dataset)}: what is left under growing perturbation ({plotting.plain(encoder)}, nested Ward)")
+shown = plotting.plain(encoder_configs.readable_name(dataset, encoder), 60)
+figure.suptitle(f"Robustness of nested Ward on {plotting.plain(dataset)} ({shown})")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
 utils.write_table(table.round(4), utils.figures_dir(dataset) / "robustness.csv")
+plt.show()
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+of_species = ami[(ami["rank"] == "species") & (ami["clusterer"] == "nested_ward")].set_index("perturbation")["value"]
+sampled = of_species[of_species.index == "photographs per species"].tolist()
+worse = of_species.drop("photographs per species", errors="ignore").groupby(level=0, sort=False)
+loss = pd.DataFrame({"none": worse.first(), "worst": worse.min()})
+loss = loss.loc[(loss["none"] - loss["worst"]).sort_values(ascending=False).index]
+text = [f"{name} (species AMI {row['none']:.2f} to {row['worst']:.2f})" for name, row in loss.iterrows()]
+sentences = [f"The largest loss comes from {text[0]}, the smallest from {text[-1]}."]
+if len(sampled) > 1:
+    sentences.append(
+        f"With two photographs per species the species AMI is {sampled[0]:.2f}, with the largest sample {sampled[-1]:.2f}."
+    )
+plotting.say(*sentences)
 
 # %% tags=["summary"]
-print(f"{len(names)} perturbations, {len(mean) // 2} severities, on {encoder}")
+print(f"{len(names)} perturbations, {mean.groupby('perturbation')['severity'].nunique().sum()} severities, on {encoder}")

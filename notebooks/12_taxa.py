@@ -13,37 +13,39 @@
 # ---
 
 # %% [markdown]
-# # 12 · Where it works and where it breaks
+# # 12 · Results for every taxon
 #
-# **The question.** Which families, genera and species are found, which are merged and which fall apart, and who is taken for
-# whom?
+# **The question.** Which families, genera and species does the clustering find, which ones does it merge or split, and which
+# species does it confuse?
 #
-# One run is looked at closely: its clusters beside the names, taxon by taxon, and the photographs that ended up with
-# strangers. (Photographs are shown in this notebook alone, and in the committed copy only those of the simulated demo.)
+# This chapter compares the clusters of one run with the taxon names, taxon by taxon. It also shows photographs that share a
+# cluster with another species. (Photographs are shown only in the notebook. The committed copy shows those of the simulated
+# demo.)
 #
-# **In:** clusters of one run, metadata and photographs. **Out:** `taxa.csv` and `confused.csv`, and one figure
-# with copies of both (of the second its top).
+# **In:** clusters of one run, metadata and photographs. **Out:** `taxa.csv` with a row per species, `confused.csv` with a row
+# per pair of species, and a figure. `figures/<dataset>/` gets a copy of `taxa.csv` and the first 50 rows of `confused.csv`.
 
 # %% tags=["parameters"]
 dataset = "demo"
-run = ""  # encoder/clusterer; empty: the one that is submitted
+run = ""  # encoder/clusterer; empty: the run of submission.csv
 seed = 0
-n_shown = 6  # clusters, pairs of species, families at either end
+n_shown = 6  # number of clusters, of pairs of species, and of best and worst taxa to show
 
-# %%
+# %% jupyter={"source_hidden": true}
 import sys
 
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from scipy.sparse import triu
 
 import plotting
 import scoring
 import utils
 
 plotting.set_style()
-folder = utils.dataset_dir(dataset)
+folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
 clusters = utils.read_table(folder / "clusters" / run / f"seed={seed}.parquet").set_index("hash_id")
@@ -53,13 +55,14 @@ taxa["genus_cluster"] = clusters.loc[specimens["hash_id"], "genus_cluster"].to_n
 taxa["path"] = specimens["path"].map(lambda path: folder / "photos" / path)
 taxa = taxa.dropna().reset_index(drop=True)
 if taxa["species"].nunique() < 2:
-    raise ValueError(f"{dataset} has no species names: nothing says who is taken for whom")
+    raise ValueError(f"{dataset} has no species names: nothing says which species share a cluster")
 
 # %% [markdown]
 # ## Family by family
 #
-# Agreement inside each family that holds more than one species: AMI of species and genera, how pure clusters are
-# (homogeneity), how whole species are (completeness), and the numbers of species, true and found.
+# The table shows the best and the worst families of those that hold more than one species. AMI compares clusters with species
+# and with genera. Homogeneity is 1 if every cluster holds one species. Completeness is 1 if every species lies in one cluster.
+# *Found* is the number of clusters.
 
 
 # %%
@@ -74,106 +77,136 @@ def of_family(group):
 
 families = taxa.groupby("family").apply(of_family)
 families = families[families["species"] > 1].sort_values("species AMI", ascending=False)
-print("best and worst families")
 ends = pd.concat([families.head(n_shown), families.tail(n_shown)]) if len(families) > 2 * n_shown else families
 ends.round(2)
 
 # %% [markdown]
 # ## Species by species
 #
-# The *home* of a species is the cluster that holds most of its photographs. It is *found* if more than half of the species is
-# at home and more than half of the home is of that species; *merged* if the home belongs to others; *split* if the home is
-# its own but holds no more than half; *missed* if it is neither together nor at home.
+# The main cluster of a species is the one with most of its photographs. A species is
+#
+# - *found* if more than half of the species is in its main cluster, and more than half of this cluster is the species,
+# - *merged* if only the first is true: the main cluster belongs to other species,
+# - *split* if only the second is true: the species lies in several clusters,
+# - *missed* if neither is true.
 
 # %%
-table = pd.crosstab(taxa["species"], taxa["cluster"])
-species = scoring.outcomes(scoring.csr_array(table.to_numpy(float))).set_index(table.index)
-species["clusters"] = (table > 0).sum(axis=1)
-species = taxa.groupby("species")[["family", "genus"]].first().join(species).reset_index()
-utils.write_table(species.round(4), folder / "taxa.csv")
-species["outcome"].value_counts().to_frame("species")
+species_code, names = pd.factorize(taxa["species"], sort=True)
+cluster_code, _ = pd.factorize(taxa["cluster"])
+table = scoring.contingency(species_code, cluster_code)  # sparse (species, clusters)
+outcomes = scoring.outcomes(table).set_index(names).assign(clusters=table.count_nonzero(axis=1))
+species = taxa.groupby("species")[["family", "genus"]].first().join(outcomes).reset_index()
+for path in (folder, figures):
+    utils.write_table(species.round(4), path / "taxa.csv")
+counted = species["outcome"].value_counts().reindex(scoring.OUTCOMES, fill_value=0)
+counted.to_frame("species")
 
 # %% [markdown]
 # ## Genus by genus
 #
-# Genera with several species are hard in another way: the species have to be found and to be put together again.
+# The table shows the same for the best and the worst genera with several species. Their main cluster is a cluster at the rank
+# of genus.
 
 # %%
 genera = taxa.groupby("genus").agg(species=("species", "nunique"), photographs=("species", "size"))
-homes = scoring.contingency(taxa["genus"], taxa["genus_cluster"])  # rows in the order of the names, as `genera`
-genera = genera.join(scoring.outcomes(homes).set_index(genera.index))
+genus_table = scoring.contingency(taxa["genus"], taxa["genus_cluster"])  # rows in the order of `genera`
+genera = genera.join(scoring.outcomes(genus_table).set_index(genera.index))
 several = genera[genera["species"] > 1].sort_values(["together", "pure"], ascending=False)
 pd.concat([several.head(n_shown), several.tail(n_shown)]).drop_duplicates().round(2)
 
 # %% [markdown]
-# ## Who is taken for whom?
+# ## Which species are confused?
 #
-# For two species, the chance that a photograph of one and a photograph of the other share a cluster.
+# *Confused* is the probability that a random photograph of one species and a random photograph of the other share a cluster.
+# The table shows the pairs of species with the highest values.
 
 # %%
-shares = table.div(table.sum(axis=1), axis=0)
-confused = pd.DataFrame(np.triu(shares @ shares.T, 1), table.index, table.index).rename_axis(columns="and")
-confused = confused.stack().rename("confused").reset_index()
-confused = confused[confused["confused"] > 0].sort_values("confused", ascending=False, ignore_index=True)
-genus_of = species.set_index("species")["genus"]
-same = confused["species"].map(genus_of).to_numpy() == confused["and"].map(genus_of).to_numpy()
+shares = table.multiply(1 / table.sum(axis=1)[:, None]).tocsr()
+pairs = triu(shares @ shares.T, 1, format="coo")  # only pairs of species that share a cluster
+order = np.lexsort((pairs.col, pairs.row, -pairs.data.round(4)))
+one, other = pairs.row[order], pairs.col[order]
+confused = pd.DataFrame({"species": names[one], "and": names[other], "confused": pairs.data[order].round(4)})
+genus = species["genus"].to_numpy()
+same = genus[one] == genus[other]
 confused["same genus"] = np.where(same, "yes", "no")
-utils.write_table(confused.round(4), folder / "confused.csv")
-print(f"{len(confused):,} pairs of species share a cluster; {same.mean():.0%} of them are of one genus")
+utils.write_table(confused, folder / "confused.csv")
+utils.write_table(confused.head(50), figures / "confused.csv")
 confused.head(2 * n_shown).round(2)
 
 # %% [markdown]
-# The pairs most often confused, side by side.
+# The most confused pairs, side by side:
 
-# %%
-pairs = confused.head(n_shown)
-sides = taxa.groupby("species")["path"].apply(list)
+# %% jupyter={"source_hidden": true}
+paths = taxa.groupby("species")["path"].apply(list)
 lines = {}
-for one, other in zip(pairs["species"], pairs["and"], strict=True):
-    lines[f"{plotting.plain(one, 58)} | {plotting.plain(other, 58)}"] = sides[one][:4] + sides[other][:4]
+for left, right in confused.head(n_shown)[["species", "and"]].itertuples(index=False):
+    lines[f"{plotting.plain(left, 58)} | {plotting.plain(right, 58)}"] = paths[left][:4] + paths[right][:4]
 plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]
-# ## Odd ones out
+# ## Outliers
 #
-# The largest clusters with strangers: first up to four of the species that most of the cluster is, then the strangers.
+# The main species of a cluster is the one with most photographs in it. All other photographs of the cluster are outliers. The
+# figure shows the largest clusters with outliers: up to four photographs of the main species, then up to four outliers.
 
 # %%
-majority = taxa["cluster"].map(table.idxmax())
-taxa["stranger"] = taxa["species"] != majority
-mixed = taxa.groupby("cluster")["stranger"].agg(["sum", "size"])
-mixed = mixed[mixed["sum"] > 0].sort_values("size", ascending=False).head(n_shown)
+main_species = np.ravel(table.argmax(axis=0))  # of every cluster
+taxa["outlier"] = species_code != main_species[cluster_code]
+mixed = taxa.groupby("cluster")["outlier"].agg(["sum", "size"])
+mixed = mixed[mixed["sum"] > 0].sort_values("size", ascending=False, kind="stable").head(n_shown)
 lines = {}
 for cluster in mixed.index:
     inside = taxa[taxa["cluster"] == cluster]
-    natives, strangers = (inside.loc[inside["stranger"] == odd, "path"].tolist() for odd in (False, True))
-    lines[f"{cluster}: {len(natives)} + {len(strangers)} strangers"] = natives[:4] + strangers[:4]
+    main, outliers = (inside.loc[inside["outlier"] == which, "path"].tolist() for which in (False, True))
+    lines[f"{cluster}: {len(main)} + {len(outliers)} outliers"] = main[:4] + outliers[:4]
 if lines:
     plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]
-# ## One figure
+# ## All families in one figure
 #
-# What became of the species of each family.
+# The figure counts the outcomes of the species of each family, for the families with most species.
 
-# %%
-order = list(scoring.OUTCOMES)
-outcomes = pd.crosstab(species["family"], species["outcome"]).reindex(columns=order, fill_value=0)
-outcomes = outcomes.loc[outcomes.sum(axis=1).sort_values().index[-20:]]
-figure, ax = plt.subplots(figsize=(8, 0.35 * len(outcomes) + 1.4))
-left = np.zeros(len(outcomes))
-for name, colour in zip(order, (plotting.PALETTE[2], plotting.PALETTE[1], plotting.PALETTE[4], plotting.GREY), strict=True):
-    ax.barh(range(len(outcomes)), outcomes[name], left=left, color=colour, label=name)
-    left += outcomes[name].to_numpy()
-ax.set(yticks=range(len(outcomes)), yticklabels=map(plotting.plain, outcomes.index))
-ax.set(xlabel="species", title=plotting.plain(run.replace("/", ", ").replace("_", " "), 80))
+# %% jupyter={"source_hidden": true}
+counts = pd.crosstab(species["family"], species["outcome"]).reindex(columns=list(scoring.OUTCOMES), fill_value=0)
+counts = counts.loc[counts.sum(axis=1).sort_values().index[-20:]]
+figure, ax = plt.subplots(figsize=(8, 0.35 * len(counts) + 1.4))
+left = np.zeros(len(counts))
+for outcome in counts:
+    ax.barh(range(len(counts)), counts[outcome], left=left, color=plotting.OUTCOME_COLOURS[outcome], label=outcome)
+    left += counts[outcome].to_numpy()
+ax.set(yticks=range(len(counts)), yticklabels=map(plotting.plain, counts.index), xlabel="number of species")
+run_name = plotting.plain(run.replace("/", ", ").replace("_", " "), 60)
+ax.set_title(f"{counted['found']:,} of {len(species):,} species found ({run_name})")
 ax.legend(frameon=False, loc="lower right")
 ax.grid(axis="y", visible=False)
 figure.tight_layout()
-plotting.save_figure(figure, utils.figures_dir(dataset) / "taxa.png")
-utils.write_table(species.round(4), utils.figures_dir(dataset) / "taxa.csv")
-utils.write_table(confused.head(50).round(4), utils.figures_dir(dataset) / "confused.csv")
+plotting.save_figure(figure, figures / "taxa.png")
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+share = counted / len(species)
+failures = counted.drop("found")
+meaning = dict(zip(failures.index, ("clusters are too coarse", "clusters are too fine", "species are mixed"), strict=True))
+sentences = [
+    f"Of {len(species):,} species, {share['found']:.0%} are found, {share['merged']:.0%} merged, {share['split']:.0%} split "
+    f"and {share['missed']:.0%} missed."
+]
+if failures.any():
+    sentences.append(f"The most common failure is *{failures.idxmax()}*: {meaning[failures.idxmax()]}.")
+if len(confused):
+    sentences.append(f"{same.mean():.0%} of the {len(same):,} pairs of species that share a cluster are of one genus.")
+    family = species["family"].to_numpy()
+    cousins = (family[one] == family[other]) & ~same
+    in_genus, in_family = ((n * (n - 1) / 2).sum() for n in (species[rank].value_counts() for rank in ("genus", "family")))
+    if 0 < in_genus < in_family:
+        sentences.append(
+            f"Two species of one genus share a cluster in {same.sum() / in_genus:.0%} of cases, two species of different "
+            f"genera of a family in {cousins.sum() / (in_family - in_genus):.0%}."
+        )
+plotting.say(*sentences)
 
 # %% tags=["summary"]
-counted = species["outcome"].value_counts()
-print(f"{run}: " + ", ".join(f"{counted.get(name, 0)} {name}" for name in order) + f" of {len(species)} species")
+print(f"{run}: " + ", ".join(f"{n} {name}" for name, n in counted.items()) + f" of {len(species)} species")

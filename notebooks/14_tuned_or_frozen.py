@@ -21,20 +21,20 @@
 # beside the frozen encoder. Where the network learned from half of the families, the other half is scored.
 #
 # **In:** weights and config of one tuned network in `models/`, the embeddings of the encoder it started from, and genus and
-# species names. **Out:** `models/<setting>_scores.csv` with a row per encoder, layer and measure.
+# species names. **Out:** `models/<setting>_scores.csv`: the columns of `scores.csv`, the network and the layer.
 
 # %% tags=["parameters"]
 dataset = "demo"
 setting = "simclr"  # the tuned network in data/<dataset>/models/
 
-# %%
+# %% jupyter={"source_hidden": true}
 import sys
 
 sys.path.insert(0, "..")
+import numpy as np
 import pandas as pd
 import yaml
 from sklearn.linear_model import RidgeClassifier
-from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
@@ -43,6 +43,7 @@ import clustering
 import encoders
 import plotting
 import sampling
+import scoring
 import utils
 
 models = utils.dataset_dir(dataset) / "models"
@@ -72,26 +73,25 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 CONFIG = clustering.Config.named("nested_ward")
 
 
-def clustering_scores(points, taxa, family):
-    """{measure: AMI} of the recommended clusterer on (n, d) points at genus and species, and of the oracle-k reference."""
-    found = clustering.cluster({"last": points}, family, CONFIG)
+def clustering_scores(points):
+    """Rows (clusterer, rank, metric, value) of the recommended clusterer on (n, d) points, and of the oracle-k reference."""
+    found = clustering.cluster({"last": points}, scored_on["family"], CONFIG)
     oracle = clustering.oracle_k(CONFIG.prepare({"last": points}, CONFIG.species_layers), found["family"], taxa)
-    scores = {}
     for rank in taxa:
         known = taxa[rank].notna().to_numpy()
-        for name, labels in (("AMI", found[rank].to_numpy()), ("AMI, oracle k", oracle[rank])):
-            scores[f"{rank} {name}"] = adjusted_mutual_info_score(taxa[rank][known], labels[known])
-    return scores
+        for clusterer, labels in (("nested_ward", found[rank].to_numpy()), ("oracle_k_ward_prepared", oracle[rank])):
+            yield clusterer, rank, "ami", scoring.ami(taxa[rank][known], labels[known])
+            yield clusterer, rank, "n_found", len(np.unique(labels))
 
 
-def supervised_scores(points, species):
-    """{measure: accuracy} of two classifiers that learn species names; empty where fewer than two species are large enough."""
-    enough = (species.groupby(species).transform("size") >= 5).to_numpy()
-    if species[enough].nunique() < 2:
-        return {}
-    classifiers = {"kNN": KNeighborsClassifier(5), "linear probe": RidgeClassifier()}
-    labelled = points[enough], species[enough]
-    return {f"species {name}, supervised": cross_val_score(c, *labelled, cv=5).mean() for name, c in classifiers.items()}
+def supervised_scores(points):
+    """Rows (clusterer, rank, metric, value) of two classifiers that learn the names of species with 5 photographs or more."""
+    enough = (taxa["species"].groupby(taxa["species"]).transform("size") >= 5).to_numpy()
+    if taxa["species"][enough].nunique() < 2:
+        return
+    for name, classifier in (("knn", KNeighborsClassifier(5)), ("linear_probe", RidgeClassifier())):
+        accuracy = cross_val_score(classifier, normalize(points)[enough], taxa["species"][enough], cv=5).mean()
+        yield f"supervised_{name}", "species", "accuracy", accuracy
 
 
 # %% [markdown]
@@ -111,28 +111,33 @@ for name, file in weights.items():
     (compared[name],) = encoders.open_encoder(config, source).describe([list(range(len(scored_on)))])
 
 # %%
-rows = []
-for name, layer, points in [(name, *item) for name, found in compared.items() for item in found.items()]:
-    values = clustering_scores(points, taxa, scored_on["family"]) | supervised_scores(normalize(points), taxa["species"])
-    rows += [(name, layer, *item) for item in values.items()]
-scores = pd.DataFrame(rows, columns=["encoder", "layer", "measure", "value"])
+rows = [
+    (network, layer, *row)
+    for network, layers in compared.items()
+    for layer, points in layers.items()
+    for row in [*clustering_scores(points), *supervised_scores(points)]
+]
+scores = pd.DataFrame(rows, columns=["network", "layer", "clusterer", "rank", "metric", "value"])
+scores["encoder"] = np.where(scores["network"] == "frozen", tuned["start"], setting)
+scores = scores.assign(dataset=dataset).reindex(columns=["network", "layer", *utils.SCORE_COLUMNS])
 utils.write_table(scores.round(6), models / f"{setting}_scores.csv")
-table = scores.pivot_table(index=["encoder", "layer"], columns="measure", values="value", sort=False)
+table = scores.pivot_table(index=["network", "layer"], columns=["rank", "clusterer", "metric"], values="value", sort=False)
 table.round(3)
 
 # %% [markdown]
 # ## What we learned
 
 # %%
+found = table["species", "nested_ward"]
 last = list(compared["frozen"])[-1]
-frozen, after = (table.loc[(name, last), "species AMI"] for name in ("frozen", "tuned"))
-best = table["species AMI"].idxmax()
+frozen, after = (found.loc[(network, last)] for network in ("frozen", "tuned"))
+best = found["ami"].idxmax()
 plotting.say(
-    f"On the deepest layer the frozen encoder reaches a species AMI of {frozen:.2f} and the tuned one {after:.2f} "
-    f"({after - frozen:+.2f}).",
-    f"The best layer is {best[1]} of the {best[0]} network ({table.loc[best, 'species AMI']:.2f}).",
+    f"On the deepest layer the frozen encoder has a species AMI of {frozen['ami']:.2f} ({frozen['n_found']:.0f} clusters for "
+    f"{taxa['species'].nunique()} species), the tuned one {after['ami']:.2f} ({after['n_found']:.0f} clusters).",
+    f"The best layer is {best[1]} of the {best[0]} network ({found.loc[best, 'ami']:.2f}).",
     "This is one training run. The sweep `trainers` repeats it with several seeds (chapter 97).",
 )
 
 # %% tags=["summary"]
-print(f"{setting}: species AMI {after:.3f}, frozen {frozen:.3f}")
+print(f"{setting}: species AMI {after['ami']:.3f}, frozen {frozen['ami']:.3f}")

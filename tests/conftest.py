@@ -1,4 +1,4 @@
-"""A tiny simulated world for the tests, as a folder of photographs, and a copy of the project to run it in."""
+"""Fixtures: photographs of a small simulated world, a copy of the project with its Makefile, folders to run chapters in."""
 
 import contextlib
 import csv
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -21,20 +22,24 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import execute
-import listing
+import in_process
+
 import utils
 from simulation.specimens import picture, simulate
 
 matplotlib.use("Agg")
 SHARED = ROOT.parent / "shared"
-os.environ["OMP_NUM_THREADS"] = "1"  # the tests themselves run side by side
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # nothing of the make that runs the tests
+MAKE = shutil.which("gmake") or "make"  # the make of macOS is too old, and Homebrew installs GNU make as gmake
+os.environ["OMP_NUM_THREADS"] = "1"  # several tests run at the same time
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # without the variables of `make test`
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib starts processes only where chapters run in processes of their own
+LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters")
 
 
 def pytest_collection_modifyitems(items):
-    """The longest file first, so that no worker is left alone with it in the end."""
-    items.sort(key=lambda item: item.path.stem != "test_make")
+    """Start with the longest files, so that all workers are busy until the end."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
 
 
 def make_world(folder, families=3, genera=6, species=12, photos=6):
@@ -79,7 +84,10 @@ def world(tmp_path_factory):
 
 
 class Project:
-    """A copy of the project's files, in which chapters and make can run without touching the real one."""
+    """A copy of the project's files, in which chapters and make can run without changing the real one.
+
+    Chapters run in the process of the test (see in_process.py), or with `separate=True` as a user runs them: with a kernel.
+    """
 
     def __init__(self, root):
         self.root = root
@@ -88,27 +96,44 @@ class Project:
         for name in ("notebooks", "params", "simulation"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
 
-    def make(self, *words, check=True):
+    def make(self, *arguments, check=True, separate=False):
         """Run make with this Python; return the finished process, its output as text."""
-        command = ["make", f"PYTHON={sys.executable}", *words]
-        done = subprocess.run(command, cwd=self.root, env=CLEAN, capture_output=True, text=True)
+        if separate:
+            command = [MAKE, f"PYTHON={sys.executable}", *arguments]
+            done = subprocess.run(command, cwd=self.root, env=CLEAN, capture_output=True, text=True)
+        else:
+            done = self._make_here(*arguments)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def command(self, chapter, *words):
-        """The command that runs one chapter, as the Makefile would."""
+    def _make_here(self, *arguments):
+        with (
+            in_process.Server(self.root) as server,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
+            command = [MAKE, f"PYTHON={server.python}", *arguments]
+            process = subprocess.Popen(command, cwd=self.root, env=CLEAN, stdout=out, stderr=err, text=True)
+            server.serve(process)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
+
+    def arguments(self, chapter, *parameters):
+        """What the Makefile would give to execute.py to run one chapter."""
         (source,) = (self.root / "notebooks").glob(f"{chapter}_*.py")
-        return [sys.executable, "execute.py", "run", str(source), f"out/{chapter}.ipynb", *words]
+        return ["run", str(source), f"out/{chapter}.ipynb", *parameters]
 
-    def run(self, chapter, *words, check=True):
+    def run(self, chapter, *parameters, check=True):
         """Run one chapter; its output goes to a file named after it."""
-        done = subprocess.run(self.command(chapter, *words), cwd=self.root, capture_output=True, text=True)
+        done = in_process.run(self.root, self.arguments(chapter, *parameters))
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def run_and_kill(self, chapter, *words, when):
-        """Run one chapter and kill it, with all its processes, as soon as `when()` is true."""
-        started = subprocess.Popen(self.command(chapter, *words), cwd=self.root, stdout=subprocess.DEVNULL)
+    def run_and_kill(self, chapter, *parameters, when):
+        """Run one chapter with a kernel and kill it, with all its processes, as soon as `when()` is true."""
+        command = [sys.executable, "execute.py", *self.arguments(chapter, *parameters)]
+        started = subprocess.Popen(command, cwd=self.root, env=CLEAN, stdout=subprocess.DEVNULL)
         process = psutil.Process(started.pid)
         while not when():
             assert started.poll() is None, "the chapter ended before it could be killed"
@@ -116,7 +141,7 @@ class Project:
         for one in [*process.children(recursive=True), process]:
             one.kill()
         started.wait()
-        time.sleep(0.2)  # for the kernel's own processes to be gone
+        time.sleep(0.2)  # until the processes of the kernel are gone
 
     def data(self, dataset, *parts):
         return self.root.joinpath("data", dataset, *parts)
@@ -129,21 +154,18 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def shared_weights():
-    """Folder of real pretrained weights beside the project; the tests that need them are skipped where it is absent."""
+    """Folder with real pretrained weights beside the project; tests that need it are skipped where it is absent."""
     if not (SHARED / "weights" / "resnet50.safetensors").is_file():
         pytest.skip("the pretrained weights for development are not on this machine")
     return SHARED / "weights"
 
 
 class Workbench:
-    """A project root in which chapters run inside this process, without a kernel: quick, and alone in their folder.
-
-    Its params/ and models/ are those of the project.
-    """
+    """An empty project root, in which cells of chapters run in this process and without papermill."""
 
     def __init__(self, root):
         self.root = root
-        for name in ("params", "models"):
+        for name in ("params", "models", "notebooks"):
             (root / name).symlink_to(ROOT / name)
 
     def data(self, dataset, *parts):
@@ -153,16 +175,18 @@ class Workbench:
         """Execute the cells of one chapter with these parameters; return what it printed, and its variables."""
         (source,) = (ROOT / "notebooks").glob(f"{chapter}_*.py")
         notebook = jupytext.read(source)
-        declared = execute.declared_parameters(notebook)
+        declared = in_process.execute.declared_parameters(notebook)
         cells = [
             c.source for c in notebook.cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
         ]
-        variables = declared | execute.check_parameters(parameters, declared, source)
+        variables = declared | in_process.execute.check_parameters(parameters, declared, source)
         printed = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        with (
+            in_process.project_root(self.root) as patch,
+            contextlib.redirect_stdout(printed),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
-            patch.setattr(utils, "ROOT", self.root)
-            patch.setattr(listing, "ROOT", self.root)
             patch.setattr(sys, "path", [*sys.path])
             patch.setattr(plt, "show", lambda: None)
             patch.chdir(ROOT / "notebooks")
@@ -194,6 +218,6 @@ def bench(tmp_path):
 
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch):
-    """Let utils keep its data and figures in a temporary folder."""
+    """Let utils read and write data and figures in a temporary folder."""
     monkeypatch.setattr(utils, "ROOT", tmp_path)
     return tmp_path

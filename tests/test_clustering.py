@@ -35,7 +35,7 @@ def test_every_method_finds_what_lies_apart(method):
 
 def cluster(points, families=None, seed=0, **config):
     """Clusters of points as they are, without preparation, in one family or several."""
-    plain = clustering.Config(**{"root": False, "pca_components": 0} | config)
+    plain = clustering.Config(**{"signed_sqrt": False, "pca_components": 0} | config)
     families = np.zeros(len(points)).astype(str) if families is None else families
     return clustering.cluster({"only": points}, families, plain, seed)
 
@@ -116,14 +116,14 @@ def test_every_rule_counts_what_lies_apart(rule):
 def test_a_prior_bounds_the_number_of_clusters(rule):
     points = np.random.default_rng(0).normal(size=(60, 3))
     assert len(set(clustering.cluster_species(points, "ward", rule, min_mean_cluster_size=10)[0])) <= 6
-    assert len(set(clustering.cluster_species(points, "ward", rule, most=5)[0])) <= 5
+    assert len(set(clustering.cluster_species(points, "ward", rule, max_clusters=5)[0])) <= 5
 
 
 def test_heights_keep_to_the_largest_number():
     pairs = np.repeat(np.random.default_rng(0).normal(size=(24, 6)), 2, axis=0)[:47]
     pairs = np.concatenate([pairs, pairs[:2] + 100]) + np.linspace(0, 1e-6, 49)[:, None]
     assert len(set(clustering.cluster_species(pairs, "ward", "heights")[0])) > 20  # the leap from twins to strangers
-    assert len(set(clustering.cluster_species(pairs, "ward", "heights", most=5)[0])) <= 5
+    assert len(set(clustering.cluster_species(pairs, "ward", "heights", max_clusters=5)[0])) <= 5
 
 
 def test_the_gap_statistic_may_find_a_single_cluster():
@@ -224,7 +224,7 @@ def test_what_a_border_takes_off_its_cluster_is_told():
 def test_a_method_or_rule_that_is_none_is_named():
     for method, rule, message in (
         ("wards", "gap", "method 'wards' is not one of ward,"),
-        ("ward", "gaps", "number 'gaps' is not one of silhouette,"),
+        ("ward", "gaps", "k_rule 'gaps' is not one of silhouette,"),
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -249,7 +249,7 @@ def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
 
 def test_a_tree_of_very_many_points_is_the_same_tree():
     points, _ = blobs(5, each=40, spread=0.3)
-    small, large = clustering.LinkageTree(points), clustering.LinkageTree(points, most=100)
+    small, large = clustering.LinkageTree(points), clustering.LinkageTree(points, max_pairwise=100)
     assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
     for k in (2, 5, 30, 150):  # and no number is out of its reach
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1

@@ -47,7 +47,7 @@ def learn(card, photos, device):
     learnt = {name for name, value in model.aligned.items() if not torch.equal(value, before[name])}
     return (model.log, learnt, model.config), [
         *model.aligned.values(),
-        *(model.redrawn(views) if model.config.weight_pixels else ()),
+        *(model.reconstructed(views) if model.config.weight_pixels else ()),
     ]
 
 

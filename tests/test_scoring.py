@@ -409,34 +409,28 @@ def test_internal_indices_see_separation_and_refuse_the_undefined():
 
 
 def tuning_table(*runs):
-    """The table that chapter 97 leaves, of (half, seed, encoder, layer, value) for one config and one measure."""
-    table = pd.DataFrame(runs, columns=["half", "seed", "encoder", "layer", "value"])
-    return table.assign(trainer="config", measure="species AMI, oracle k")
+    """The table that chapter 97 leaves, of (half, seed, network, layer, value) for one trainer and one measure."""
+    table = pd.DataFrame(runs, columns=["half", "seed", "network", "layer", "value"])
+    return table.assign(trainer="simclr", clusterer="oracle_k_ward_prepared", rank="species", metric="ami")
 
 
-def test_configs_over_seeds_of_training_as_by_hand():
+def test_gains_of_tuning_are_means_over_halves_and_differences_to_the_deepest_frozen_layer():
     before = {"layer3": 0.4, "avgpool": 0.5}
     frozen = [(0, seed, "frozen", layer, value) for seed in range(3) for layer, value in before.items()]
     tuned = [(half, seed, "tuned", "avgpool", 0.6 + seed / 10 + half / 5) for seed in range(3) for half in (0, 1)]
-    rows = scoring.tuning_scores(tuning_table(*frozen, *tuned), "sweep_unseen")
-    assert set(rows["clusterer"]) == {"sweep_unseen"} and set(rows["rank"]) == {"species"}
-    rows = rows.set_index(["encoder", "metric"]).sort_index()
-    reached = rows.loc[("config/avgpool", "ami_oracle_k")]
-    gained = rows.loc[("config/avgpool", "ami_oracle_k_above_frozen")]
-    # halves lie 0.1 to either side of their mean, seeds deviate by 0.1, and Student's t with 2 degrees of freedom is 4.303
-    half_width = 4.303 * 0.1 / np.sqrt(3)
-    for found, mean in ((reached, 0.8), (gained, 0.3)):
-        (over,) = found[found["seed"].isna()][["value", "ci_low", "ci_high"]].to_numpy()
-        assert over == pytest.approx([mean, mean - half_width, mean + half_width], abs=1e-4)
-        by_seed = found[found["seed"].notna()]
-        assert by_seed["value"].tolist() == pytest.approx([mean - 0.1, mean, mean + 0.1])
-        assert by_seed[["ci_low", "ci_high"]].isna().all(axis=None)
-    assert rows.loc[("frozen/layer3", "ami_oracle_k"), "value"].tolist() == pytest.approx([0.4] * 4)
-    assert "frozen/avgpool" not in rows.xs("ami_oracle_k_above_frozen", level="metric").index
+    other = [(0, 0, "aligned", "avgpool", 0.7), (0, 0, None, "avgpool", 0.9)]
+    start, reached, gain = scoring.tuning_gains(tuning_table(*frozen, *tuned, *other))
+    assert start.loc["simclr", 0, "layer3", "species AMI, oracle k"] == pytest.approx(0.4)
+    assert reached.tolist() == pytest.approx([0.7, 0.8, 0.9])
+    assert gain.dropna().tolist() == pytest.approx([0.2, 0.3, 0.4])
+    aligned = scoring.tuning_gains(tuning_table(*frozen, *tuned, *other), "aligned")[2].dropna()
+    assert aligned.tolist() == pytest.approx([0.2])
 
 
-def test_one_seed_of_training_has_no_interval():
-    table = tuning_table((0, 7, "frozen", "avgpool", 0.5), (0, 7, "tuned", "avgpool", 0.6))
-    rows = scoring.tuning_scores(table, "sweep_trainers")
-    assert len(rows) == 6 and rows[["ci_low", "ci_high"]].isna().all(axis=None)
-    assert rows.loc[rows["metric"].str.endswith("above_frozen"), "value"].tolist() == pytest.approx([0.1, 0.1])
+def test_a_mean_of_seeds_has_students_interval_and_one_seed_has_none():
+    index = pd.MultiIndex.from_product([["simclr"], [0, 1, 2]], names=["trainer", "seed"])
+    (row,) = scoring.mean_interval(pd.Series([0.2, 0.3, 0.4], index), "trainer").to_numpy()
+    half_width = 4.303 * 0.1 / np.sqrt(3)  # Student's t with 2 degrees of freedom
+    assert row == pytest.approx([0.3, 0.3 - half_width, 0.3 + half_width], abs=1e-4)
+    one = scoring.mean_interval(pd.Series([0.2], index[:1]), "trainer")
+    assert one["mean"].tolist() == [0.2] and one[["ci_low", "ci_high"]].isna().all(axis=None)

@@ -240,7 +240,7 @@ def test_a_loss_falls_where_there_is_something_to_learn(photos, tmp_path):
     training.tune(model, tmp_path / "checkpoint", "")
     losses = [row["loss"] for row in model.log]
     assert losses[-1] < 0.9 * losses[0]
-    seen, drawn = model.redrawn(next(model.load([[0, 5]], model.views, 0))[0])
+    seen, drawn = model.reconstructed(next(model.load([[0, 5]], model.views, 0))[0])
     assert seen.shape == drawn.shape == (2, 3, 64, 64) and drawn.min() >= 0 and drawn.max() <= 1
 
 

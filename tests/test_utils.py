@@ -221,7 +221,7 @@ def test_bad_clusters_are_refused():
 
 def test_figures_are_the_same_to_the_byte(tmp_path):
     for name in ("a.png", "b.png"):
-        figure, ax = utils.plt.subplots()
+        figure, ax = plotting.plt.subplots()
         plotting.draw_map(
             ax,
             np.arange(20.0).reshape(10, 2),
@@ -244,7 +244,7 @@ def test_text_from_users_is_drawn_letter_by_letter(text, drawn):
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_any_text_can_be_a_label_of_a_figure(tmp_path):
     families = pd.Series(["$x_{$", "$$", r"\$x_{$", "_a", "🦋", "x" * 300, "a\x00b"])
-    figure, ax = utils.plt.subplots()
+    figure, ax = plotting.plt.subplots()
     colours = plotting.family_colours(families)
     plotting.draw_map(ax, np.eye(7, 2), families, colours)
     plotting.family_legend(figure, families, colours)
@@ -254,7 +254,7 @@ def test_any_text_can_be_a_label_of_a_figure(tmp_path):
 
 
 def test_where_no_family_is_known_there_is_no_legend(tmp_path):
-    figure, ax = utils.plt.subplots()
+    figure, ax = plotting.plt.subplots()
     families = pd.Series([None, None], dtype="string")
     plotting.draw_map(ax, np.eye(2), families, plotting.family_colours(families))
     plotting.family_legend(figure, families, {})
@@ -273,8 +273,9 @@ def test_the_largest_families_have_the_colours():
     assert list(colours) == ["b", "a"]
 
 
-def test_an_encoder_that_knows_more_than_the_photographs_says_so():
-    for encoder in ("bioclip", "bioclip2"):
-        assert encoder_configs.readable_name(encoder) == f"{encoder} (upper bound: trained on species names)"
-    assert encoder_configs.readable_name("true_traits") == "true_traits (reference: told the traits)"
-    assert encoder_configs.readable_name("pixels") == "pixels"
+def test_the_readable_name_tells_the_role_and_a_name_of_ones_own_stays(tmp_path):
+    for encoder, title in (("bioclip", "BioCLIP"), ("bioclip2", "BioCLIP 2")):
+        assert encoder_configs.readable_name("d", encoder) == f"{title} (upper bound: trained on species names)"
+    assert encoder_configs.readable_name("d", "true_traits") == "true traits (reference: the traits themselves)"
+    assert encoder_configs.readable_name("d", "pixels") == "pixels"
+    assert encoder_configs.readable_name("d", "my_own") == "my_own" and encoder_configs.readable_name("d", "none") == "none"

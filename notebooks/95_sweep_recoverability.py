@@ -1,0 +1,177 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 95 · What hides a hierarchy?
+#
+# **The question.** Which property of organisms and photographs makes a taxonomic hierarchy unrecoverable, and how strong must
+# it be?
+#
+# `make sweep SWEEP=signal` runs chapter 09 on many small simulated worlds. One property at a time departs from a baseline
+# that is easy on purpose. Every setting is repeated on several worlds.
+#
+# **In:** the scores that chapter 09 left for every world. **Out:** `sweeps/<sweep>/summary.csv`, with the columns of
+# `scores.csv` and the varied properties, and one figure with a copy of the table.
+
+# %% tags=["parameters"]
+dataset = "demo"
+sweep = "signal"
+encoders = []  # empty: as in the last `make sweep` of this name
+
+# %% jupyter={"source_hidden": true}
+import itertools
+import sys
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import pandas as pd
+
+import encoder_configs
+import plotting
+import scoring
+import utils
+from sweeps import last_sweep
+
+plotting.set_style()
+folder = utils.dataset_dir(dataset)
+points, varied = last_sweep(dataset, sweep, encoders)
+baseline = next(iter(points.values()))  # the point where no property is changed
+properties = [name for name, values in varied.items() if name != "seed" and len(values) > 1]
+
+# %% [markdown]
+# ## Scores of all worlds
+#
+# AMI of one Ward tree of all photographs, cut at the true numbers, and the triplet accuracy of the tree: see chapter 09. *None*
+# stands for perfect species without any history: what a genus AMI owes to species alone.
+
+# %%
+parts = []
+for point, parameters in points.items():
+    scores = utils.read_table(folder / "recoverability" / f"{point}.csv")
+    parts.append(scores.assign(**{name: parameters[name] for name in properties}, seed=parameters["seed"]))
+table = pd.concat(parts, ignore_index=True).assign(dataset=dataset, clusterer="oracle_k_ward")
+table = table.reindex(columns=[*properties, *utils.SCORE_COLUMNS])
+utils.write_table(table.round(6), folder / "sweeps" / sweep / "summary.csv")
+names = {f"{rank} ami": f"{rank} AMI" for rank in utils.RANKS} | {"tree triplet_accuracy": "triplet accuracy"}
+table["measure"] = (table["rank"] + " " + table["metric"]).replace(names)
+table.groupby(["encoder", "measure", *properties], sort=False)["value"].agg(["mean", "std", "count"]).round(3)
+
+
+# %% [markdown]
+# ## One property at a time
+#
+# The dotted line is the baseline. Curves are means over worlds, bars 95 % intervals (Student's t). The worlds of one seed are
+# the same but for the varied property, so curves differ less by chance than the bars suggest. The grey line is chance: 0 for
+# AMI, one in three for triplets.
+
+
+# %% jupyter={"source_hidden": true}
+CHANCE = {"genus AMI": 0, "species AMI": 0, "triplet accuracy": 1 / 3}
+LABELS = {
+    "pagel_lambda": "Pagel's lambda",
+    "within_species": "individual variation (SD)",
+    "mimicry": "share of mimics",
+}
+
+
+def around_baseline(name):
+    """The rows in which every property but one has its baseline value."""
+    others = [other for other in properties if other != name]
+    return table[(table[others] == [baseline[other] for other in others]).all(axis=1)]
+
+
+def curve_styles():
+    """{encoder: how its curve is drawn}; "none" comes last, in grey."""
+    seen = sorted(table["encoder"].unique(), key="none".__eq__)
+    looks = zip(seen, itertools.cycle(plotting.PALETTE), itertools.cycle(plotting.MARKS), strict=False)
+    styles = {e: {"color": c, "marker": m, "label": encoder_configs.readable_name(dataset, e)} for e, c, m in looks}
+    styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "perfect species, no history"}
+    return styles
+
+
+# %% jupyter={"source_hidden": true}
+def draw_panel(ax, rows, name, styles):
+    """Curves of one measure over one property: mean and 95 % interval over worlds."""
+    beside = 0.015 * (rows[name].max() - rows[name].min())  # so that bars do not cover each other
+    for place, (encoder, style) in enumerate(styles.items(), -(len(styles) // 2)):
+        values = scoring.mean_interval(rows[rows["encoder"] == encoder].set_index(name)["value"], name).sort_index()
+        half = values["ci_high"] - values["mean"]
+        looks = {"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style
+        ax.errorbar(values.index + place * beside, values["mean"], half, **looks)
+
+
+# %% jupyter={"source_hidden": true}
+measures = [name for name in CHANCE if name in set(table["measure"])]
+size = (2.2 * len(properties) + 0.4, 1.8 * len(measures) + 0.4)
+figure, axes = plt.subplots(len(measures), len(properties), figsize=size, sharex="col", sharey="row", squeeze=False)
+for (line, measure), (column, name) in itertools.product(enumerate(measures), enumerate(properties)):
+    ax, rows = axes[line, column], around_baseline(name)
+    ax.axvline(baseline[name], color=plotting.GREY, linestyle=":", label="baseline")
+    ax.axhline(CHANCE[measure], color=plotting.GREY, linewidth=3, label="chance")
+    ax.set_ylim(CHANCE[measure] - 0.12, 1.04)
+    draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
+    ax.set(ylabel=measure if column == 0 else "", xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
+figure.tight_layout()
+handles, labels = axes[0, -1].get_legend_handles_labels()
+figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
+plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
+written = table.drop(columns="measure").round({"value": 4})
+utils.write_table(written, utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
+plt.show()
+
+# %% [markdown]
+# ## In short
+#
+# The figure of the README: two properties, each with the measure it acts on. The title gives the encoders that are neither
+# control nor reference.
+
+# %% jupyter={"source_hidden": true}
+methods = [e for e in table["encoder"].unique() if e != "none" and not encoder_configs.role(dataset, e)]
+SHORT = {"pagel_lambda": ("genus AMI", "how much traits keep of their history (lambda)"),
+         "within_species": ("species AMI", "variation within species (SD)")}  # fmt: skip
+if shown := {name: SHORT[name] for name in SHORT if name in properties}:
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown), 3), squeeze=False)
+    for ax, (name, (measure, label)) in zip(axes[0], shown.items(), strict=True):
+        rows = around_baseline(name)
+        draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
+        of_methods = rows[(rows["measure"] == measure) & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
+        changed = of_methods.drop(baseline[name])
+        title = f"{measure} falls from {of_methods[baseline[name]]:.2f} to {changed.min():.2f}"
+        ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title if changed.min() < of_methods.max() else measure)
+    figure.tight_layout()
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, frameon=False)
+    plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}_short.png")
+    plt.show()
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+seen = [encoder for encoder in table["encoder"].unique() if encoder != "none"]
+sentences = []
+for name in properties:
+    rows = around_baseline(name)
+    rows = rows[(rows["measure"] == "species AMI") & rows["encoder"].isin(seen)]
+    mean = rows.groupby(["encoder", name])["value"].mean().unstack()
+    last = mean.columns[-1] if mean.columns[0] == baseline[name] else mean.columns[0]
+    change = (mean[last] - mean[baseline[name]]).abs().idxmax()
+    before, after = mean.loc[change, [baseline[name], last]]
+    who = encoder_configs.readable_name(dataset, change)
+    what = f"{LABELS.get(name, name)} from {baseline[name]:g} to {last:g}"
+    sentences.append(f"{what}: species AMI {before:.2f} to {after:.2f} ({who}).")
+plotting.say(*sentences)
+
+# %% tags=["summary"]
+print(f"{len(points)} worlds, drawn in sweep_{sweep}.png")
