@@ -2,11 +2,12 @@
 
 `cluster(layers, families, config)` is the one way through: every chapter that clusters calls it. No genus or species name is
 read here but by `oracle_k`, the reference that is given the true numbers. The algorithms are those of SciPy, fastcluster,
-scikit-learn, hdbscan, leidenalg and EVoC; what stands here joins them into nested clusters.
+scikit-learn, hdbscan, igraph and EVoC; what stands here joins them into nested clusters.
 """
 
 import functools
 from dataclasses import dataclass, field, fields
+from random import Random
 
 import fastcluster
 import numpy as np
@@ -117,11 +118,13 @@ def _hdbscan(points, seed, min_cluster_size):
 def _leiden(points, seed, min_cluster_size):
     """Traag, Waltman and van Eck (2019), Scientific Reports 9:5233, on a graph of nearest neighbours."""
     import igraph  # takes time to load
-    import leidenalg
 
     graph = kneighbors_graph(points, min(min_cluster_size, len(points) - 1))
     edges = igraph.Graph.Weighted_Adjacency(graph.maximum(graph.T), mode="undirected")
-    return np.array(leidenalg.find_partition(edges, leidenalg.ModularityVertexPartition, seed=seed).membership)
+    igraph.set_random_number_generator(Random(seed))  # igraph has one generator for the whole process
+    found = edges.community_leiden("modularity", weights="weight", n_iterations=-1)
+    igraph.set_random_number_generator(None)
+    return np.array(found.membership)
 
 
 def _evoc(points, seed, min_cluster_size):

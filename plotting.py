@@ -31,11 +31,21 @@ def set_style():
 
 
 def save_figure(figure, path):
-    """Write a figure as .png or .jpg, whole or absent, with no date or software stamp: same figure, same bytes."""
+    """Write a figure as .png or .jpg, whole or absent, with no date or software stamp: same figure, same bytes.
+
+    A PNG carries the title of the figure as metadata; `make docs` begins the alt text with it.
+    """
     kind = Path(path).suffix[1:]
-    options = {"png": {"metadata": {"Software": None}}, "jpg": {"pil_kwargs": {"quality": 85}}}[kind]
+    png = {"metadata": {"Software": None, "Title": title_of(figure)}}
+    options = {"png": png, "jpg": {"pil_kwargs": {"quality": 85}}}[kind]
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format=kind, **options)
+
+
+def title_of(figure):
+    """The title of a figure in one line: that of the whole, or of its first panel with a title; empty without any."""
+    titles = [figure.get_suptitle(), *(ax.get_title(place) for ax in figure.axes for place in ("center", "left"))]
+    return " ".join(next(filter(None, titles), "").replace("\\$", "$").split())
 
 
 def plain(text, width=40):

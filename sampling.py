@@ -2,12 +2,18 @@
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import GroupKFold
 
 
 def family_halves(families):
-    """0 or 1 for every one of a Series of family names, missing where no name is: families dealt out by falling size."""
-    sizes = families.value_counts().sort_index().sort_values(kind="stable", ascending=False)
-    return families.map(dict(zip(sizes.index, np.resize([0, 1, 1, 0], len(sizes)), strict=True)))
+    """0 or 1 for every one of a Series of family names, missing where no name is: whole families, about as many photographs."""
+    known = families.dropna()
+    if known.nunique() < 2:
+        return families.map(dict.fromkeys(known.unique(), 0))
+    _, second = next(GroupKFold(2).split(known, groups=known))
+    half = pd.Series(0, known.index)
+    half.iloc[second] = 1
+    return half.reindex(families.index)
 
 
 def sample_of_each(taxa, sizes, seed):

@@ -254,6 +254,7 @@ for ax, (kind, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE
     ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
     ax.set(yticks=[], ylabel="")
     ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
+figure.suptitle(f"{plotting.plain(dataset)}: differences between barcodes grow from rank to rank")
 axes[-1, 0].set_xlabel("difference between the barcodes of two specimens (% of sites)")
 figure.tight_layout()
 plotting.save_figure(figure, figures / "barcode_gap.png")

@@ -122,6 +122,7 @@ for (line, measure), (column, name) in itertools.product(enumerate(measures), en
     ax.set_ylim(CHANCE[measure] - 0.12, 1.04)
     draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
     ax.set(ylabel=measure if column == 0 else "", xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
+figure.suptitle("What hides a hierarchy in simulated worlds")
 figure.tight_layout()
 handles, labels = axes[0, -1].get_legend_handles_labels()
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
@@ -149,6 +150,7 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
         changed = of_methods.drop(baseline[name])
         title = f"{measure} falls from {of_methods[baseline[name]]:.2f} to {changed.min():.2f}"
         ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title if changed.min() < of_methods.max() else measure)
+    figure.suptitle("When is a hierarchy recoverable?")
     figure.tight_layout()
     handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=2, frameon=False)

@@ -37,13 +37,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from sklearn.preprocessing import normalize
-from sweeps import last_sweep
 
 import clustering
 import encoder_configs
 import plotting
 import scoring
 import utils
+from sweeps import last_sweep
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -164,6 +164,7 @@ LINES = {"baseline_family": ("family-only baseline", "--"), "oracle_k_ward": ("o
 # %%
 by_name = "clusterer" in varied and (table["metric"] == "ami").any()
 figure = draw_clusterers() if by_name else draw_settings()
+figure.suptitle(f"{plotting.plain(dataset)}: sweep {sweep}", y=1.02)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 plt.show()

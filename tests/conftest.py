@@ -12,6 +12,10 @@ import time
 import warnings
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is loaded: tests share the cores, and threads would wait for each other
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # without the variables of `make test`
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib starts processes only where chapters run in processes of their own
+
 import jupytext
 import matplotlib
 import matplotlib.pyplot as plt
@@ -30,9 +34,6 @@ from simulation.specimens import picture, simulate
 matplotlib.use("Agg")
 SHARED = ROOT.parent / "shared"
 MAKE = shutil.which("gmake") or "make"  # the make of macOS is too old, and Homebrew installs GNU make as gmake
-os.environ["OMP_NUM_THREADS"] = "1"  # several tests run at the same time
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # without the variables of `make test`
-os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib starts processes only where chapters run in processes of their own
 LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters")
 
 
