@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 import scoring
 
 ROOT = Path(__file__).resolve().parent
+IMAGE = re.compile(r"!\[(?P<title>[^]]*?\.(?= [A-Z])) (?P<rest>[^]]*)\]\((?P<path>[^)]+)\)")
 PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 BOUNDS = ["value", "ci_low", "ci_high"]
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
@@ -219,6 +221,24 @@ def fill(text):
     return PART.sub(part, text)
 
 
+def title_of(path):
+    """The title that plotting.save_figure wrote into a PNG, with a full stop; empty where there is none."""
+    with Image.open(path) as image:
+        title = image.info.get("Title", "")
+    return f"{title}." if title else ""
+
+
+def retitle(text, folder):
+    """`text` in which the alt text of every figure begins with the title in the figure; the rest of the alt text stays."""
+
+    def image(match):
+        path = folder / match["path"]
+        title = title_of(path) if path.is_file() else ""
+        return f"![{title} {match['rest']}]({match['path']})" if title else match[0]
+
+    return IMAGE.sub(image, text)
+
+
 def pages():
     """The pages that may have generated parts."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -227,6 +247,6 @@ def pages():
 if __name__ == "__main__":
     for page in pages():
         before = page.read_text()
-        if (after := fill(before)) != before:
+        if (after := retitle(fill(before), page.parent)) != before:
             page.write_text(after)
             print(f"{page.relative_to(ROOT)} is brought up to date", file=sys.stderr)

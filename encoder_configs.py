@@ -1,4 +1,4 @@
-"""What the configs of encoders say: how to build one, what it goes back to, and what people call it."""
+"""Configs of encoders: how to build an encoder, which pretrained weights it comes from, and its title and role."""
 
 import yaml
 
@@ -8,26 +8,26 @@ ABOUT = ("title", "role", "start", "half")  # not needed to build an encoder
 
 
 def load_config(dataset, encoder):
-    """All that the config of an encoder says: of a tuned one in data/<dataset>/models/, of others in params/encoders/."""
+    """The whole config of an encoder (dict), from data/<dataset>/models/ if it is tuned, otherwise from params/encoders/."""
     tuned = utils.dataset_dir(dataset) / "models" / f"{encoder}.yaml"
     return yaml.safe_load(tuned.read_text()) if tuned.is_file() else utils.load_params("encoders", encoder)
 
 
 def build_config(dataset, encoder):
-    """How to build an encoder: its config in params/encoders/, or the one that chapter 03 left in data/<dataset>/models/.
+    """The part of an encoder's config (dict) that is needed to build it, without ABOUT.
 
-    What the config says besides is left out: title, role, and for a tuned encoder where the tuning started.
+    The config is in params/encoders/, or in data/<dataset>/models/ if chapter 03 tuned the encoder.
     """
     config = load_config(dataset, encoder)
     return {name: value for name, value in config.items() if name not in ABOUT}
 
 
 def check_encoder(dataset, encoder, given):
-    """ValueError if there is a config of this name and it differs from the `given` settings; it names those that do."""
+    """Raise ValueError if there is a config of this name that differs from the `given` settings; it names the differences."""
     try:
         config = {"role": ""} | load_config(dataset, encoder)
     except FileNotFoundError:
-        return  # a name of its own
+        return  # no config has this name
 
     def comparable(value):
         return list(value.items()) if isinstance(value, dict) else value or None  # layers have an order
@@ -42,9 +42,9 @@ def check_encoder(dataset, encoder, given):
 
 
 def encoder_lineage(dataset, encoder):
-    """Which pretrained networks an encoder goes back to: a frozenset of "library/architecture/weights".
+    """The pretrained networks that an encoder comes from: a frozenset of "library/architecture/weights".
 
-    A fused encoder goes back to what its parts do, and a tuned one to what its tuning started from, where its config tells.
+    A fused encoder comes from the networks of its parts. A tuned encoder comes from that of its `start`, if its config has one.
     """
     found, seen, pending = set(), set(), [encoder]
     while pending:
@@ -63,12 +63,12 @@ def encoder_lineage(dataset, encoder):
 
 
 def role(dataset, encoder):
-    """What an encoder is besides a method, such as "control" or "upper bound: ..."; empty for a method."""
+    """Role of an encoder that is not a method, such as "control" or "upper bound: ..."; empty for a method."""
     return _about(dataset, encoder).get("role") or ""
 
 
 def readable_name(dataset, encoder):
-    """Title of an encoder for people, with its role; the encoder's own name where no config gives it a title."""
+    """Title of an encoder for figures, with its role; the name of the encoder if no config gives a title."""
     about = _about(dataset, encoder)
     title = about.get("title") or encoder
     return f"{title} ({about['role']})" if about.get("role") else title
@@ -77,5 +77,5 @@ def readable_name(dataset, encoder):
 def _about(dataset, encoder):
     try:
         return load_config(dataset, encoder)
-    except FileNotFoundError:  # "none", or embeddings that were made by hand
+    except FileNotFoundError:  # "none", or embeddings that a user added
         return {}

@@ -1,4 +1,4 @@
-"""Opening photographs: whatever the file holds becomes an upright 8-bit RGB image, or says what is wrong with it."""
+"""Open photographs as upright 8-bit RGB images; a file that cannot be used raises an error with the reason."""
 
 import stat
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files are taken for decompression bombs
+MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files may be decompression bombs
 
 
-# EXIF orientation (tag 0x0112): what makes the image upright
+# EXIF orientation (tag 0x0112): the operation that makes the image upright
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -22,17 +22,17 @@ TURNS = {
 
 
 def load_rgb(path):
-    """Open an image file as an upright 8-bit RGB PIL image, whatever its mode.
+    """Open an image file of any mode as an upright 8-bit RGB PIL image.
 
-    The EXIF rotation is applied, transparency is laid on white, CMYK and palettes are converted, and 16-bit and
-    floating-point greys are scaled to 8 bits (integers by their full range, floats by their own). ValueError says what
-    is wrong with an image that is empty, oversized, truncated or unreadable.
+    The EXIF rotation is applied. Transparent pixels become white. CMYK and palettes are converted. 16-bit and floating-point
+    grey levels are scaled to 8 bits: integers by the full 16-bit range, floats by their minimum and maximum. ValueError gives
+    the reason if the image is empty, oversized, truncated or unreadable.
     """
     try:
         status = Path(path).stat()
-    except OSError as error:  # a link that leads nowhere or in a circle, or a file that is gone
+    except OSError as error:  # a broken or circular link, or a file that was removed
         raise ValueError(f"unreadable: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
         raise ValueError("unreadable: no file but a folder, a pipe or a device")
     if status.st_size == 0:
         raise ValueError("empty file")
@@ -44,17 +44,17 @@ def load_rgb(path):
             return _to_rgb(_upright(image))
     except Image.DecompressionBombError as error:
         raise ValueError(f"oversized: {error}") from None
-    except Exception as error:  # broken files make Pillow raise OSError, SyntaxError, struct.error and others
+    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and others
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         about = getattr(error, "strerror", None) or str(error).replace(str(path), "the file")
         raise ValueError(f"{kind}: {about}") from error
 
 
 def _upright(image):
-    """Turn an image as its EXIF says. ImageOps.exif_transpose would also rewrite the EXIF, and fail on a bad tag."""
+    """Rotate or mirror an image by its EXIF tag. ImageOps.exif_transpose also rewrites the EXIF and fails on a bad tag."""
     try:
         turn = TURNS.get(image.getexif().get(0x0112))
-    except Exception:  # malformed EXIF beside sound pixels
+    except Exception:  # malformed EXIF, while the pixels are readable
         turn = None
     return image if turn is None else image.transpose(turn)
 

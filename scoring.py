@@ -1,7 +1,7 @@
-"""How right a hierarchy is: partitions against taxa, dendrograms against the taxonomy, and how sure that is.
+"""Scores of a hierarchy: partitions against taxa, dendrograms against the taxonomy, and the uncertainty of both.
 
-Measures come from scikit-learn, SciPy and higra. What is computed here from the contingency table of two
-partitions is tested against cases worked out by hand.
+Measures come from scikit-learn, SciPy and higra. Measures that are computed here from a contingency table are tested against
+cases worked out by hand.
 """
 
 import functools
@@ -34,15 +34,15 @@ def codes(labels):
 
 
 def contingency(truth, found):
-    """How many rows every taxon shares with every cluster: sparse (taxa, clusters)."""
+    """Number of rows that each taxon shares with each cluster: sparse (taxa, clusters)."""
     return csr_array(contingency_matrix(truth, found, sparse=True, dtype=float))
 
 
 def expected_mutual_information(taxon_sizes, cluster_sizes):
     """Mean mutual information (nats) of random partitions with the given sizes; Vinh, Epps and Bailey (2010), JMLR 11:2837.
 
-    Only the sizes matter, and few of them differ, so every pair of sizes is worked out once: thousands of times faster
-    than over all pairs of taxa and clusters, with the same result.
+    Only the sizes matter, and many sizes are equal. So every pair of different sizes is computed once. This is thousands of
+    times faster than the sum over all pairs of taxa and clusters and gives the same result.
     """
     n = int(taxon_sizes.sum())
     log_factorial = gammaln(np.arange(n + 1) + 1)
@@ -70,7 +70,7 @@ def mutual_information(table):
     shared = max(0.0, (entries.data * np.log(entries.data / independent)).sum() / n)
     by_chance = expected_mutual_information(*sizes)
     mean = (taxa + clusters) / 2
-    alike = table.nnz == len(sizes[0]) == len(sizes[1])  # the same partition, be it of one part or all of single rows
+    alike = table.nnz == len(sizes[0]) == len(sizes[1])  # the same partition, also of one cluster or of single rows
     return {
         "ami": 1.0 if alike else (shared - by_chance) / (mean - by_chance),
         "nmi": 1.0 if alike else shared / mean,
@@ -95,11 +95,12 @@ def adjusted_rand(table):
 def hungarian_accuracy(table):
     """Share of rows in the right cluster, under the best one-to-one assignment of clusters to taxa.
 
-    Kuhn (1955), The Hungarian method for the assignment problem, Naval Research Logistics 2:83-97. A taxon that is left
-    without a cluster counts as missed.
+    Kuhn (1955), The Hungarian method for the assignment problem, Naval Research Logistics 2:83-97. The rows of a taxon without
+    a cluster count as wrong.
     """
-    # Every taxon also gets an empty column of its own, behind the others, to stay without a cluster. One is added to all
-    # entries, because the sparse solver takes 0 for "no such pair": as every taxon is assigned once, no preference changes.
+    # Every taxon also gets an empty column of its own after the others, so that it can stay without a cluster. One is added to
+    # all entries, because the sparse solver reads 0 as "no such pair". The best assignment stays the same, because every taxon
+    # is assigned exactly once.
     (n_taxa, n_clusters), ends = table.shape, table.indptr[1:]
     shares = np.insert(table.data + 1, ends, 1)
     columns = np.insert(table.indices, ends, n_clusters + np.arange(n_taxa))
@@ -112,13 +113,13 @@ OUTCOMES = ("found", "merged", "split", "missed")
 
 
 def outcomes(table):
-    """What became of every taxon of a contingency table: DataFrame (taxa) with together, pure, outcome.
+    """Outcome of every taxon of a contingency table: DataFrame (taxa) with together, pure, outcome.
 
-    The *home* of a taxon is the cluster that holds most of its rows; `together` is the share of the taxon that is there, and
-    `pure` the share of the home that is of the taxon. Where both are above one half the taxon is *found*; where only the first
-    is, it is *merged* with others; where only the second is, it is *split*; otherwise it is *missed*.
+    The main cluster of a taxon holds most of its rows. `together` is the share of the taxon that is in its main cluster. `pure`
+    is the share of the main cluster that is the taxon. A taxon is *found* if both are above one half, *merged* with others if
+    only the first is, *split* if only the second is, and *missed* if neither is.
     """
-    home = np.ravel(table.argmax(axis=1))
+    home = np.ravel(table.argmax(axis=1))  # main clusters
     shared = np.ravel(table.max(axis=1).toarray())
     together, pure = shared / np.ravel(table.sum(axis=1)), shared / np.ravel(table.sum(axis=0))[home]
     kinds = [(together > 0.5) & (pure > 0.5), together > 0.5, pure > 0.5]
@@ -126,9 +127,10 @@ def outcomes(table):
 
 
 def bcubed(table):
-    """BCubed precision, recall and F1: the share of a row's cluster that is of its taxon, and of its taxon in its cluster.
+    """BCubed precision, recall and F1; Amigo et al. (2009), Information Retrieval 12:461-486.
 
-    Means over rows, each row counted in its own cluster; Amigo et al. (2009), Information Retrieval 12:461-486.
+    Precision is the share of a row's cluster that has its taxon. Recall is the share of its taxon that is in its cluster. Both
+    are means over rows, and each row counts in its own cluster.
     """
     squares, n = table.multiply(table), table.sum()
     precision = float((squares.sum(axis=0) / table.sum(axis=0)).sum() / n)
@@ -138,12 +140,12 @@ def bcubed(table):
 
 
 def agreement(truth, found, families):
-    """Agreement of a partition with the true taxa, over all rows and within families.
+    """Agreement of a partition with the true taxa, over all rows and within families: {measure: value}.
 
-    `truth`, `found` and `families` are (n,) labels. AMI and ARI are adjusted for chance (0 for random labels, 1 for the
-    truth); NMI, homogeneity, completeness, Hungarian accuracy and BCubed are not. "ami_above_family" is the AMI minus that
-    of taking the family itself as the taxon. "<measure>_within" is the mean over the families that hold more than one
-    taxon, weighted by their number of rows; it is missing if there is none.
+    `truth`, `found` and `families` are labels (n,). AMI and ARI are adjusted for chance: 0 for random labels, 1 for the truth.
+    NMI, homogeneity, completeness, Hungarian accuracy and BCubed are not. "ami_above_family" is the AMI minus that of the
+    family-only baseline. "<measure>_within" is the mean over the families that hold more than one taxon, weighted by their
+    number of rows; it is missing if there is no such family.
     """
     truth, found = codes(truth), codes(found)
     groups = [rows for rows in pd.Series(families).groupby(families).indices.values() if np.ptp(truth[rows]) > 0]
@@ -162,9 +164,9 @@ def _measures(truth, found):
     return mutual_information(table) | others | bcubed(table)
 
 
-@functools.lru_cache(maxsize=4096)  # whichever species the jackknife leaves out, most families stay as they were
+@functools.lru_cache(maxsize=4096)  # most families stay the same when the jackknife omits some species
 def _measures_of_family(truth, found):
-    """`_measures` of codes that are given as bytes."""
+    """`_measures` of codes given as bytes."""
     return _measures(*(np.frombuffer(labels, dtype=np.intp) for labels in (truth, found)))
 
 
@@ -172,16 +174,16 @@ def _measures_of_family(truth, found):
 
 
 def nesting_violations(parents, children):
-    """Share of rows that lie outside the parent cluster which holds most of their child cluster; 0 where all nest."""
+    """Share of rows outside the parent cluster that holds most of their child cluster; 0 if all clusters are nested."""
     table = contingency(parents, children)
     return float((table.sum() - table.max(axis=0).toarray().sum()) / table.sum())
 
 
 def taxonomic_distance_within(found, taxa):
-    """Mean taxonomic distance of two rows of one cluster: 0 for one species, 1 one genus, 2 one family, 3 none of these.
+    """Mean taxonomic distance of two rows of one cluster: 0 in one species, 1 in one genus, 2 in one family, otherwise 3.
 
-    `taxa` is a DataFrame (n rows) with a column per rank; rows that lack a name at any rank do not count. Missing if no cluster
-    holds two rows that count.
+    `taxa` is a DataFrame (n rows) with a column per rank. Rows that lack a name at any rank are left out. The result is missing
+    if no cluster holds two of the other rows.
     """
     known = taxa.notna().all(axis=1).to_numpy()
     found, taxa = np.asarray(found)[known], taxa[known]
@@ -197,16 +199,16 @@ def _pairs(sizes):
 
 
 def taxonomic_distances(taxa):
-    """Condensed distances (n (n - 1) / 2,) of the rows of `taxa`, one column per rank: how many ranks two rows do not share."""
+    """Condensed distances (n (n - 1) / 2,) of the rows of `taxa`, a column per rank: number of ranks at which two differ."""
     return sum(pdist(codes(taxa[rank])[:, None], "hamming") for rank in taxa)
 
 
 def dendrogram_scores(tree, taxa, species):
-    """How well a SciPy linkage of n specimens tells their taxonomy, `taxa` with a column per rank: {metric: value}.
+    """Agreement of a SciPy linkage of n specimens with their taxonomy, `taxa` with a column per rank: {metric: value}.
 
-    `species` (n,) numbers the species, from 0.
-    Dendrogram purity of each rank (Heller and Ghahramani 2005, ICML 22:297-304), the correlation of cophenetic with
-    taxonomic distances (Sokal and Rohlf 1962, Taxon 11:33-40), and triplet accuracy against the taxonomy.
+    `species` (n,) numbers the species from 0. The metrics are the dendrogram purity of each rank (Heller and Ghahramani 2005,
+    ICML 22:297-304), the correlation of cophenetic with taxonomic distances (Sokal and Rohlf 1962, Taxon 11:33-40), and the
+    triplet accuracy against the taxonomy.
     """
     taxonomy = taxonomic_distances(taxa)
     first = np.unique(species, return_index=True)[1]
@@ -220,18 +222,21 @@ def dendrogram_scores(tree, taxa, species):
 
 
 def dendrogram_purity(tree, labels):
-    """Mean purity of the smallest subtree around every two leaves of one label (n,); 1 if every taxon is a subtree."""
+    """Mean purity of the smallest subtree that contains two leaves of one label (n,), over all such pairs of leaves.
+
+    It is 1 if every taxon is a subtree.
+    """
     n = len(tree) + 1
     parents = np.arange(2 * n - 1)
     parents[tree[:, :2].astype(int)] = np.arange(n, 2 * n - 1)[:, None]
     return float(higra.dendrogram_purity(higra.Tree(parents), codes(labels)))
 
 
-# A clade is a set of species, kept as the bits of a number; neither single species nor all of them count as one.
+# A clade is a set of species, stored as the bits of an integer. Single species and the set of all species are left out.
 
 
 def linkage_clades(tree):
-    """Clades of a SciPy linkage of k species, numbered from 0."""
+    """Clades of a SciPy linkage of k species, which are numbered from 0."""
     clades = [1 << species for species in range(len(tree) + 1)]
     for left, right in tree[:, :2].astype(int):
         clades.append(clades[left] | clades[right])
@@ -245,7 +250,7 @@ def taxon_clades(taxa):
 
 
 def newick_clades(path, names):
-    """Clades of a rooted tree in a Newick file among the species of these names (k,); its other tips do not count."""
+    """Clades of a rooted tree in a Newick file, restricted to the species with these names (k,)."""
     number = {name: species for species, name in enumerate(names)}
     tree = dendropy.Tree.get(path=path, schema="newick", rooting="force-rooted")
     sides = ({number[t.taxon.label] for t in node.leaf_iter() if t.taxon.label in number} for node in tree)
@@ -253,11 +258,11 @@ def newick_clades(path, names):
 
 
 def robinson_foulds(found, known):
-    """Robinson-Foulds distance of two sets of clades: (normalised, share of the known ones not found).
+    """Robinson-Foulds distance of two sets of clades: (normalised distance, share of the known clades that were not found).
 
-    The distance counts the clades that only one of the two has, and is divided by the number of clades in both. A taxonomy has
-    far fewer clades than a binary tree, so its best is not 0, as the second value's is. Missing where no clade is known.
-    Robinson and Foulds (1981), Mathematical Biosciences 53:131-147.
+    The distance is the number of clades that are in one set only, divided by the sum of the sizes of both sets. A taxonomy has
+    far fewer clades than a binary tree, so the smallest possible distance to it is above 0; the smallest share is 0. Both are
+    missing if no clade is known. Robinson and Foulds (1981), Mathematical Biosciences 53:131-147.
     """
     if not known:
         return np.nan, np.nan
@@ -265,14 +270,14 @@ def robinson_foulds(found, known):
 
 
 def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
-    """Share of triples of specimens, from three species, of which a dendrogram first joins the two most closely related.
+    """Share of triples of specimens from three species for which a dendrogram first joins the two closest relatives.
 
-    `tree` is a SciPy linkage of n specimens, `species` (n,) numbers the species of each, from 0, and `distances` (k, k) are
-    those of the species in their true tree. Triples without one closest pair there do not count. Three that the dendrogram
-    joins at one and the same height are a guess, right one time in three, as all are in a dendrogram that knows nothing.
-    All triples are looked at, or `sample` of them drawn with `seed` where there are more; missing if none counts. One
-    minus the normalised distance of Critchlow, Pearl and Qian (1996), The triples distance for rooted bifurcating
-    phylogenetic trees, Syst. Biol. 45:323-334, here between trees of which one has several tips per species.
+    `tree` is a SciPy linkage of n specimens, `species` (n,) numbers their species from 0, and `distances` (k, k) are those of
+    the species in the true tree. Triples without a unique closest pair in the true tree are left out. A triple that the
+    dendrogram joins at a single height counts one third, the value of a random dendrogram. All triples are used, or a `sample`
+    of them drawn with `seed` if there are more. The result is missing if no triple can be used. It is one minus the normalised
+    distance of Critchlow, Pearl and Qian (1996), The triples distance for rooted bifurcating phylogenetic trees, Syst. Biol.
+    45:323-334, here with several tips per species in one of the two trees.
     """
     n, species = len(tree) + 1, np.asarray(species)
     if math.comb(n, 3) > sample:
@@ -294,12 +299,12 @@ def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
 
 
 def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
-    """Mean silhouette over points (n, d) of each of several labels (n,); -1 where it is not defined.
+    """Mean silhouette over points (n, d) of each of several partitions, labels (n,); -1 where it is not defined.
 
-    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. For every number in `n_excluded`, no point counts that many
-    nearest neighbours as part of its own cluster, and the mean is taken over these numbers, too. A point with no other left
-    scores 0, as one alone does. Where there are more than `sample` points, the mean is taken over a sample of them, drawn with
-    `seed`; each is compared with all points, so clusters do not thin out in the sample.
+    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. For every number in `n_excluded`, the silhouette of a point
+    excludes that many nearest neighbours from its own cluster; the result is the mean over these numbers. A point without other
+    members in its cluster scores 0. If there are more than `sample` points, the mean is taken over a sample of them, drawn with
+    `seed`. Each sampled point is compared with all points, so the clusters keep their density.
     """
     points = np.asarray(points, np.float64)
     n = len(points)
@@ -307,7 +312,7 @@ def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
     groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
     totals = np.zeros(len(groups))
     for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
-        # exact where identical photographs matter, and many times faster where there are very many
+        # cdist is exact for identical photographs; euclidean_distances is many times faster for many photographs
         distances = cdist(points, points[part]) if n <= sample else euclidean_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
         for number, (members, sizes) in enumerate(groups):
@@ -317,7 +322,7 @@ def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
 
 
 def _nearest(distances, rows, number):
-    """The `number` nearest other points (m, number) of the points `rows` (m,), given their distances (n, m) from all points."""
+    """The `number` nearest neighbours (m, number) of the points `rows` (m,), given their `distances` (n, m) from all points."""
     left = distances.copy()
     found = np.empty((len(rows), number), int)
     left[rows, np.arange(len(rows))] = np.inf
@@ -337,7 +342,7 @@ def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
     excluded = np.minimum(n_excluded, near.shape[1])
 
     def of_nearest(values):
-        """Sums (m, len(n_excluded)) of the values (m, k) of nearest neighbours over as many of them as are excluded."""
+        """Sums (m, len(n_excluded)) of `values` (m, k) of the nearest neighbours over the excluded ones."""
         return np.pad(values.cumsum(axis=1), ((0, 0), (1, 0)))[:, excluded]
 
     left = (sizes[home] - 1)[:, None] - of_nearest(own)
@@ -350,10 +355,10 @@ def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
 
 
 def internal_indices(embedding, partitions):
-    """Quality of several partitions without any labels: DataFrame with a row for each, and a column for each of INTERNAL.
+    """Internal indices of several partitions: DataFrame with a row for each partition and a column for each of INTERNAL.
 
-    `embedding` is (n, d), a partition (n,) labels. Silhouette (that of `silhouettes`), Calinski-Harabasz and Davies-Bouldin are
-    missing where a partition has fewer than two clusters or as many as points. Many at once take little more time than one.
+    `embedding` is (n, d), and a partition is labels (n,). The silhouette is that of `silhouettes`. All indices are missing if a
+    partition has fewer than two clusters or as many clusters as points. Many partitions take little more time than one.
     """
     partitions = [codes(labels) for labels in partitions]
     table = pd.DataFrame(index=range(len(partitions)), columns=list(INTERNAL), dtype=float)
@@ -365,21 +370,21 @@ def internal_indices(embedding, partitions):
     return table
 
 
-# ------------------------------------------------------------------------------------------------- how sure
+# ---------------------------------------------------------------------------------------------- uncertainty
 
 
 def jackknife_groups(units, n_groups=20, seed=0):
-    """Deal the sampling units of the rows (n,), such as species, into groups at random: the group of every row (n,)."""
+    """Assign the sampling units of the rows (n,), such as species, to groups at random: the group of every row (n,)."""
     units = codes(units)
     n_groups = min(n_groups, units.max() + 1)
     return np.random.default_rng(seed).permutation(units.max() + 1)[units] % n_groups
 
 
 def jackknife_replicates(statistic, groups):
-    """`statistic(rows) -> {name: float}` of all rows and without each of the groups (n,): DataFrame (1 + groups, names).
+    """`statistic(rows) -> {name: float}` of all rows, and without each of the groups (n,): DataFrame (1 + groups, names).
 
-    The first line is the statistic of all rows, every other one that without a group. Only the first line is there if there
-    are fewer than three groups.
+    The first line is the statistic of all rows. Each further line leaves out one group. With fewer than three groups there is
+    only the first line.
     """
     without = np.unique(groups) if len(np.unique(groups)) >= 3 else ()
     return pd.DataFrame([statistic(np.arange(len(groups))), *(statistic(np.flatnonzero(groups != g)) for g in without)])
@@ -388,9 +393,9 @@ def jackknife_replicates(statistic, groups):
 def jackknife_interval(values, level=0.95):
     """{name: (value, low, high)} of every column of `jackknife_replicates`, or of the difference or mean of such tables.
 
-    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): the deviations are taken from the value of the
-    whole, and the interval is Student's t with groups - 1 degrees of freedom. Unlike the bootstrap it never repeats a
-    photograph, which would count as agreement of its own. The interval is missing where no group was left out.
+    Delete-a-group jackknife (Kott 2001, J. Official Statistics 17:521-526): deviations are from the value of all rows, and the
+    interval is Student's t with groups - 1 degrees of freedom. A bootstrap would repeat photographs, which agree with
+    themselves; the jackknife does not. The interval is missing if no group was left out.
     """
     whole, groups = values.iloc[0], len(values) - 1
     if not groups:
@@ -401,14 +406,14 @@ def jackknife_interval(values, level=0.95):
 
 
 def differences_to_best(replicates, candidates, level=0.95):
-    """How far methods are from the best of the `candidates`, with simultaneous intervals: DataFrame, a row per method.
+    """Differences of methods to the best of the `candidates`, with simultaneous intervals: DataFrame, a row per method.
 
-    `replicates` is what `jackknife_replicates` gives, a column per method, all on the same groups. Columns: `value`,
-    `difference` to the candidate with the highest value, `ci_low` and `ci_high` of the difference to whichever candidate is
-    truly best, and whether that is `significant`. The best of many observed values owes its place partly to luck, so the winner
-    is not taken for the best: these are multiple comparisons with the best (Hsu 1996, Multiple Comparisons, ch. 4), two-sided,
-    Bonferroni-adjusted for the number of methods. With 95 % confidence all intervals hold at once; a difference is significant
-    if its interval does not contain 0. Intervals are missing where no group was left out.
+    `replicates` is the result of `jackknife_replicates`, with a column per method, all on the same groups. Columns of the
+    result: `value`, `difference` to the candidate with the highest value, `ci_low` and `ci_high` of the difference to the
+    candidate that is truly best, and whether that is `significant`. The highest of many observed values is partly high by
+    chance, so it need not be the true best. These are therefore multiple comparisons with the best (Hsu 1996, Multiple
+    Comparisons, ch. 4), two-sided and Bonferroni-adjusted for the number of methods. With 95 % confidence all intervals hold at
+    once. A difference is significant if its interval excludes 0. Intervals are missing if no group was left out.
     """
     whole, groups = replicates.iloc[0], len(replicates) - 1
     table = pd.DataFrame({"value": whole, "difference": whole - whole[candidates].max()})
@@ -421,14 +426,14 @@ def differences_to_best(replicates, candidates, level=0.95):
     margin = student_t.ppf(1 - (1 - level) / 2 / max(len(whole) - 1, 1), groups - 1) * error
     gap = np.subtract.outer(whole.to_numpy(), whole.to_numpy())
     fair = whole.index.isin(candidates)
-    best = fair & (gap[fair] <= margin[fair] + 1e-12).all(axis=0)  # candidates that no other candidate surely beats
+    best = fair & (gap[fair] <= margin[fair] + 1e-12).all(axis=0)  # candidates that no other is significantly better than
     low, high = (gap - margin)[:, best].min(axis=1), (gap + margin)[:, best].max(axis=1)
     high = np.where(fair, np.minimum(high, 0), high)  # no candidate is better than the best
     return table.assign(ci_low=low, ci_high=high, significant=(low > 0) | (high < 0))
 
 
 def holm(p_values):
-    """Adjusted p-values (n,) of n tests, so that all conclusions hold at once; Holm (1979), Scand. J. Statistics 6:65-70."""
+    """P-values (n,) of n tests, adjusted so that all conclusions hold at once; Holm (1979), Scand. J. Statistics 6:65-70."""
     p_values = np.asarray(p_values, float)
     order = np.argsort(p_values)
     adjusted = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
@@ -436,9 +441,9 @@ def holm(p_values):
 
 
 def mean_interval(values, levels):
-    """Mean of a Series by `levels` of its index and Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
+    """Mean of a Series by `levels` of its index, with Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
 
-    The interval is missing where there is a single value.
+    The interval of a single value is missing.
     """
     groups = values.groupby(levels, sort=False)
     half = student_t.ppf(0.975, groups.size() - 1) * groups.sem()
@@ -459,11 +464,11 @@ MEASURES = {  # what chapter 14 measures, by (clusterer, rank, metric)
 
 
 def tuning_gains(table, network="tuned"):
-    """What frozen and tuned networks reach in a sweep of trainers, and the gain: Series by trainer, seed, layer, measure.
+    """Scores of frozen and of tuned networks in a sweep of trainers, and the gain: Series by trainer, seed, layer, measure.
 
-    `table` is that of chapter 97. `network` is "tuned", after the last epoch, or "aligned", after the epoch that
-    `training.aligned_epoch` names. Where both halves of the families were scored, this is their mean. A gain is over the
-    deepest layer of the frozen network.
+    `table` is that of chapter 97. `network` is "tuned" (after the last epoch) or "aligned" (after the epoch that
+    `training.aligned_epoch` returns). If both halves of the families were scored, the result is their mean. A gain is the
+    difference to the deepest layer of the frozen network.
     """
     measures = pd.Series(pd.MultiIndex.from_frame(table[["clusterer", "rank", "metric"]]).map(MEASURES), table.index)
     table = table.assign(measure=measures)[measures.notna() & table["network"].notna()]

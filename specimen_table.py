@@ -1,4 +1,4 @@
-"""The table that comes with photographs: its CSV is found and read, marks for missing names are taken out, files matched."""
+"""The CSV of a folder of photographs: find and read it, remove marks for missing names, and match image files."""
 
 import io
 import os
@@ -15,14 +15,15 @@ COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
 
 
 def printable(path):
-    """A path as text that any file can hold: bytes that are not UTF-8 are written out, as in caf\\xe9.jpg."""
+    """A path as text that can be written to any file: bytes that are not UTF-8 are escaped, as in caf\\xe9.jpg."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def find_csv(photos, listed, csv=""):
-    """Path of the CSV that describes the photographs in a folder, of which `listed` are the files.
+    """Path of the CSV that describes the photographs in the folder `photos`; `listed` are the files in it.
 
-    It is the one called `csv`, or metadata.csv, or the only one. FileNotFoundError tells what was found instead.
+    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV. FileNotFoundError names the CSV
+    files that were found instead.
     """
     found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
     chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
@@ -34,7 +35,7 @@ def find_csv(photos, listed, csv=""):
 
 
 def read_csv(path):
-    """Header of a CSV, and its records as (line as in an editor, cells). ValueError if it cannot be read."""
+    """Header of a CSV, and its records as (line number in an editor, cells). ValueError if it cannot be read."""
 
     def parse(separator, strict):
         reader = csv_reader(io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=strict)
@@ -58,7 +59,11 @@ def read_csv(path):
 
 
 def read_rows(path):
-    """The CSV as text columns (COLUMNS; missing where blank or absent), `row` and `surplus`; and its other columns."""
+    """The CSV as a DataFrame of text, and the names of the columns that are not used.
+
+    The DataFrame has COLUMNS (missing where blank or absent), `row` (line number) and `surplus` (whether the row has more cells
+    than the header). ValueError if there is no hash_id column or a column occurs twice.
+    """
     header, records = read_csv(path)
     names = [name.lower() for name in header]
     if "hash_id" not in names:
@@ -89,14 +94,17 @@ MARKS = re.compile(
 
 
 def drop_marks(rows):
-    """Rows in which marks for a missing name are missing values (but for hash_id), and how often each mark stood there."""
+    """Rows with marks for a missing name replaced by missing values (except in hash_id), and the count of each mark."""
     named = rows[COLUMNS[1:]]
     marked = named.apply(lambda column: column.str.fullmatch(MARKS).fillna(False).astype(bool))
     return rows.assign(**named.mask(marked)), named.where(marked).stack().value_counts()
 
 
 def match_files(photos, paths):
-    """Image files of a folder, by their paths below it: DataFrame with hash_id (stem), path, and whether it lies inside."""
+    """Image files by their `paths` below the folder `photos`: DataFrame with hash_id (stem), path, and inside.
+
+    `inside` is false for a link that leads out of the folder.
+    """
     root = os.path.realpath(photos)
     inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in paths]
     stems = [PurePosixPath(path).stem.strip() for path in paths]

@@ -1,4 +1,4 @@
-"""Paths and tables that several chapters share: where things are, and how they are read, joined and written."""
+"""Paths and tables that several chapters share: locate, read, join and write them."""
 
 import hashlib
 import itertools
@@ -22,24 +22,24 @@ SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "v
 
 
 def _simple_name(name):
-    """Return `name` if it can only name something inside its folder; ValueError otherwise."""
+    """Return `name` if it cannot point outside its folder; ValueError otherwise."""
     if not re.fullmatch(r"\w[\w.-]*", str(name)):
         raise ValueError(f"{name!r} is no plain name: letters, digits, '.', '_' and '-' only, no folders")
     return name
 
 
 def dataset_dir(dataset):
-    """Folder of everything computed from one dataset (ignored by git): data/<dataset>/."""
+    """Folder with all results of one dataset (ignored by git): data/<dataset>/."""
     return ROOT / "data" / _simple_name(dataset)
 
 
 def figures_dir(dataset):
-    """Folder of the figures of one dataset: figures/<dataset>/. Never holds a photograph."""
+    """Folder with the figures of one dataset: figures/<dataset>/. It never contains a real photograph."""
     return ROOT / "figures" / _simple_name(dataset)
 
 
 def load_params(kind, name):
-    """Read params/<kind>/<name>.yaml as a dict; FileNotFoundError names what there is instead."""
+    """Read params/<kind>/<name>.yaml as a dict; FileNotFoundError lists the available names."""
     path = ROOT / "params" / kind / f"{_simple_name(name)}.yaml"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yaml"))
@@ -48,9 +48,9 @@ def load_params(kind, name):
 
 
 def load_plan(dataset):
-    """What chapter 06 was last asked for by make: encoders, clusterers, seeds, and the run to submit.
+    """Settings of the last run of chapter 06 by make (dict): encoders, clusterers, seeds, and the run to submit.
 
-    FileNotFoundError if make has not come so far.
+    FileNotFoundError if make has not run chapter 06.
     """
     path = dataset_dir(dataset) / "config.yaml"
     plan = (yaml.safe_load(path.read_text()) or {}).get("plan") if path.is_file() else None
@@ -72,7 +72,7 @@ def write_table(table, path):
 
 @contextmanager
 def _reading(path):
-    """Turn what goes wrong while a table is read into an error that names the file and what to do."""
+    """Convert errors while a table is read to errors that name the file and say what to do."""
     shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
     try:
         yield
@@ -86,7 +86,7 @@ def _reading(path):
 def read_table(path, **options):
     """Read a table of this project, .parquet or .csv (by suffix, with pandas' `options`).
 
-    FileNotFoundError if there is none, ValueError if it cannot be read; both name the file and what to do.
+    FileNotFoundError if there is no such file, ValueError if it cannot be read; both name the file and say what to do.
     """
     path = Path(path)
     read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
@@ -101,7 +101,7 @@ def file_digest(path):
 
 
 def load_metadata(dataset):
-    """The specimens that chapter 01 accepted, one row each, sorted by `hash_id`."""
+    """The specimens that chapter 01 accepted: DataFrame with one row each, sorted by `hash_id`."""
     path = dataset_dir(dataset) / "metadata.parquet"
     if not path.is_file():
         raise FileNotFoundError(
@@ -111,11 +111,11 @@ def load_metadata(dataset):
 
 
 def lineage(metadata, rank):
-    """The taxon of every row at `rank`, told apart by its ancestors; missing where the rank is not known.
+    """The taxon of every row at `rank`, with its ancestors; missing where the rank is not known.
 
-    Two families may each hold a genus of the same name (plants and animals share names, and spelling slips):
-    "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera. Where a row leaves an ancestor blank and its taxon has
-    one and only one in the other rows, that one is taken. A ">" in a name is doubled, so that " > " only ever joins.
+    Two families may each have a genus of the same name, because plants and animals share names and there are spelling errors:
+    "Noctuidae > Agrotis" and "Poaceae > Agrotis" are two genera. If a row leaves an ancestor blank, and its taxon has exactly
+    one such ancestor in the other rows, that ancestor is used. A ">" in a name is doubled, so " > " always joins two names.
     """
     names = metadata[list(RANKS[: RANKS.index(rank) + 1])].astype("string")
     names = names.apply(lambda column: column.str.replace(">", ">>", regex=False))
@@ -125,9 +125,8 @@ def lineage(metadata, rank):
     return names.fillna("").agg(" > ".join, axis=1).astype("string").where(metadata[rank].notna())
 
 
-
 def load_truth(dataset, ids):
-    """What is known of simulated specimens beyond their photographs, a row for each id: columns trait_<name>, scene_<name>.
+    """Traits and photographic conditions of simulated specimens: DataFrame with trait_<name> and scene_<name>, a row per id.
 
     FileNotFoundError if the dataset is not simulated.
     """
@@ -143,8 +142,8 @@ def load_truth(dataset, ids):
 def load_embeddings(dataset, encoder, ids, layer=None):
     """Embeddings of the given specimens: {layer: float32 array (len(ids), d)}, layers from shallow to deep.
 
-    Only one `layer` is read if it is named (or "first" or "last"). Rows are joined by `hash_id`. KeyError names the ids that
-    have no embedding.
+    If a `layer` is given by name, or as "first" or "last", only that layer is read. Rows are joined by `hash_id`. KeyError
+    names ids that have no embedding.
     """
     folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
     if not (folder / "_SUCCESS").is_file():
@@ -159,7 +158,7 @@ def load_layer(dataset, encoder, ids, layer="last"):
 
 
 def read_shards(folder, ids, layer=None):
-    """What `load_embeddings` gives, from a folder that need not be complete."""
+    """As `load_embeddings`, from a folder that may be incomplete."""
     shards = sorted(folder.glob("part-*.parquet"))
     if not shards:
         raise FileNotFoundError(f"{folder} holds no embeddings: run chapter 02 with encoder = {folder.name!r}")
@@ -184,14 +183,14 @@ def read_shards(folder, ids, layer=None):
 
 
 def layer_name(names, layer):
-    """The name of a layer: "first" (shallowest) or "last" (deepest) of the `names`, or one of them."""
+    """Resolve the name of a layer: "first" is the shallowest and "last" the deepest of `names`; ValueError if unknown."""
     if layer not in ("first", "last", *names):
         raise ValueError(f"no layer {layer!r}: this encoder has {', '.join(names)} (or say first, last)")
     return {"first": names[0], "last": names[-1]}.get(layer, layer)
 
 
 def pick_layer(embeddings, layer):
-    """One layer of {layer: (n, d)} by name, or the "first" or "last" of them."""
+    """One layer of {layer: (n, d)}, by name or as "first" or "last"."""
     return embeddings[layer_name(list(embeddings), layer)]
 
 
@@ -199,11 +198,11 @@ def pick_layer(embeddings, layer):
 
 
 def name_clusters(ids, family, genus, species):
-    """Cluster table from three label arrays (n,): a cluster is named by its path, as in Noctuidae/g2/s1.
+    """Cluster table from three label arrays (n,). The name of a cluster is its path, as in Noctuidae/g2/s1.
 
-    Labels may be local (a genus label counts within its family, a species label within its genus): the names are
-    unique over the dataset and nested by construction. Numbers follow the order of the rows. A family's name may hold a
-    slash itself: whoever takes a path apart does it from the right.
+    Labels may be local: a genus label within its family, a species label within its genus. The names are unique over the
+    dataset and nested by construction. Numbers follow the order of the rows. A family name may contain a slash, so split a path
+    from the right.
     """
     family = pd.Series(np.asarray(family, object), dtype="string")
 
@@ -220,7 +219,7 @@ def name_clusters(ids, family, genus, species):
 
 
 def check_clusters(clusters, ids):
-    """Raise ValueError unless every id has one row, no label is missing, and species nest in genera in families."""
+    """Raise ValueError unless every id has one row, no label is missing, and species are nested in genera and families."""
     if clusters["hash_id"].duplicated().any() or set(clusters["hash_id"]) != set(ids):
         raise ValueError("the clusters do not hold every specimen exactly once")
     labels = clusters[[f"{rank}_cluster" for rank in RANKS]]

@@ -37,6 +37,7 @@ input_size = 128  # pixels
 title = "specimen ResNet-18, two layers"  # name in figures
 role = ""  # shown beside the title: control, reference or upper bound
 start = ""  # of a tuned encoder: the encoder before tuning
+half = None  # of a tuned encoder: the half of the families that it was trained on; none: all
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16
 batch_size = 32

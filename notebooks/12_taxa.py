@@ -55,7 +55,7 @@ taxa["genus_cluster"] = clusters.loc[specimens["hash_id"], "genus_cluster"].to_n
 taxa["path"] = specimens["path"].map(lambda path: folder / "photos" / path)
 taxa = taxa.dropna().reset_index(drop=True)
 if taxa["species"].nunique() < 2:
-    raise ValueError(f"{dataset} has no species names: nothing says which species share a cluster")
+    raise ValueError(f"{dataset} has fewer than two species with a name: the clusters cannot be compared with any")
 
 # %% [markdown]
 # ## Family by family

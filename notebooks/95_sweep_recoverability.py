@@ -138,7 +138,8 @@ plt.show()
 # control nor reference.
 
 # %% jupyter={"source_hidden": true}
-methods = [e for e in table["encoder"].unique() if e != "none" and not encoder_configs.role(dataset, e)]
+seen = [encoder for encoder in table["encoder"].unique() if encoder != "none"]
+methods = [encoder for encoder in seen if not encoder_configs.role(dataset, encoder)] or seen
 SHORT = {"pagel_lambda": ("genus AMI", "how much traits keep of their history (lambda)"),
          "within_species": ("species AMI", "variation within species (SD)")}  # fmt: skip
 if shown := {name: SHORT[name] for name in SHORT if name in properties}:
@@ -161,7 +162,6 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
 # ## What we learned
 
 # %%
-seen = [encoder for encoder in table["encoder"].unique() if encoder != "none"]
 sentences = []
 for name in properties:
     rows = around_baseline(name)

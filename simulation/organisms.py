@@ -1,7 +1,7 @@
-"""Organisms drawn from their traits: moths, beetles, fish, leaves, flowers and snails, as SVG.
+"""Drawings of organisms from their traits, as SVG: moths, beetles, fish, leaves, flowers and snails.
 
-A trait is a number on the scale of the evolutionary model, with a standard deviation of about 1 between species; `span`
-maps it to the length, angle or colour that is drawn. A body fills the box from -100 to 100, y pointing down.
+A trait is a number on the scale of the evolutionary model, with a standard deviation of about 1 between species. `span` maps it
+to the length, angle or colour that is drawn. A body fills the box from -100 to 100; the y axis points down.
 """
 
 import colorsys
@@ -22,7 +22,7 @@ CHARACTERS = {
 
 
 class Individual(dict):
-    """Traits of one organism by name, with its colours (`ink`) and a generator for what differs in every drawing."""
+    """Traits of one organism by name, with its colours (`ink`) and a random generator for details of the drawing."""
 
     def __init__(self, traits, random):
         super().__init__(traits)
@@ -35,7 +35,7 @@ class Individual(dict):
 
 
 def draw(traits, random):
-    """SVG of an organism with the given traits (all of SHAPE_TRAITS, COLOUR_TRAITS and CHARACTERS), head or tip up."""
+    """SVG of an organism with the given traits (all of SHAPE_TRAITS, COLOUR_TRAITS and CHARACTERS), its head or tip up."""
     one = Individual(traits, random)
     return group(BODIES[traits["body_plan"]](one), f"scale({one.span('size', 0.86, 1.08):.4f})")
 
@@ -44,7 +44,7 @@ def draw(traits, random):
 
 
 def curve(points, n=90, closed=True):
-    """A smooth line (n, 2) through points (k, 2), the spline of Catmull and Rom (1974)."""
+    """A smooth line (n, 2) through points (k, 2): the spline of Catmull and Rom (1974)."""
     p = np.asarray(points, float)
     k = len(p)
     t = np.arange(n) * k / n if closed else np.linspace(0, k - 1 - 1e-9, n)
@@ -62,14 +62,14 @@ def frill(outline, margin, depth, waves, stretch):
     n = len(outline[stretch])
     phase = np.linspace(0, waves, n)
     wave = np.abs(np.sin(np.pi * phase)) if margin == "scalloped" else 1 - phase % 1
-    fading = np.sin(np.linspace(0, np.pi, n)) ** 0.5  # towards both ends, where the frill meets the rest
+    fading = np.sin(np.linspace(0, np.pi, n)) ** 0.5  # to 0 at both ends, so that the outline stays connected
     frilled = outline.copy()
     frilled[stretch] += outward[stretch] * (depth * wave * fading)[:, None]
     return frilled
 
 
 def joined(*lines):
-    """One closed outline from several lines, end to end."""
+    """One closed outline from several lines that follow each other."""
     return np.concatenate([np.asarray(line, float) for line in lines])
 
 
@@ -103,7 +103,7 @@ def group(content, transform):
 
 
 def mirrored(content):
-    """The drawing of a right side, and its mirror image on the left."""
+    """The drawing of the right side together with its mirror image on the left."""
     return content + group(content, "scale(-1,1)")
 
 
@@ -113,7 +113,7 @@ def clipped(outline, content):
 
 
 def gradient(inner, outer, x, y, r):
-    """A radial gradient centred at (x, y) of its shape's box, and what to write as `fill` to use it."""
+    """A radial gradient centred at (x, y) of the box of its shape, and the value of `fill` that refers to it."""
     name = f"g{zlib.crc32(f'{inner}{outer}{x}{y}{r}'.encode()):x}"
     stops = f'<stop offset="0" stop-color="{inner}"/><stop offset="1" stop-color="{outer}"/>'
     return f'<radialGradient id="{name}" cx="{x}" cy="{y}" r="{r}">{stops}</radialGradient>', f"url(#{name})"
@@ -121,8 +121,8 @@ def gradient(inner, outer, x, y, r):
 
 # -------------------------------------------------------------------------------------------------------- colours
 
-# Hues in degrees at even steps of the trait, and the range of saturation: each kind of organism has the colours of its
-# kind, most of them earthy, and only some flowers loud.
+# Hues in degrees at even steps of the trait, and the range of saturation, as in nature: most organisms have earth colours, some
+# flowers have bright ones.
 HUES = {
     "moth": (2, 14, 22, 28, 34, 42, 62, 210),
     "beetle": (-8, 10, 24, 40, 65, 95, 130, 165),
@@ -142,13 +142,13 @@ SATURATION = {
 
 
 def css(hue, saturation, lightness):
-    """Colour of a hue in degrees, a saturation and a lightness (clipped to what can be shown), as #rrggbb."""
+    """Colour (#rrggbb) from a hue in degrees, a saturation and a lightness, both clipped to valid values."""
     rgb = colorsys.hls_to_rgb(hue / 360 % 1, min(max(lightness, 0.03), 0.97), min(max(saturation, 0), 1))
     return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
 
 
 def colours(one):
-    """The five colours of an individual: ground, the pattern on it, an accent, and a darker and a lighter ground."""
+    """The five colours of an individual: ground, pattern, accent, and a darker and a lighter ground."""
     plan = one["body_plan"]
     hue = float(np.interp(one.span("hue", 0, 7), range(8), HUES[plan]))
     saturation, lightness = one.span("saturation", *SATURATION[plan]), one.span("lightness", 0.28, 0.68)
@@ -165,8 +165,8 @@ def colours(one):
 
 # ------------------------------------------------------------------------------------------------------- patterns
 
-# Markings are drawn in a frame of their own: x from 0 at the root to 1 at the tip of a wing, petal or body, y from -1 to
-# 1 across. What the traits set is the species'; the small random part is the individual's.
+# Markings have their own coordinates: x from 0 at the base to 1 at the tip of a wing, petal or body, y from -1 to 1 across it.
+# Traits determine most of a marking; a small random part differs between individuals.
 
 
 def plain(one):
@@ -221,7 +221,7 @@ def stripes(one):
 
 def marbled(one):
     scale, place = one.span("pattern_scale", 0, 1), one.span("pattern_place", 0, 1)
-    # one arrangement of blotches for all, shifted by `place`: it changes as smoothly as the trait does
+    # one arrangement of blotches for all, shifted by `place`, so that it changes as smoothly as the trait
     arrangement = np.random.default_rng(0)
     angle = np.linspace(0, 2 * np.pi, 10, endpoint=False)
     drawn = ""
@@ -242,7 +242,7 @@ def opacity(one):
 
 
 def marked(one, outline, root, tip, width):
-    """The individual's pattern within a closed outline, laid from its `root` to its `tip`, `width` to either side."""
+    """The pattern of an individual within a closed outline, from its `root` to its `tip`, `width` to either side."""
     (x, y), (dx, dy) = root, np.subtract(tip, root)
     across = width / math.hypot(dx, dy)
     frame = f"matrix({dx:.4g},{dy:.4g},{-dy * across:.4g},{dx * across:.4g},{x:.4g},{y:.4g})"
@@ -253,7 +253,7 @@ def marked(one, outline, root, tip, width):
 
 
 def moth(one):
-    """A moth or butterfly with its wings spread, from above."""
+    """SVG of a moth or butterfly with spread wings, from above."""
     reach, rise = one.span("elongation", 72, 96), one.span("elongation", 52, 18)
     low, hind = one.span("taper", 48, 76), reach * one.span("proportion", 0.5, 0.8)
     hook = one.span("curvature", 0.96, 0.74)
@@ -272,7 +272,7 @@ def moth(one):
 
 
 def wing(one, outline, hem, root, tip, width):
-    """A wing within its outline, frilled along the `hem`, with its pattern and veins."""
+    """A wing with its pattern and veins, scalloped or toothed along the `hem` (a slice of the outline)."""
     waves = 6 + round(one.span("venation", 0, 6))
     outline = frill(outline, one["margin"], one.span("lobing", 1.5, 5.5), waves, hem)
     ends = outline[12 : 70 : max(3, 13 - waves)]
@@ -290,7 +290,7 @@ def trunk(one, length):
 
 
 def antenna(one, root, tip):
-    """An antenna from `root` to `tip`: slender, clubbed at its end, or feathered."""
+    """An antenna from `root` to `tip`: slender, clubbed at the end, or feathered."""
     (x0, y0), (x1, y1) = root, tip
     spine = curve([root, ((x0 + x1) / 2 + 4, (y0 + y1) / 2 - 3), tip], 16, closed=False)
     drawn = line(spine, one.ink.dark, 1.6)
@@ -303,7 +303,7 @@ def antenna(one, root, tip):
 
 
 def beetle(one):
-    """A beetle from above: wing cases, shield, head, six legs."""
+    """SVG of a beetle from above: wing cases, pronotum, head, six legs."""
     half, low = one.span("elongation", 44, 27), one.span("elongation", 62, 84)
     shoulder, waist = half * one.span("proportion", 0.7, 1.05), one.span("taper", 0.62, 1.0)
     case = curve([
@@ -319,7 +319,7 @@ def beetle(one):
 
 
 def grooves(one, half, low):
-    """The fine furrows along a wing case."""
+    """The fine grooves along a wing case."""
     rows = [
         [(x * half, -18), (x * half * 1.1, low * 0.3), (x * half * 0.5, low * 0.9)] for x in np.linspace(0.15, 0.85, 5)
     ]
@@ -327,7 +327,7 @@ def grooves(one, half, low):
 
 
 def shield(one, half, shoulder):
-    """The pronotum, which covers a beetle's thorax."""
+    """The pronotum, which covers the thorax of a beetle."""
     neck = half * one.span("curvature", 0.41, 0.71)
     side = curve([(0, -50), (neck, -46), (shoulder * 0.9, -30), (shoulder * 0.85, -21), (0, -19)])
     definition, fill = gradient(one.ink.light, one.ink.ground, 0.35, 0.3, 0.8)
@@ -336,7 +336,7 @@ def shield(one, half, shoulder):
 
 
 def leg(one, x, y, lean):
-    """A leg on the right side from its hip at (x, y): thigh, shin and foot, leaning forward (-1) to back (1)."""
+    """A leg on the right side from its hip at (x, y): femur, tibia and tarsus; `lean` is from -1 (forward) to 1 (back)."""
     reach = one.span("appendage_length", 14, 34)
     steps = [(0, 0), (0.7, 0.35 * lean), (1, lean), (1.2, 1.25 * lean)]
     joints = reach * np.array(steps) + [(x, y), (x, y - 4), (x, y), (x, y + 3)]
@@ -347,7 +347,7 @@ def leg(one, x, y, lean):
 
 
 def fish(one):
-    """A fish from the side, head to the left."""
+    """SVG of a fish from the side, head to the left."""
     box = one.span("elongation", 62, 78), one.span("elongation", 46, 20)
     hump, root = one.span("curvature", 0.8, 1.2), one.span("taper", 0.14, 0.3)
     body = box * curve([
@@ -362,7 +362,7 @@ def fish(one):
 
 
 def skin(one, box):
-    """The pale belly of a fish and, on most, its scales."""
+    """The pale belly of a fish and, for most trait values, scales."""
     x = np.linspace(-1, 1, 20)
     belly = joined(np.stack([x, 0.3 + 0.1 * np.cos(2 * x)], 1), [(1, 1.3), (-1, 1.3)])
     drawn = shape(belly * box, one.ink.light, 0.55)
@@ -374,7 +374,7 @@ def skin(one, box):
 
 
 def head(one, box):
-    """Gill cover, breast fin and eye of a fish."""
+    """Gill cover, pectoral fin and eye of a fish."""
     gill = box * curve([(-0.5, -0.5), (-0.42, 0), (-0.52, 0.55)], 14, closed=False)
     fin = box * curve([(-0.36, 0.1), (-0.1, 0.2), (-0.02, 0.5), (-0.3, 0.35)], 30)
     (x, y), r = np.multiply(box, (-0.7, -0.16)), one.span("proportion", 4.5, 9)
@@ -384,7 +384,7 @@ def head(one, box):
 
 
 def tail(one, x, root):
-    """The tail fin, from its root at `x`: forked, rounded or cut straight."""
+    """The tail fin, with its base at `x`: forked, rounded or straight."""
     spread, length = one.span("appendage_length", 16, 40), one.span("appendage_length", 18, 32)
     middle = {"slender": 0.45, "clubbed": 1.1, "feathered": 0.8}[one["appendage"]]
     edge = [(0.6, -0.8), (1, -1), (middle, 0), (1, 1), (0.6, 0.8)] * np.array([length, spread]) + (x, 0)
@@ -393,7 +393,7 @@ def tail(one, x, root):
 
 
 def fins(one, box, hump):
-    """The fins of the back and of the belly."""
+    """The dorsal fin and the anal fin."""
     rise = one.span("lobing", 0.25, 0.9)
     back = [(-0.35, -hump * 0.85), (-0.15, -hump - rise), (0.25, -0.75 - rise * 0.7), (0.5, -0.42)]
     belly = [(0.05, 0.7), (0.2, 0.75 + rise * 0.7), (0.45, 0.5 + rise * 0.3), (0.5, 0.35)]
@@ -405,7 +405,7 @@ def fins(one, box, hump):
 
 
 def webbed(one, outline, rays):
-    """A fin: skin spread between rays."""
+    """A fin: its outline and its rays."""
     spines = "".join(line(ray, one.ink.dark, 0.8, 0.5) for ray in rays)
     return shape(outline, one.ink.pattern, 0.95, one.ink.dark, 1.2) + clipped(outline, spines)
 
@@ -414,7 +414,7 @@ def webbed(one, outline, rays):
 
 
 def leaf(one):
-    """A leaf from above: blade, midrib, side veins and stalk."""
+    """SVG of a leaf from above: blade, midrib, side veins and stalk."""
     half, widest = one.span("elongation", 58, 20), one.span("taper", 0.35, 0.75)
     down = np.linspace(0, 1, 30)
     swell = half * np.sin(np.pi * down ** (math.log(0.5) / math.log(1 - widest))) ** one.span("proportion", 0.65, 1.3)
@@ -431,7 +431,7 @@ def leaf(one):
 
 
 def ribs(one, spine, swell):
-    """The side veins of a leaf, which leave the midrib `spine` (n, 2) at an angle and reach its half width `swell` (n,)."""
+    """The side veins of a leaf, from the midrib `spine` (n, 2) at an angle to the margin; `swell` (n,) is the half width."""
     rise, drawn = one.span("appendage_length", 10, 42), ""
     for k in np.linspace(2, len(spine) - 2, 4 + round(one.span("venation", 0, 9))):
         steps = np.arange(len(spine))
@@ -444,7 +444,7 @@ def ribs(one, spine, swell):
 
 
 def flower(one):
-    """A flower from above: petals round a disc of florets."""
+    """SVG of a flower from above: petals around a disc of florets."""
     n = {"slender": 5, "clubbed": 8, "feathered": 13}[one["appendage"]]
     reach, centre = one.span("size", 78, 96), one.span("proportion", 10, 30)
     half = one.span("elongation", 1.15, 0.55) * math.pi * (centre + reach) / 2 / n * 1.25
@@ -466,7 +466,7 @@ def flower(one):
 
 
 def whorl(one, petal, n):
-    """A petal `n` times around the centre, every second one on top, none quite like the next."""
+    """`n` copies of a petal around the centre, every second one on top, each slightly different in angle and size."""
     drawn = ""
     for i in (*range(0, n, 2), *range(1, n, 2)):
         turn, zoom = 360 * one.random.normal(i, 0.04) / n, one.random.normal(1, 0.025)
@@ -475,7 +475,7 @@ def whorl(one, petal, n):
 
 
 def disc(one, radius):
-    """The middle of a flower: florets one golden angle apart (Vogel 1979)."""
+    """The centre of a flower: florets at steps of the golden angle (Vogel 1979)."""
     k = np.arange(1, 70)
     r, angle, size = radius * np.sqrt(k / 70), k * np.pi * (3 - 5**0.5), one.span("appendage_length", 1.2, 3)
     florets = zip(r * np.cos(angle), r * np.sin(angle), strict=True)
@@ -487,9 +487,9 @@ def disc(one, radius):
 
 
 def snail(one):
-    """A snail: its shell coils as Raup (1966) describes, every whorl larger than the last by a constant factor."""
+    """SVG of a snail. Its shell follows Raup (1966): every whorl is larger than the last by a constant factor."""
     growth, turns = one.span("elongation", 1.7, 2.7), 3.82
-    angle = np.linspace(turns * 2 * np.pi, 0, 150)  # from the lip inwards: inner whorls lie on top
+    angle = np.linspace(turns * 2 * np.pi, 0, 150)  # from the lip inwards, so that inner whorls are drawn on top
     r = 46 * growth ** (angle / (2 * np.pi) - turns)
     x, y = r * np.cos(angle) - 8, -one.span("curvature", 0.8, 1.0) * r * np.sin(angle) - 18
     tube = r * one.span("taper", 0.58, 0.8)
@@ -507,7 +507,7 @@ def ring(x, y, tube, zoom, fill, opacity):
 
 
 def along_tube(one, angle, x, y, tube):
-    """The pattern of a shell, laid down at its lip as it grows: marks at every step (n,), on the outer side."""
+    """The pattern of a shell, which forms at its lip during growth: marks at every step (n,), on the outer side."""
     size, place = one.span("pattern_scale", 0.06, 0.24) * tube, one.span("pattern_place", 0, 0.45)
     rows = {"plain": (), "bands": (place, place + 0.45), "stripes": (0, 0.3, 0.6, 0.9), "spots": (place + 0.2,)}
     swing = np.sin(angle * one.span("pattern_scale", 12, 5) + one.random.normal(0, 0.15, len(angle)))
@@ -520,7 +520,7 @@ def along_tube(one, angle, x, y, tube):
 
 
 def foot(one):
-    """The body of a snail, with its tentacles."""
+    """The body of a snail with its tentacles."""
     reach, drawn = one.span("appendage_length", 10, 30), ""
     for x in (78, 86):
         eye = (x + reach * 0.4, 18 - reach)

@@ -1,6 +1,6 @@
-"""Photographs of simulated organisms: a drawing, laid on natural ground, under conditions that know nothing of it.
+"""Photographs of simulated organisms: a drawing on a natural background, under conditions that do not depend on the organism.
 
-resvg draws the lines, the same on every machine; NumPy and Pillow make the ground, the light and the camera.
+resvg draws the lines, with the same result on every machine. NumPy and Pillow compute the background, the light and the camera.
 """
 
 import io
@@ -14,8 +14,7 @@ from scipy.stats import poisson
 
 from simulation.organisms import css, curve, draw, group, line, shape
 
-# The ground an organism is seen on: its dark, middle and light colour, how many lumps fit across the picture, and how
-# many times more fit down it.
+# Backgrounds: dark, middle and light colour, the number of lumps across the picture, and how many times more there are down it.
 GROUNDS = {
     "moss": (("#1e2a12", "#4c6324", "#93a352"), 7, 1),
     "meadow": (("#33502a", "#6f9044", "#c3cc83"), 3, 1),
@@ -26,42 +25,42 @@ GROUNDS = {
     "water": (("#12343b", "#3b7176", "#8db7ae"), 2, 2.5),
     "soil": (("#1f1712", "#43352a", "#75624e"), 14, 1),
 }
-PLAIN = 150.0  # grey level of the board on which things lie where there is no clutter
-# how far a body stands out, and how much it shines
+PLAIN = 150.0  # grey level of the board that is the background without clutter
+# height of the body above the background, and strength of its highlights
 RELIEF = {"moth": 0.4, "beetle": 1.0, "fish": 0.8, "leaf": 0.4, "flower": 0.5, "snail": 0.9}
 GLOSS = {"moth": 0.0, "beetle": 0.8, "fish": 0.4, "leaf": 0.1, "flower": 0.0, "snail": 0.5}
 
 
 @dataclass
 class Scene:
-    """What a photograph owes to chance and not to the organism."""
+    """Conditions of a photograph, drawn at random and independent of the organism."""
 
     ground: str
-    relief: float  # contrast of the ground, 0 to 1
-    things: int  # lying about
+    relief: float  # contrast of the background, 0 to 1
+    things: int  # number of objects in the background
     x: float  # position and size, as fractions of the picture
     y: float
     scale: float
     rotation: float  # degrees
     mirrored: bool
-    light: float  # direction it comes from, degrees
+    light: float  # direction of the light, degrees
     exposure: float  # stops
-    warmth: float  # of the light: share of red gained and of blue lost
-    blur: float  # pixels in 256
+    warmth: float  # of the light: gain of red and loss of blue, as a share
+    blur: float  # pixels of 256
     grain: float  # standard deviation in grey levels
-    quality: int  # of the JPEG
-    seed: int  # of all that is not told by the rest
+    quality: int  # JPEG quality
+    seed: int  # of everything that the other fields do not determine
 
 
 def draw_scene(random, clutter=1.0):
-    """Conditions of one photograph, drawn without a look at the organism.
+    """Draw the conditions of one photograph, independent of the organism.
 
-    `clutter` scales the disorder around it, from 0 (laid out on a grey board) over 1 (a natural ground) to any number.
+    `clutter` is the complexity of the background: 0 is a grey board, 1 a natural background; larger numbers add objects.
     """
     return Scene(
         ground=str(random.choice(list(GROUNDS))),
         relief=min(clutter, 1.0),
-        things=int(poisson.ppf(random.random(), 7 * clutter)) if clutter else 0,  # more clutter, more in every picture
+        things=int(poisson.ppf(random.random(), 7 * clutter)) if clutter else 0,  # grows with clutter in every picture
         x=random.normal(0, 0.045),
         y=random.normal(0, 0.045),
         scale=random.uniform(0.72, 0.98),
@@ -78,7 +77,7 @@ def draw_scene(random, clutter=1.0):
 
 
 def photograph(traits, scene, size=256):
-    """A picture (PIL, RGB, `size` pixels square) of the organism with these traits under the conditions of `scene`."""
+    """Photograph (PIL, RGB, `size` pixels square) of the organism with these traits under the conditions of `scene`."""
     random = np.random.default_rng(scene.seed)
     across = -scene.scale if scene.mirrored else scene.scale
     pose = f"rotate({scene.rotation:.2f}) scale({across:.4f},{scene.scale:.4f})"
@@ -89,11 +88,11 @@ def photograph(traits, scene, size=256):
     return develop(picture, scene, random)
 
 
-# --------------------------------------------------------------------------------------------------------- ground
+# ----------------------------------------------------------------------------------------------------- background
 
 
 def background(scene, random, size):
-    """The ground (size, size, 3) with what lies on it, a little out of focus."""
+    """The background (size, size, 3) with its objects, slightly out of focus."""
     shades, cells, stretch = GROUNDS[scene.ground]
     relief = np.clip((noise(random, size, cells, stretch) - 0.5) * 2.2 + random.normal(0.5, 0.06), 0, 1)
     stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in shades]) * random.normal(1, 0.06, 3)
@@ -104,7 +103,7 @@ def background(scene, random, size):
 
 
 def noise(random, size, cells, stretch=1.0, octaves=4):
-    """Smooth noise (size, size) from 0 to 1 with about `cells` lumps across: the sum of ever finer random grids."""
+    """Smooth noise (size, size) from 0 to 1 with about `cells` lumps across: the sum of increasingly fine random grids."""
     total = np.zeros((size, size), np.float32)
     weights = 0.6 ** np.arange(octaves)
     for octave, weight in enumerate(weights):
@@ -115,7 +114,7 @@ def noise(random, size, cells, stretch=1.0, octaves=4):
 
 
 def thing(random):
-    """A blade of grass, a twig, a pebble or a fallen leaf somewhere in the picture."""
+    """SVG of a blade of grass, a twig, a pebble or a fallen leaf, at a random place."""
     drawn = random.choice([grass, twig, pebble, fallen_leaf])(random)
     x, y, turn = random.uniform((-110, -110, 0), (110, 110, 360))
     return group(drawn, f"translate({x:.1f},{y:.1f}) rotate({turn:.0f})")
@@ -153,24 +152,24 @@ def foliage(random):
 
 
 def rasterise(content, size):
-    """SVG in a box from -110 to 110 as an RGBA image of `size` pixels square."""
+    """Render SVG with coordinates from -110 to 110 as an RGBA image, `size` pixels square."""
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-110 -110 220 220">{content}</svg>'
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGBA")
 
 
 def lay(ground, layer, scene, random, relief, gloss=0.0):
-    """Lay an RGBA layer on the ground (size, size, 3), shaded as a rounded body that casts a shadow."""
+    """Composite an RGBA layer onto the background (size, size, 3), shaded as a rounded body with a shadow."""
     size, mask = len(ground), layer.getchannel("A")
     light = np.array([math.cos(math.radians(scene.light)), math.sin(math.radians(scene.light))])
     shadow = Image.new("L", mask.size)
     shadow.paste(mask, tuple(int(d) for d in np.round(-0.018 * size * relief * light)))
     ground = ground * (1 - softened(shadow, 0.014)[:, :, None] / 510)
     grain = noise(random, size, 48, octaves=3)
-    # the surface: a dome over the outline, what is bright a little higher than what is dark, and a grain
+    # the surface: a dome over the outline, bright parts slightly higher than dark ones, and a grain
     height = 0.055 * softened(mask, 0.02) + 0.005 * softened(layer.convert("L"), 0.003) + 0.9 * grain
     down, across = np.gradient(height)
-    slope = relief * (across * light[0] + down * light[1])[:, :, None]  # away from the light
+    slope = relief * (across * light[0] + down * light[1])[:, :, None]  # positive on the side away from the light
     rgba = np.asarray(layer, np.float32)
     opaque = rgba[:, :, 3:] / 255
     lit = rgba[:, :, :3] * np.clip(1 - 0.5 * slope, 0.45, 1.45) * (0.9 + 0.2 * grain[:, :, None])
@@ -179,12 +178,12 @@ def lay(ground, layer, scene, random, relief, gloss=0.0):
 
 
 def softened(image, radius):
-    """A grey image (size, size), blurred by `radius` times its size, as an array from 0 to 255."""
+    """A grey image, blurred by `radius` times its width, as an array (size, size) from 0 to 255."""
     return np.asarray(image.filter(ImageFilter.GaussianBlur(radius * image.width)), np.float32)
 
 
 def develop(picture, scene, random):
-    """What light and camera make of a picture (size, size, 3): gradient, vignette, exposure, blur and grain."""
+    """Apply light and camera to a picture (size, size, 3): gradient, vignette, exposure, blur and grain; as a PIL image."""
     y, x = np.mgrid[-1 : 1 : len(picture) * 1j, -1 : 1 : len(picture) * 1j]
     toward = math.radians(scene.light)
     falloff = 1 + 0.13 * (x * math.cos(toward) + y * math.sin(toward)) - 0.1 * (x**2 + y**2)

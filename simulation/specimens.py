@@ -1,4 +1,4 @@
-"""A whole simulated world: species on their tree, individuals that vary within them, and the conditions of their photos."""
+"""A simulated world: species on their tree, individuals that vary within species, and the conditions of their photographs."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -13,22 +13,22 @@ from simulation import evolution, photographs
 from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 
 TRAITS = (*SHAPE_TRAITS, *COLOUR_TRAITS, *CHARACTERS)
-# How often a character changes, per root age. Body plans do so fast while families part, and then no more.
+# Changes of a character per root age. Body plans change fast until families have separated, and not after that.
 CHANGES = {"body_plan": 8.0, "pattern": 1.2, "margin": 0.8, "appendage": 0.8}
 STAGES = ("tree", "names", "measured", "characters", "barcodes", "mimics", "morphs", "individuals", "scenes")
 MORPH_TRAITS = ("hue", "saturation", "lightness", "pattern_strength", "pattern_scale")
-MORPH_DISTANCE = 0.8  # standard deviation of the difference between two morphs, in each of those traits
+MORPH_DISTANCE = 0.8  # standard deviation of the difference between two morphs, in each of MORPH_TRAITS
 
 
 @dataclass
 class World:
-    """A simulated branch of life. Tables of species have n rows in the order of the tree's tips."""
+    """A simulated world. Tables of species have n rows, in the order of the tips of the tree."""
 
     tree: dendropy.Tree  # its tips are the species
     nodes: np.ndarray  # the tree as a SciPy linkage (n - 1, 4)
     taxa: pd.DataFrame  # family, genus and species (n rows)
     history: pd.DataFrame  # traits of all nodes (2n - 1): the species as they evolved, then their ancestors
-    species: pd.DataFrame  # traits of the species (n) after mimicry, what each mimics, and what a second morph adds
+    species: pd.DataFrame  # traits of the species (n) after mimicry, the mimicked species, effects of a second morph
     specimens: pd.DataFrame  # one row per photograph: hash_id, taxa, barcode, morph, mimics, trait_<name>, scene_<name>
 
 
@@ -46,13 +46,16 @@ def simulate(
 ):
     """Simulate a World; the same arguments give the same world.
 
-    `pagel_lambda` is the share of common history that the traits remember (0 to 1), `within_species` the standard
-    deviation of individuals in units of that between unrelated species, `dimorphic` the share of species with two morphs,
-    `mimicry` the share that copy the colours of another family (of the species that have one with their own body plan),
-    `clutter` the disorder around the specimens (see photographs.draw_scene), and `n_specimens` the number per species.
-    Every stage has random numbers of its own: worlds of one seed differ by what was changed and by nothing else. (Their
-    photographs also differ in the texture of ground and grain, which is drawn after the organism.)
-    ValueError where a value makes no world.
+    - `n_specimens` is the number per species.
+    - `pagel_lambda` is the phylogenetic signal of the traits (0 to 1): the share of the common history that they keep.
+    - `within_species` is the standard deviation of individuals, in units of that between unrelated species.
+    - `dimorphic` is the share of species with two morphs.
+    - `mimicry` is the share of species that copy the colours of a species of another family. Only species count for which
+      another family has the same body plan.
+    - `clutter` is the complexity of the background (see photographs.draw_scene).
+
+    Every stage has its own random numbers, so two worlds with one seed differ only in what was changed. (Their photographs also
+    differ in the texture of background and grain, which are drawn after the organism.) ValueError if a value is out of range.
     """
     for name, value, most in (
         ("dimorphic", dimorphic, 1),
@@ -82,10 +85,10 @@ def simulate(
 
 
 def _history(nodes, n_families, lam, seed_of):
-    """Traits of all nodes: continuous ones by Brownian motion, characters by an Mk model."""
+    """Traits of all nodes: continuous traits by Brownian motion, characters by the Mk model."""
     ages = np.sort(evolution.node_heights(nodes))[::-1]
-    # A body plan is settled at the age at which the tree is cut into families. So the cut is no mere convention: it
-    # follows a change in tempo, as bodies of one family have one plan and only proportions and patterns still evolve.
+    # A body plan does not change after the age at which the tree is cut into families. So the cut is not arbitrary: all species
+    # of a family have one body plan, and only proportions and patterns still evolve.
     frozen = {"body_plan": ages[n_families - 1]}
     characters = {name: (states, CHANGES[name], frozen.get(name, 0)) for name, states in CHARACTERS.items()}
     measured = evolution.brownian_traits(nodes, (*SHAPE_TRAITS, *COLOUR_TRAITS), lam, seed_of["measured"])
@@ -93,14 +96,14 @@ def _history(nodes, n_families, lam, seed_of):
 
 
 def _mimics(species, taxa, share, rng):
-    """Let a share of the species have the colours of a model: a species of another family with their own body plan.
+    """Give a share of the species the colours of a model, which is a species of another family with the same body plan.
 
-    The same colour traits look different on another body plan, so species without such a model are left as they are.
+    The same colour traits look different on another body plan, so species without such a model stay unchanged.
     """
     family, plan = taxa["family"].to_numpy(), species["body_plan"].to_numpy()
     models = [np.flatnonzero((family != family[i]) & (plan == plan[i])) for i in range(len(species))]
     able = np.array([i for i in rng.permutation(len(species)) if len(models[i])], int)
-    luck = rng.random(len(species))  # drawn for all: where more species mimic, those that did before are among them
+    luck = rng.random(len(species))  # drawn for all species, so a larger share contains the same mimics
     mimics = able[: round(share * len(able))]
     chosen = np.array([models[i][int(luck[i] * len(models[i]))] for i in mimics], int)
     coloured = [*COLOUR_TRAITS, "pattern"]
@@ -111,14 +114,14 @@ def _mimics(species, taxa, share, rng):
 
 
 def _morphs(species, share, rng):
-    """Give a share of the species a second morph: columns morph_<trait>, what it adds to a trait (0 where there is none)."""
+    """Give a share of the species a second morph: columns morph_<trait>, its effect on a trait (0 without a second morph)."""
     steps = rng.normal(0, MORPH_DISTANCE, (len(species), len(MORPH_TRAITS)))
     steps[rng.permutation(len(species)) >= round(share * len(species))] = 0
     return species.join(pd.DataFrame(steps, species.index, [f"morph_{name}" for name in MORPH_TRAITS]))
 
 
 def _individuals(species, taxa, n_specimens, within, rng):
-    """Specimens of every species: taxa, morph (0 or 1), the species mimicked, and their own traits as trait_<name>."""
+    """Specimens of every species (DataFrame): taxa, morph (0 or 1), the mimicked species, and own traits as trait_<name>."""
     rows = np.repeat(np.arange(len(species)), n_specimens)
     own = species.loc[rows].reset_index(drop=True)
     morph = rng.integers(0, 2, len(rows)) * own.filter(like="morph_").any(axis=1).astype(int)
@@ -131,14 +134,14 @@ def _individuals(species, taxa, n_specimens, within, rng):
 
 
 def picture(row, size=256):
-    """The photograph (PIL, RGB, `size` pixels square) of one row of World.specimens, as a dict."""
+    """Photograph (PIL, RGB, `size` pixels square) of `row`, one row of World.specimens as a dict."""
     traits = {name: row[f"trait_{name}"] for name in TRAITS}
     scene = photographs.Scene(**{k.removeprefix("scene_"): v for k, v in row.items() if k.startswith("scene_")})
     return photographs.photograph(traits, scene, size)
 
 
 def photograph_all(specimens, paths, size=256):
-    """Write the photograph of every row of World.specimens as a JPEG to its path, on all processors."""
+    """Write the photograph of every row of World.specimens as a JPEG to its path, in parallel on all cores."""
     for folder in {path.parent for path in paths}:
         folder.mkdir(parents=True, exist_ok=True)
     jobs = Parallel(n_jobs=-1, return_as="generator")(

@@ -162,12 +162,13 @@ def shared_weights():
 
 
 class Workbench:
-    """An empty project root, in which cells of chapters run in this process and without papermill."""
+    """A project root, empty or that of a Project, in which cells of chapters run in this process and without papermill."""
 
     def __init__(self, root):
         self.root = root
         for name in ("params", "models", "notebooks"):
-            (root / name).symlink_to(ROOT / name)
+            if not (root / name).exists():
+                (root / name).symlink_to(ROOT / name)
 
     def data(self, dataset, *parts):
         return self.root.joinpath("data", dataset, *parts)

@@ -1,8 +1,8 @@
-"""A device that is not the processor, on any machine: its tensors say so, and the processor does their sums.
+"""A simulated accelerator for tests on any machine: its tensors report another device, and the CPU computes.
 
-What goes wrong on a graphics card only is mostly the same on all: tensors of two devices meet, numpy is handed one, a number
-format or an operation is not there. This one refuses the same, with the gaps of Apple's GPUs, and keeps a record of the
-operations it was asked for, so that they can be looked up for a device nobody here has.
+Most errors that occur on a GPU only have a few causes: tensors of two devices are combined, NumPy gets a tensor of the device,
+or a number format or an operation is missing. This device raises errors in the same cases, with the missing features of Apple's
+GPUs. It records the names of all operations, so that tests can check whether a real device has them.
 """
 
 import torch
@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 NAME = "pretended"
-asked_for = set()  # names of operations
+asked_for = set()  # names of the operations that were called
 
 
 class Elsewhere(torch.Tensor):
-    """A tensor on the pretended device; `here` is what the processor holds of it."""
+    """A tensor on the simulated device; `here` is its copy on the CPU."""
 
     @staticmethod
     def __new__(cls, here):
@@ -28,7 +28,7 @@ class Elsewhere(torch.Tensor):
         self.here = here
 
     def __reduce_ex__(self, protocol):
-        """Pickled as torch.load(..., "cpu") would read it again."""
+        """Pickle the CPU tensor, as torch.load(..., "cpu") reads it."""
         return self.here.__reduce_ex__(protocol)
 
     @classmethod
@@ -37,7 +37,7 @@ class Elsewhere(torch.Tensor):
 
 
 class Device(TorchDispatchMode):
-    """Inside this context the device exists."""
+    """Context in which the simulated device exists."""
 
     def __torch_dispatch__(self, operation, types, arguments=(), keywords=None):
         return _carry_out(operation, arguments, keywords or {})
@@ -63,7 +63,7 @@ def _carry_out(operation, arguments, keywords):
     found = operation(*arguments, **keywords)
     if not there:
         return found
-    # an operation in place gives back the tensor that it was given; a new one may be a view, which inference tensors cannot be
+    # an in-place operation returns the tensor it was given; a new tensor may be a view, which an inference tensor cannot be
     with torch.inference_mode(False):
         return tree_map_only(torch.Tensor, lambda t: elsewhere[id(t)] if id(t) in elsewhere else Elsewhere(t), found)
 
@@ -74,7 +74,7 @@ class _Module(backend_registration._DummyBackendModule):
 
 
 def register():
-    """Make the device known to this process, once and for all, and return it."""
+    """Register the device in this process, if it is not registered yet, and return it."""
     if torch._C._get_privateuse1_backend_name() != NAME:
         backend_registration._setup_privateuseone_for_python_backend(NAME, _Module())
     return torch.device(NAME, 0)

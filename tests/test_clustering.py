@@ -78,7 +78,7 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
         pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
-def test_noise_joins_the_cluster_next_to_it_and_is_told():
+def test_noise_joins_the_nearest_cluster_and_is_marked():
     points, _ = blobs(2, each=30)
     outlier = -normalize(points[:1] + 1.1 * points[-1:])  # far from both, a little nearer to the first
     labels, noise = clustering.by_density("hdbscan", np.concatenate([points, outlier]))
@@ -90,7 +90,7 @@ def numbers_of_species(points, *rules):
     return {rule: len(set(clustering.cluster_species(points, "ward", rule)[0])) for rule in rules}
 
 
-def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_one():
+def test_pairs_of_one_individual_mislead_the_silhouette_unless_neighbours_are_excluded():
     random = np.random.default_rng(1)
     middle = 2 * random.normal(size=(6, 20))
     individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
@@ -99,7 +99,7 @@ def test_pairs_of_one_individual_mislead_the_silhouette_but_not_the_forgetful_on
     assert number == {"silhouette": 36, "silhouette_excluding_1": 6, "silhouette_excluding_0_to_2": 6}
 
 
-def test_of_species_with_two_photographs_each_a_forgetful_silhouette_keeps_more_than_one_that_only_forgets():
+def test_with_two_photographs_per_species_the_mean_of_silhouettes_finds_more_than_one_that_excludes():
     points, _ = blobs(12, each=2, spread=0.1)
     number = numbers_of_species(points, "silhouette", "silhouette_excluding_1", "silhouette_excluding_0_to_2")
     assert number["silhouette"] == 12 > number["silhouette_excluding_0_to_2"] > number["silhouette_excluding_1"]
@@ -217,7 +217,7 @@ def test_caps_hold():
     assert len(set(clustering.capped(points[:2], points[:2], 4, 3)[0])) == 2
 
 
-def test_what_a_border_takes_off_its_cluster_is_told():
+def test_rows_that_a_family_border_cuts_off_are_marked():
     assert clustering.split_by_family(list("xxyyx"), [1, 1, 1, 2, 3]).tolist() == [False, False, True, False, False]
 
 

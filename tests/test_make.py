@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from sklearn.preprocessing import normalize
 from torchvision.models import resnet18
 
+import clustering
 import utils
 
 WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "image_size": 64, "seed": 4}
@@ -82,7 +83,13 @@ def test_make_all_runs_every_chapter_once(made):
 
 
 def test_make_all_writes_all_results(made):
-    for name in ("rejected.csv", "reported.csv", "previews/families.jpg", "maps/true_traits/default.parquet", "tree.nwk"):
+    for name in (
+        "rejected.csv",
+        "reported.csv",
+        "previews/families.jpg",
+        "maps/true_traits/default.parquet",
+        "tree.nwk",
+    ):
         assert made.data("tiny", name).is_file()
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert drawn == {
@@ -210,7 +217,10 @@ def test_report_of_robustness_starts_from_the_scores(report):
     assert {"blur (pixels of 256)", "background swapped", "share of wrong families"} <= set(table["perturbation"])
     ward = table[(table["clusterer"] == "nested_ward") & table["seed"].isna()]
     means = ward.set_index(["perturbation", "rank", "severity", "metric"])["value"].sort_index()
-    assert means["share of wrong families", "species", 0.2, "ami"] < means["share of wrong families", "species", 0.0, "ami"]
+    assert (
+        means["share of wrong families", "species", 0.2, "ami"]
+        < means["share of wrong families", "species", 0.0, "ami"]
+    )
     for rank in ("genus", "species"):  # severity 0 repeats chapters 05 and 06 to the last digit
         for perturbation in ("imbalance (power)", "share of wrong families"):
             for metric in ("ami", "n_found"):
@@ -219,8 +229,22 @@ def test_report_of_robustness_starts_from_the_scores(report):
 
 def test_report_of_rules_for_the_number_of_clusters(report):
     made, run = report
-    rules = pd.read_csv(made.data("tiny", "k_rules.csv"))
-    assert {"oracle k", "gap", "stability", "heights", "silhouette"} <= set(rules["rule"])
+    table = pd.read_csv(made.data("tiny", "k_rules.csv"))
+    assert set(table["rule"]) == {*clustering.RULES, "oracle k"}
+    whole = table[table["half"].isna()]
+    assert (whole[(whole["rule"] == "oracle k") & (whole["clusters"] == "species")]["found"] == 12).all()
+    default = whole[
+        (whole["preparation"] == "signed sqrt, half whitened") & (whole["rule"] == clustering.Config().k_rule)
+    ]
+    ami = default[default["encoder"] == "resnet18_double"].set_index("clusters")["ami"]
+    assert ami["species"] == run["species", "ami"] and ami["genus, half"] == run["genus", "ami"]
+
+    figures = made.root / "figures" / "tiny"
+    samples = pd.read_csv(figures / "small_samples.csv")
+    photographs = samples.groupby("sample")["photographs"].first()
+    assert len(photographs) == 5 and photographs[["2 of each species", "3 of each species"]].tolist() == [24, 36]
+    assert {"silhouette", "silhouette_excluding_0_to_2", "oracle k"} <= set(samples["rule"])
+    assert set(pd.read_csv(figures / "held_out_families.csv")["half"]) == {0, 1}
 
 
 # ---- changes and failures ----------------------------------------------------------------------------------------
@@ -292,7 +316,9 @@ def test_interrupt_keeps_results_and_leaves_no_process(made, tmp_path, world):
     (tmp_path / "photos" / "site 0" / "trap-0" / "0000.JPG").unlink()
     command = [MAKE, f"PYTHON={sys.executable}", *arguments]
     running = made.data("broken_off", "runs", "01_preprocess.running.ipynb")
-    process = subprocess.Popen(command, cwd=made.root, env=CLEAN, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=made.root, env=CLEAN, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
     while not running.exists():
         assert process.poll() is None
         time.sleep(0.02)

@@ -281,7 +281,7 @@ def test_the_winner_of_many_equal_methods_is_not_taken_for_the_best():
     assert all(any(high < 0 for _, _, high in intervals.values()) for intervals in naive)  # what the correction is for
 
 
-def test_what_is_surely_worse_than_the_best_is_told():
+def test_significantly_worse_methods_are_marked():
     table = scoring.differences_to_best(scores_of_methods(3), range(30))
     assert not table.loc[0, "significant"] and table.loc[0, ["difference", "ci_high"]].tolist() == [0, 0]
     assert table.loc[1:, "significant"].all() and (table.loc[1:, "ci_high"] < 0).all()

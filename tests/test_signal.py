@@ -9,6 +9,7 @@ from conftest import ROOT, Project
 from sklearn.metrics import adjusted_mutual_info_score
 
 import execute
+import utils
 
 TINY = {"n_families": 2, "n_genera": 4, "n_species": 9, "n_specimens": 6, "image_size": 64}
 ALIKE = {"within_species": 0.0, "dimorphic": 0.0}  # no two specimens of a species differ
@@ -40,7 +41,7 @@ def summary(project):
     return pd.read_csv(project.data("none_such", "sweeps", "few", "summary.csv"))
 
 
-def test_specimens_all_alike_are_told_apart_by_their_traits_and_never_by_the_scene(swept):
+def test_specimens_all_alike_are_separated_by_their_traits_and_never_by_the_scene(swept):
     scores = pd.read_csv(swept.data("none_such", "recoverability", "few__seed-3.csv"))
     assert list(scores) == ["encoder", "rank", "metric", "value"]
     assert scores["encoder"].unique().tolist() == ["none", "true_traits", "scene", "pixels"]
@@ -58,8 +59,8 @@ def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
     assert not swept.data("none_such", "metadata.parquet").exists()
     assert (swept.root / "figures" / "none_such" / "sweep_few.png").is_file()
     table = summary(swept)
-    assert list(table) == ["pagel_lambda", "seed", "encoder", "measure", "value"]
-    assert set(table["measure"]) == {"family AMI", "genus AMI", "species AMI", "triplet accuracy"}
+    assert list(table) == ["pagel_lambda", *utils.SCORE_COLUMNS]
+    assert set(table["metric"]) == {"ami", "triplet_accuracy"} and set(table["rank"]) == {*utils.RANKS, "tree"}
     assert len(table) == 2 * 4 * 4 and set(table["pagel_lambda"]) == {0.0, 1.0}
 
 
@@ -71,7 +72,7 @@ def test_what_was_taken_out_of_a_sweep_leaves_no_row_and_what_stays_is_not_run_a
     assert "Nothing to be done for 'sweep'" in swept.make(*WORDS).stdout
     write_sweep(swept, [])
     done = swept.make(*WORDS).stdout
-    assert done.count("\n") == 1 and done.startswith("98_sweep-few: 1 points")
+    assert done.count("\n") == 1 and done.startswith("95_sweep_recoverability-few: 1 points")
     assert set(summary(swept)["pagel_lambda"]) == {1.0}
 
 
@@ -85,7 +86,7 @@ def test_points_follow_encoders_and_code_and_need_no_photographs(swept, word):
         path.touch()
     (swept.root / "figures" / "none_such" / "sweep_few.png").touch()
     swept.data("none_such", "sweeps", "few", "summary.csv").touch()
-    swept.data("none_such", "runs", "98_sweep-few.ipynb").touch()
+    swept.data("none_such", "runs", "95_sweep_recoverability-few.ipynb").touch()
     assert "Nothing to be done" in swept.make("-n", *WORDS).stdout
     if "=" in word:
         words = [*(w for w in WORDS if w.partition("=")[0] != word.partition("=")[0]), word]
