@@ -87,6 +87,10 @@ class LinkageTree:
     def __call__(self, k):
         return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
 
+    def at(self, height):
+        """Labels (n,) of the tree cut at a height."""
+        return fcluster(self.merges, height, "distance") if len(self.merges) else np.ones(1, int)
+
 
 class FlatClusterer:
     """A scikit-learn estimator of clusters or mixtures on (n, d) points; called with a number, it fits that many clusters."""
@@ -242,6 +246,43 @@ RULES = {
 }
 
 
+COMMON = "common_height"  # the rule that looks at all families at once
+
+
+def common_height(trees, points, min_mean_cluster_size=1.0):
+    """One cut height for the trees of all families: the one with the best silhouette of all clusters together.
+
+    `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
+    as wide in one family as in the next, so a single height needs less evidence than a number for every family. Clusters of
+    other families count as neighbours: a family may be one cluster. Clusters hold `min_mean_cluster_size` points or more on
+    average.
+
+    Several photographs of one individual are nearest neighbours, so the silhouette excludes the two nearest ones. That leaves
+    small clusters too little to be compared with: where the best clusters hold six points or fewer on average, one neighbour is
+    excluded, and where they hold four or fewer then, none.
+    """
+    merges = np.sort(np.concatenate([tree.merges[:, 2] for _, tree in trees]))[::-1]
+    most = int(len(points) / min_mean_cluster_size) - len(trees)  # merges above the cut
+    above = np.concatenate([[0, 1], candidates(most)])
+    borders = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2, [-1.0]])  # [j]: a height below j merges
+    heights = borders[above[above < len(borders)]]
+    partitions = [labels_at(trees, height, len(points)) for height in heights]
+    for n_excluded in (2, 1, 0):
+        best = int(np.argmax(scoring.silhouettes(partitions, points, (n_excluded,))))
+        if len(points) > 2 * (n_excluded + 1) * len(np.unique(partitions[best])):
+            break
+    return heights[best]
+
+
+def labels_at(trees, height, n):
+    """Labels (n,) of all trees (see `common_height`) cut at a height, unique over the trees."""
+    labels, used = np.empty(n, int), 0
+    for rows, tree in trees:
+        labels[rows] = tree.at(height) + used
+        used = labels[rows].max()
+    return labels
+
+
 # ------------------------------------------------------------------------------------------------------ hierarchy
 
 
@@ -252,7 +293,7 @@ class Config:
     method: str = "ward"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
     nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
     use_family: bool = True  # false withholds the family names
-    k_rule: str = "silhouette_excluding_0_to_2"  # how many species: one of RULES
+    k_rule: str = COMMON  # how many species: "common_height" for all families together, or one of RULES for each
     min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
     species_per_genus: float = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
     min_cluster_size: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
@@ -271,10 +312,10 @@ class Config:
         methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
         if self.method not in methods:
             raise ValueError(f"method {self.method!r} is not one of {', '.join(methods)}")
-        if self.k_rule not in RULES:
-            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join(RULES)}")
-        if self.k_rule == "heights" and self.method not in TREES:
-            raise ValueError(f"k_rule 'heights' needs a tree: {', '.join(TREES)}, not {self.method}")
+        if self.k_rule not in (COMMON, *RULES):
+            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join((COMMON, *RULES))}")
+        if self.k_rule in (COMMON, "heights") and self.method in BY_NUMBER and self.method not in TREES:
+            raise ValueError(f"k_rule {self.k_rule!r} needs a tree: {', '.join(TREES)}, not {self.method}")
 
     @classmethod
     def named(cls, clusterer, **changes):
@@ -351,17 +392,21 @@ def capped(points, genus_points, max_genera, max_species, seed=0):
     return genus, species
 
 
-def cluster_group(points, genus_points, config, seed=0):
+def cluster_group(points, genus_points, config, seed=0, cut=None):
     """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
 
     `points` (n, d) are for species, `genus_points` (n, e) for genera; where `config` takes both from the same layers they are
-    the same, and a tree that was cut into species is cut again into genera.
+    the same, and a tree that was cut into species is cut again into genera. `cut` holds species labels (n,) and the tree that
+    gave them, if they are known.
     """
     if config.method == "caps":
         labels = capped(points, genus_points, config.max_genera, config.max_species, seed)
         return *labels, np.zeros(len(points), bool)
-    options = {"min_mean_cluster_size": config.min_mean_cluster_size, "min_cluster_size": config.min_cluster_size}
-    species, partition, noise = cluster_species(points, config.method, config.k_rule, seed, **options)
+    if cut is None:
+        options = {"min_mean_cluster_size": config.min_mean_cluster_size, "min_cluster_size": config.min_cluster_size}
+        species, partition, noise = cluster_species(points, config.method, config.k_rule, seed, **options)
+    else:
+        (species, partition), noise = cut, np.zeros(len(points), bool)
     tree = partition if config.method in TREES and config.genus_layers == config.species_layers else None
     genus = group_genera(species, tree, genus_points, config.method, seed, config.species_per_genus)
     return genus, species, noise
@@ -388,9 +433,15 @@ def cluster_prepared(points, genus_points, families, config, seed=0):
         labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=config.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
     groups = pd.Series(families).groupby(families).indices if config.nested else {"all": np.arange(len(families))}
+    cuts = dict.fromkeys(groups)
+    if config.k_rule == COMMON and config.method in TREES:
+        trees = {name: (rows, LinkageTree(points[rows], method=config.method)) for name, rows in groups.items()}
+        height = common_height(list(trees.values()), points, config.min_mean_cluster_size)
+        cuts = {name: (tree.at(height), tree) for name, (_, tree) in trees.items()}
     genus, species, noise = np.empty((3, len(families)), int)
-    for rows in groups.values():
-        genus[rows], species[rows], noise[rows] = cluster_group(points[rows], genus_points[rows], config, seed)
+    for name, rows in groups.items():
+        labels = cluster_group(points[rows], genus_points[rows], config, seed, cuts[name])
+        genus[rows], species[rows], noise[rows] = labels
     found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0})
     found["split_by_family"] = False if config.nested else split_by_family(families, found["species"])
     found["genus"] = found.groupby(["family", "genus"]).ngroup()

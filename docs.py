@@ -49,7 +49,7 @@ def shown(name):
 # ------------------------------------------------------------------------------------------------------- clusters
 
 
-def headline(dataset, encoder, clusterer="nested_ward"):
+def headline(dataset, encoder, clusterer="pooled_ward"):
     """What a run finds, in two sentences."""
     value = mean_scores(dataset)["value"].xs("species", level="rank")
     run, oracle, prepared, family = (
@@ -102,7 +102,7 @@ def images_alone(dataset, *encoders):
     header += ["clusters for species, family given", "images alone"]
     rows = []
     for encoder in encoders:
-        given, alone = (ami.loc[encoder, name] for name in ("nested_ward", "images_alone"))
+        given, alone = (ami.loc[encoder, name] for name in ("pooled_ward", "images_alone"))
         cells = [f"{run.loc['ami', rank]:.2f}" for rank in ("species", "genus") for run in (given, alone)]
         counts = [f"{run.loc['n_found', 'species']:,.0f}" for run in (given, alone)]
         rows.append([encoder, *cells, f"{alone.loc['ami', 'family']:.2f}", *counts])
@@ -174,9 +174,9 @@ def robustness(dataset):
     rows = []
     for key, part in mean.groupby(["perturbation", "severity"], sort=False):
         species, genus = part.loc["species"], part.loc["genus"]
-        amis = [interval(*of.loc[("nested_ward", "ami"), BOUNDS]) for of in (species, genus)]
+        amis = [interval(*of.loc[("pooled_ward", "ami"), BOUNDS]) for of in (species, genus)]
         references = [f"{species.loc[(name, 'ami'), 'value']:.2f}" for name in ("baseline_family", "oracle_k_ward_prepared")]
-        counts = " / ".join(f"{species.loc[('nested_ward', name), 'value']:,.0f}" for name in ("n_found", "n_true"))
+        counts = " / ".join(f"{species.loc[('pooled_ward', name), 'value']:,.0f}" for name in ("n_found", "n_true"))
         rows.append([key[0], f"{key[1]:g}", amis[0], *references, counts, amis[1]])
     return rows_of(header, rows)
 

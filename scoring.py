@@ -454,8 +454,8 @@ def mean_interval(values, levels):
 
 SUPERVISED = ("species kNN, supervised", "species linear probe, supervised")
 MEASURES = {  # what chapter 14 measures, by (clusterer, rank, metric)
-    ("nested_ward", "species", "ami"): "species AMI",
-    ("nested_ward", "genus", "ami"): "genus AMI",
+    ("pooled_ward", "species", "ami"): "species AMI",
+    ("pooled_ward", "genus", "ami"): "genus AMI",
     ("oracle_k_ward_prepared", "species", "ami"): "species AMI, oracle k",
     ("oracle_k_ward_prepared", "genus", "ami"): "genus AMI, oracle k",
     ("supervised_knn", "species", "accuracy"): SUPERVISED[0],

@@ -28,11 +28,11 @@
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
-clusterer = "nested_ward"  # its config is given below: change that, and this with it
+clusterer = "pooled_ward"  # its config is given below: change that, and this with it
 setting = ""  # names the output; empty: as the clusterer
 method = "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc or caps
 nested = True  # clusters inside each family, given or found; false: of all photographs, then split at family borders
-k_rule = "silhouette_excluding_0_to_2"  # how many species: also silhouette, gap, stability or heights
+k_rule = "common_height"  # how many species; family by family: silhouette, gap, stability, heights, ...
 min_mean_cluster_size = 1.0  # a prior: photographs per species on average, at least
 species_per_genus = 2.0  # a prior: species per genus on average; 0: as many genera as the silhouette prefers
 min_cluster_size = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
@@ -87,12 +87,16 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 # ## How many species?
 #
 # The silhouette (Rousseeuw, 1987) compares the distance of a photograph to its own cluster with that to the nearest other
-# cluster. It needs no labels. But collections hold several photographs of one individual. These are so similar that the
-# silhouette makes a cluster of each such pair.
+# cluster. It needs no labels. Two things mislead it in collections of photographs.
 #
-# Therefore the nearest neighbours are excluded: a photograph must be close to *other* members of its cluster. A species with
-# two photographs has no others, so the rule is the mean of three silhouettes, which exclude 0, 1 and 2 neighbours. The number
-# of clusters with the best mean is chosen, family by family.
+# - **Several photographs of one individual** are so similar that the silhouette makes a cluster of each such pair. So the two
+#   nearest neighbours of every photograph are excluded: it must be close to *other* members of its cluster. Where clusters are
+#   too small for that, one neighbour is excluded, or none.
+# - **A single family** holds little evidence, and may hold a single species. But a species is about as wide in one family as in
+#   the next. So all trees are cut at *one common height*: the one with the best silhouette over all families together. Clusters
+#   of other families count as neighbours, so a family may stay one cluster.
+#
+# This is the rule `common_height`, the default for trees. The other rules choose a number for every family by itself.
 #
 # ## How many genera?
 #

@@ -72,11 +72,14 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 # All are turned so that higher should be better.
 #
 # - **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** measure how compact and how separate clusters are: in the plain
-#   embedding, and on its UMAP map. - **Neighbour-excluding silhouette** is the one that chapter 05 uses, in the prepared
-# embedding. - **Consensus** is the mean AMI between the clusters of a run and those of *independent* encoders. What several
-# encoders agree on   is less likely to come from one of them. - **Stability** is the mean AMI between the seeds of a run. -
-# **Alignment** and **uniformity** (Wang and Isola, 2020) describe the encoder alone: how close a photograph lies to its
-# mirrored   and cropped view, and how evenly photographs cover the sphere.
+#   embedding, and on its UMAP map.
+# - **Neighbour-excluding silhouette** is the mean silhouette with 0, 1 and 2 nearest neighbours excluded, in the prepared
+#   embedding.
+# - **Consensus** is the mean AMI between the clusters of a run and those of *independent* encoders. What several encoders agree
+#   on is less likely to come from one of them.
+# - **Stability** is the mean AMI between the seeds of a run.
+# - **Alignment** and **uniformity** (Wang and Isola, 2020) describe the encoder alone: how close a photograph lies to its
+#   mirrored and cropped view, and how evenly photographs cover the sphere.
 #
 # Two encoders that read the same weights are not independent: `resnet50_single` and `resnet50_double` share their deepest
 # layer, a tuned network shares most of what it started from, and a fused encoder consists of its parts. So every lineage of

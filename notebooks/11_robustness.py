@@ -71,8 +71,8 @@ embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 # that of the mean over seeds: the mean is computed again without each group of species.
 
 # %%
-CONFIG = clustering.Config.named("nested_ward")
-METHODS = {"nested_ward": "nested_ward", "baseline_family": "baseline_family", "oracle_k": "oracle_k_ward_prepared"}
+CONFIG = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+REFERENCES = ("baseline_family", "oracle_k_ward_prepared")
 
 
 def measure(rows, points, groups, family=None):
@@ -86,7 +86,7 @@ def measure(rows, points, groups, family=None):
     oracle = clustering.oracle_k(CONFIG.prepare(layers, CONFIG.species_layers), family, true[["genus", "species"]])
     measured = {}
     for rank in oracle:
-        labels = {"nested_ward": found[rank], "baseline_family": family, "oracle_k": oracle[rank]}
+        labels = dict(zip((utils.DEFAULT_CLUSTERER, *REFERENCES), (found[rank], family, oracle[rank]), strict=True))
         labels = {name: scoring.codes(column) for name, column in labels.items()}
         names = scoring.codes(true[rank])
 
@@ -112,10 +112,10 @@ def record(perturbation, severity, seeds, measured):
             about = {"perturbation": perturbation, "severity": severity, "seed": seed, "rank": rank}
             intervals = scoring.jackknife_interval(values)
             for name, (value, low, high) in intervals.items():
-                row = {"clusterer": METHODS[name], "metric": "ami", "value": value, "ci_low": low, "ci_high": high}
+                row = {"clusterer": name, "metric": "ami", "value": value, "ci_low": low, "ci_high": high}
                 table.append(about | row)
             for name, value in counted.items():
-                table.append(about | {"clusterer": "nested_ward", "metric": name, "value": value})
+                table.append(about | {"clusterer": utils.DEFAULT_CLUSTERER, "metric": name, "value": value})
 
 
 # %% [markdown]
@@ -234,7 +234,7 @@ wide.loc[pd.MultiIndex.from_frame(order)].round(2)
 
 # %% jupyter={"source_hidden": true}
 LINES = {
-    "nested_ward": ("", {"marker": "o"}),
+    utils.DEFAULT_CLUSTERER: ("", {"marker": "o"}),
     "baseline_family": (", family-only baseline", {"linestyle": "--", "linewidth": 1}),
     "oracle_k_ward_prepared": (", oracle-k reference", {"linestyle": ":", "linewidth": 1.5}),
 }
@@ -249,7 +249,7 @@ def draw_perturbation(ax, perturbation, part):
         for clusterer, (text, looks) in LINES.items():
             line = of_rank[of_rank["clusterer"] == clusterer].set_index("severity").loc[severities]
             ax.plot(places, line["value"], color=colour, label=f"{rank}{text}", **looks)
-            if clusterer == "nested_ward":
+            if clusterer == utils.DEFAULT_CLUSTERER:
                 ax.fill_between(places, line["ci_low"], line["ci_high"], color=colour, alpha=0.2, linewidth=0)
     ax.set(xticks=places, xticklabels=[f"{value:g}" for value in severities], xlabel=perturbation, ylim=(0, 1))
 
@@ -266,7 +266,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
 handles = axes.flat[0].get_legend_handles_labels()
 shown = plotting.plain(encoder_configs.readable_name(dataset, encoder), 60)
-figure.suptitle(f"Robustness of nested Ward on {plotting.plain(dataset)} ({shown})")
+figure.suptitle(f"Robustness of pooled Ward on {plotting.plain(dataset)} ({shown})")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
@@ -277,7 +277,7 @@ plt.show()
 # ## What we learned
 
 # %%
-of_species = ami[(ami["rank"] == "species") & (ami["clusterer"] == "nested_ward")].set_index("perturbation")["value"]
+of_species = ami[(ami["rank"] == "species") & (ami["clusterer"] == utils.DEFAULT_CLUSTERER)].set_index("perturbation")["value"]
 sampled = of_species[of_species.index == "photographs per species"].tolist()
 worse = of_species.drop("photographs per species", errors="ignore").groupby(level=0, sort=False)
 loss = pd.DataFrame({"none": worse.first(), "worst": worse.min()})

@@ -62,10 +62,11 @@ groups = list(taxa.groupby("family").indices.values())
 # ## What is compared
 #
 # - **Preparations**: plain (scaled to length 1), signed square root, half and full whitening, and smoothing with neighbours.
-# - **Rules for the number of species**: the silhouette; the same with one or two nearest neighbours excluded; the mean of these
-#   three, which is the default; the gap statistic; stability under resampling; the largest gap between heights of the tree.
-# *Oracle   k* is the true number: a reference, not a rule. - **Rules for the number of genera**: half as many as species, as
-# many, or what the silhouette of the species' centroids prefers.
+# - **Rules for the number of species**, family by family: the silhouette; the same with one or two nearest neighbours
+#   excluded; the mean of these three; the gap statistic; stability under resampling; the largest gap between heights of the
+#   tree. For all families together: one *common height*, the default. *Oracle k* is the true number: a reference, not a rule.
+# - **Rules for the number of genera**: half as many as species, as many, or what the silhouette of the species' centroids
+#   prefers.
 
 # %%
 PREPARATIONS = {
@@ -76,15 +77,15 @@ PREPARATIONS = {
     "signed sqrt, half whitened, smoothed": {"n_smoothing_neighbors": 3},
 }
 GENERA = {"half": 2.0, "as many": 1.0, "silhouette": 0.0}  # name: species per genus
-DEFAULT = "silhouette_excluding_0_to_2"
+RULES = [clustering.COMMON, *clustering.RULES, "oracle k"]
 
 
-def of_family(points, names, rule):
+def of_family(points, names, rule, height):
     """{column: labels (n,)} of one family by one rule: species, and genera by every rule for them."""
+    tree = clustering.LinkageTree(points)
     if rule == "oracle k":
-        tree = clustering.LinkageTree(points)
         return {"species": tree(names["species"].nunique()), "genus, oracle k": tree(names["genus"].nunique())}
-    species, tree, _ = clustering.cluster_species(points, "ward", rule)
+    species = tree.at(height) if rule == clustering.COMMON else clustering.cluster_species(points, "ward", rule)[0]
     genera = {
         f"genus, {name}": clustering.group_genera(species, tree, points, species_per_genus=per_genus)
         for name, per_genus in GENERA.items()
@@ -99,9 +100,11 @@ deepest = {e: utils.load_layer(dataset, e, specimens["hash_id"]) for e in encode
 def of_setting(encoder, embedding, preparation, rule):
     """One row per half and column of clusters of an embedding (n, d): AMI and the number of clusters."""
     points = clustering.prepare(embedding, **PREPARATIONS[preparation])
-    labels = pd.DataFrame(index=taxa.index)
+    labels, height = pd.DataFrame(index=taxa.index), None
+    if rule == clustering.COMMON:
+        height = clustering.common_height([(rows, clustering.LinkageTree(points[rows])) for rows in groups], points)
     for number, rows in enumerate(groups):
-        for name, found in of_family(points[rows], taxa.iloc[rows], rule).items():
+        for name, found in of_family(points[rows], taxa.iloc[rows], rule, height).items():
             labels.loc[rows, name] = [f"{number}/{label}" for label in found]
     measured = []
     for (name, found), part in itertools.product(labels.items(), (0, 1, None)):
@@ -113,7 +116,7 @@ def of_setting(encoder, embedding, preparation, rule):
 
 
 # %%
-settings = list(itertools.product(encoders, PREPARATIONS, [*clustering.RULES, "oracle k"]))
+settings = list(itertools.product(encoders, PREPARATIONS, RULES))
 done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_setting)(e, deepest[e], *setting) for e, *setting in settings)
 table = pd.DataFrame(itertools.chain.from_iterable(tqdm(done, total=len(settings), unit="setting")))
 utils.write_table(table.round(6), folder / "k_rules.csv")
@@ -147,7 +150,7 @@ mean.drop("species").round(3)
 # ## Chosen on one half, reported on the other
 #
 # For every encoder, the setting with the best mean of species and genus AMI on one half of the families, scored on the other
-# half. Beside it, on that same half: the default (signed square root, half whitened; mean of three silhouettes; half as many
+# half. Beside it, on that same half: the default (signed square root, half whitened; common height; half as many
 # genera), the usual setting (plain; silhouette), the oracle-k reference on the plain embedding, and the family-only baseline.
 
 
@@ -159,7 +162,7 @@ def chosen(encoder, part):
     free = there.drop("oracle k", level="rule")
     sums = {name: free["species"] + free[f"genus, {name}"] for name in GENERA}
     preparation, rule, genera = pd.DataFrame(sums).stack().idxmax()
-    fixed = ("signed sqrt, half whitened", DEFAULT), ("plain", "silhouette"), ("plain", "oracle k")
+    fixed = ("signed sqrt, half whitened", clustering.COMMON), ("plain", "silhouette"), ("plain", "oracle k")
     columns = (genera, "half", "silhouette", "oracle k")
     names = (f"chosen on the other half ({preparation}; {rule}; {genera})", "default", "usual", "oracle k")
     for name, setting, genus in zip(names, [(preparation, rule), *fixed], columns, strict=True):
@@ -186,7 +189,7 @@ halves.pivot_table(index="encoder", columns="setting", values=["species", "genus
 # %% [markdown]
 # ## Fewer photographs per species
 #
-# A rule that excludes neighbours needs enough photographs. So the silhouettes are compared on samples of every species, and
+# A rule that excludes neighbours needs enough photographs. So the rules are compared on samples of every species, and
 # on an uneven sample (Zipf's law, as in chapter 11), all with the default preparation. Species AMI, mean over encoders and
 # two draws.
 
@@ -195,7 +198,7 @@ each = taxa["species"].value_counts()
 SAMPLES = {"all photographs": lambda seed: each.to_dict()}
 SAMPLES |= {f"{n} of each species": lambda seed, n=n: dict.fromkeys(each.index, n) for n in (5, 3, 2)}
 SAMPLES |= {"uneven (Zipf, power 0.5)": lambda seed: sampling.uneven_sizes(each, 0.5, seed)}
-SILHOUETTES = [rule for rule in clustering.RULES if "silhouette" in rule]
+COMPARED = [clustering.COMMON, *(rule for rule in clustering.RULES if "silhouette" in rule)]
 
 
 def of_sample(encoder, embedding, sample, seed):
@@ -204,7 +207,7 @@ def of_sample(encoder, embedding, sample, seed):
     names, embedding = taxa.iloc[rows], embedding[rows]
     family, species = names["family"].to_numpy(), names[["species"]]
     points, plain = clustering.prepare(embedding), clustering.prepare(embedding, **PREPARATIONS["plain"])
-    configs = {rule: clustering.Config.named("nested_ward", k_rule=rule) for rule in SILHOUETTES}
+    configs = {rule: clustering.Config.named(utils.DEFAULT_CLUSTERER, k_rule=rule) for rule in COMPARED}
     found = {rule: clustering.cluster_prepared(points, points, family, config) for rule, config in configs.items()}
     found["oracle k"] = clustering.oracle_k(points, family, species)
     found["oracle k, plain"] = clustering.oracle_k(plain, family, species)
@@ -253,14 +256,14 @@ plt.show()
 # %%
 held_out = halves.groupby("setting")[["species", "genus"]].mean()
 picked = held_out.loc["chosen on the other half", "species"]
-ratio = (counts / taxa["species"].nunique())[DEFAULT]["signed sqrt, half whitened"]
+ratio = (counts / taxa["species"].nunique())[clustering.COMMON]["signed sqrt, half whitened"]
 fewest = small[small["sample"] == "2 of each species"].groupby("rule")["ami"].mean()
 plotting.say(
     f"Chosen on one half of the families, settings reach a mean species AMI of {picked:.2f} on the other half; the default has "
     f"{held_out.loc['default', 'species']:.2f}, the plain silhouette {held_out.loc['usual', 'species']:.2f} and the oracle-k "
     f"reference {held_out.loc['oracle k', 'species']:.2f}.",
     f"The default finds {ratio:.1f} times the true number of species (mean over {len(encoders)} encoders).",
-    f"With two photographs per species it has {fewest[DEFAULT]:.2f} and the plain silhouette {fewest['silhouette']:.2f}.",
+    f"With two photographs per species it has {fewest[clustering.COMMON]:.2f}, the silhouette {fewest['silhouette']:.2f}.",
 )
 
 # %% tags=["summary"]

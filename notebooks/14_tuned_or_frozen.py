@@ -70,7 +70,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 # and a linear probe (ridge regression). They count species with five photographs or more.
 
 # %%
-CONFIG = clustering.Config.named("nested_ward")
+CONFIG = clustering.Config.named(utils.DEFAULT_CLUSTERER)
 
 
 def clustering_scores(points):
@@ -79,7 +79,7 @@ def clustering_scores(points):
     oracle = clustering.oracle_k(CONFIG.prepare({"last": points}, CONFIG.species_layers), found["family"], taxa)
     for rank in taxa:
         known = taxa[rank].notna().to_numpy()
-        for clusterer, labels in (("nested_ward", found[rank].to_numpy()), ("oracle_k_ward_prepared", oracle[rank])):
+        for clusterer, labels in ((utils.DEFAULT_CLUSTERER, found[rank].to_numpy()), ("oracle_k_ward_prepared", oracle[rank])):
             yield clusterer, rank, "ami", scoring.ami(taxa[rank][known], labels[known])
             yield clusterer, rank, "n_found", len(np.unique(labels))
 
@@ -128,7 +128,7 @@ table.round(3)
 # ## What we learned
 
 # %%
-found = table["species", "nested_ward"]
+found = table["species", utils.DEFAULT_CLUSTERER]
 last = list(compared["frozen"])[-1]
 frozen, after = (found.loc[(network, last)] for network in ("frozen", "tuned"))
 best = found["ami"].idxmax()

@@ -33,9 +33,15 @@ def test_every_method_finds_what_lies_apart(method):
     assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
 
 
+def configured(method="ward", **config):
+    """A Config of any method: trees have the default rule, others one that needs no tree."""
+    rule = {} if method in clustering.TREES else {"k_rule": "silhouette_excluding_0_to_2"}
+    return clustering.Config(method=method, **rule | config)
+
+
 def cluster(points, families=None, seed=0, **config):
     """Clusters of points as they are, without preparation, in one family or several."""
-    plain = clustering.Config(**{"signed_sqrt": False, "pca_components": 0} | config)
+    plain = configured(**{"signed_sqrt": False, "pca_components": 0} | config)
     families = np.zeros(len(points)).astype(str) if families is None else families
     return clustering.cluster({"only": points}, families, plain, seed)
 
@@ -56,7 +62,7 @@ def test_a_handful_of_points_is_enough(method, n):
 @pytest.mark.parametrize("method", [*METHODS, "caps"])
 def test_photographs_that_are_all_alike_are_one_species(method):
     for points in (np.ones((12, 5)), np.zeros((12, 5))):
-        labels = clustering.cluster({"only": points}, ["x"] * 12, clustering.Config(method=method))
+        labels = clustering.cluster({"only": points}, ["x"] * 12, configured(method))
         assert method == "caps" or (labels[["genus", "species"]].nunique() == 1).all()
         assert len(labels) == 12 and nested(labels)
 
@@ -74,7 +80,7 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
     labels = cluster(points, method=method, seed=3)
     pd.testing.assert_frame_equal(cluster(points, method=method, seed=3), labels)
     assert nested(labels)
-    if not clustering.Config(method=method).uses_seed:
+    if not configured(method).uses_seed:
         pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
@@ -117,6 +123,48 @@ def test_a_prior_bounds_the_number_of_clusters(rule):
     points = np.random.default_rng(0).normal(size=(60, 3))
     assert len(set(clustering.cluster_species(points, "ward", rule, min_mean_cluster_size=10)[0])) <= 6
     assert len(set(clustering.cluster_species(points, "ward", rule, max_clusters=5)[0])) <= 5
+
+
+def common(points, families, **config):
+    """Species per family that one common height finds."""
+    found = cluster(points, families, **config)
+    assert nested(found)
+    return found.groupby("family")["species"].nunique()
+
+
+@pytest.mark.parametrize("each", [2, 3, 6, 40])
+def test_a_common_height_finds_families_of_one_species_and_of_several(each):
+    points, names = blobs(12, each=each)
+    families = np.where(names < 6, names, 6).astype(str)  # six families of one species, one of six
+    assert common(points, families).tolist() == [1] * 6 + [6]
+
+
+def test_a_common_height_ignores_pairs_of_one_individual():
+    random = np.random.default_rng(1)
+    middle = 2 * random.normal(size=(6, 20))
+    individuals = np.repeat(middle, 6, axis=0) + 0.5 * random.normal(size=(36, 20))
+    points = np.repeat(individuals, 2, axis=0) + 0.02 * random.normal(size=(72, 20))  # each photographed twice
+    assert common(points, np.repeat(["x", "x", "x", "y", "y", "z"], 12)).tolist() == [3, 2, 1]
+
+
+def test_a_common_height_finds_rare_and_common_species_alike():
+    points, names = blobs(8, each=60)
+    keep = np.concatenate([np.flatnonzero(names == n)[: [60, 30, 20, 15, 10, 6, 4, 2][n]] for n in range(8)])
+    found = cluster(points[keep], np.where(names[keep] % 2, "x", "y"))
+    assert metrics.adjusted_mutual_info_score(names[keep], found["species"]) == pytest.approx(1)
+
+
+def test_a_common_height_of_one_family_and_of_single_photographs():
+    points, _ = blobs(5)
+    assert common(points, np.full(len(points), "x")).tolist() == [5]
+    assert common(blobs(4, each=1)[0], list("abcd")).tolist() == [1] * 4
+    assert common(points[:1], ["x"]).tolist() == [1]
+
+
+def test_a_prior_bounds_the_clusters_of_a_common_height():
+    points = np.random.default_rng(0).normal(size=(60, 3))
+    found = cluster(points, np.repeat(["x", "y"], 30), min_mean_cluster_size=10.0)
+    assert found["species"].nunique() <= 6
 
 
 def test_heights_keep_to_the_largest_number():
@@ -224,7 +272,7 @@ def test_rows_that_a_family_border_cuts_off_are_marked():
 def test_a_method_or_rule_that_is_none_is_named():
     for method, rule, message in (
         ("wards", "gap", "method 'wards' is not one of ward,"),
-        ("ward", "gaps", "k_rule 'gaps' is not one of silhouette,"),
+        ("ward", "gaps", "k_rule 'gaps' is not one of common_height, silhouette,"),
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -234,7 +282,7 @@ def test_a_method_or_rule_that_is_none_is_named():
 def test_every_config_can_be_read():
     for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
         assert clustering.Config.named(path.stem).method in [*METHODS, "caps"]
-    assert clustering.Config.named("nested_ward") == clustering.Config()
+    assert clustering.Config.named("pooled_ward") == clustering.Config()
 
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():

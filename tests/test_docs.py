@@ -98,11 +98,11 @@ def test_what_the_results_page_says_of_the_default_holds_in_the_scores():
     def at(dataset, clusterer, encoder="resnet50_double"):
         return docs.mean_scores(dataset)["value"].loc[encoder, clusterer, "species"]
 
-    fish, leaves = (at(dataset, "nested_ward") for dataset in ("reef_fish", "leaf_scans"))
+    fish, leaves = (at(dataset, "pooled_ward") for dataset in ("reef_fish", "leaf_scans"))
     assert fish["n_found"] > 3 * fish["n_true"] and fish["ami"] < at("reef_fish", "baseline_family", "none")["ami"]
     assert 1.5 < leaves["n_found"] / leaves["n_true"] < 2.5
     for dataset, default in (("reef_fish", fish), ("leaf_scans", leaves)):
         assert at(dataset, "nested_ward_silhouette")["n_found"] < default["n_found"]
     table = docs.of_imagenet("eu_moths", "k_rules")
     plain = table[(table["rule"] == "silhouette") & (table["preparation"] == "plain") & table["half"].isna()]
-    assert plain.loc[plain["clusters"] == "species", "found"].mean() > 2 * at("eu_moths", "nested_ward")["n_true"]
+    assert plain.loc[plain["clusters"] == "species", "found"].mean() > 2 * at("eu_moths", "pooled_ward")["n_true"]

@@ -17,7 +17,7 @@ def test_dataset_names_cannot_leave_their_folder():
 
 
 def test_unknown_card_names_the_known_ones():
-    with pytest.raises(FileNotFoundError, match="nested_ward"):
+    with pytest.raises(FileNotFoundError, match="pooled_ward"):
         utils.load_params("clusterers", "nested_wart")
 
 
