@@ -98,7 +98,10 @@ ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
 publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb files that are committed
-	$(foreach sweep,signal umap trainers clusterers,$(MAKE) sweep SWEEP=$(sweep) &&) true
+	$(MAKE) sweep SWEEP=signal
+	$(MAKE) sweep SWEEP=umap
+	$(MAKE) sweep SWEEP=trainers
+	$(MAKE) sweep SWEEP=clusterers ENCODERS=specimen_resnet18_double
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
 pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (1 hour on 2 cores)

@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import dendrogram
 from files import atomic_write
 from images import load_rgb
 
-# Okabe and Ito's eight colours (https://jfly.uni-koeln.de/color/), told apart with any common colour blindness;
+# Okabe and Ito's eight colours (https://jfly.uni-koeln.de/color/), distinct under the common colour vision deficiencies;
 # black and grey are left for reference marks.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#F0E442", "#000000")
 GREY = "#BBBBBB"

@@ -35,10 +35,10 @@ import utils
 ROOT = Path(execute.__file__).parent
 MODULES = (clean, listing, parameters, plan, rules, settings, sweeps, utils)  # those that have a ROOT
 CLIENT = """
-import json, socket, sys
+import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(sys.argv[1])
-    connection.sendall(json.dumps(sys.argv[2:]).encode())
+    connection.sendall(json.dumps([sys.argv[2:], dict(os.environ)]).encode())
     connection.shutdown(socket.SHUT_WR)
     done = json.loads(connection.makefile().read())
 sys.stdout.write(done["stdout"])
@@ -95,11 +95,17 @@ def project_root(root):
         cached.cache_clear()
 
 
-def run(root, arguments):
-    """Do what `python execute.py <arguments>` does in the project `root`; a finished process with its output as text."""
+def run(root, arguments, environment=None):
+    """Do what `python execute.py <arguments>` does in the project `root`; a finished process with its output as text.
+
+    Variables of the `environment` are added to those of this process.
+    """
     stdout, stderr, code = io.StringIO(), io.StringIO(), 0
     with project_root(root) as patch, contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         patch.chdir(root)
+        patch.setattr(tempfile, "tempdir", None)  # TMPDIR is read again
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
         patch.setattr(sys, "argv", ["execute.py", *arguments])
         patch.setattr(sys, "path", [*sys.path])
         patch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # a shell replaces it
@@ -146,5 +152,5 @@ class Server:
                 connection, _ = self.listener.accept()
                 with connection, connection.makefile("rw") as stream:
                     connection.settimeout(None)
-                    done = run(self.root, json.loads(stream.read()))
+                    done = run(self.root, *json.loads(stream.read()))
                     json.dump({k: getattr(done, k) for k in ("returncode", "stdout", "stderr")}, stream)

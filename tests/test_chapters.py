@@ -418,8 +418,8 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
     make_world(tmp_path / "photos", photos=10)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
     project.run("01", "dataset=killed", f"source={tmp_path / 'photos'}")
-    card = ["dataset=killed", f"weights_dir={tmp_path}", "shard_size=8", "batch_size=4", "input_size=96", "-f"]
-    card += [str(project.root / "params/encoders/resnet18_double.yaml")]
+    encoder_config = ["dataset=killed", f"weights_dir={tmp_path}", "shard_size=8", "batch_size=4", "input_size=96", "-f"]
+    encoder_config += [str(project.root / "params/encoders/resnet18_double.yaml")]
     folder = project.data("killed", "embeddings", "broken_off")
 
     def three_shards():
@@ -427,22 +427,22 @@ def test_a_killed_extraction_goes_on_at_the_next_shard(project, tmp_path):
 
     executed = project.root / "out" / "02.ipynb"
     executed.unlink(missing_ok=True)  # of another test
-    project.run_and_kill("02", "encoder=broken_off", *card, when=three_shards)
+    project.run_and_kill("02", "encoder=broken_off", *encoder_config, when=three_shards)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
     assert 3 <= len(done) < 15 and not (folder / "_SUCCESS").exists()
     assert not executed.exists()
 
-    resumed = project.run("02", "encoder=broken_off", *card)
+    resumed = project.run("02", "encoder=broken_off", *encoder_config)
     assert f"{15 - len(done)} shards made" in resumed.stdout
     assert all((folder / name).stat().st_mtime_ns == date for name, date in done.items())
-    project.run("02", "encoder=whole", *card)
+    project.run("02", "encoder=whole", *encoder_config)
     for path in sorted(project.data("killed", "embeddings", "whole").glob("part-*.parquet")):
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
     # other weights are other embeddings: nothing that was made from the old ones is kept
     torch.manual_seed(9)
     save_file(resnet18().state_dict(), tmp_path / "resnet18.safetensors")
-    assert "15 shards made" in project.run("02", "encoder=whole", *card).stdout
+    assert "15 shards made" in project.run("02", "encoder=whole", *encoder_config).stdout
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from conftest import ROOT
 import encoders
 import training
 
-RECIPES = sorted((ROOT / "params" / "trainers").glob("*.yaml"), key=lambda path: path.stem)
+TRAINER_CONFIGS = sorted((ROOT / "params" / "trainers").glob("*.yaml"), key=lambda path: path.stem)
 RESNET = {"library": "torchvision", "architecture": "resnet18", "layers": {"layer3": "layer3", "avgpool": "avgpool"}}
 ENCODERS = [
     RESNET,
@@ -26,9 +26,9 @@ ENCODERS = [
 SMALL = {"weights": None, "input_size": 32}
 
 
-def tuning(card, photos, device):
+def tuning(encoder_config, photos, device):
     """A Trainer of a config, on small views."""
-    asked = yaml.safe_load(card.read_text())
+    asked = yaml.safe_load(encoder_config.read_text())
     known = {name: value for name, value in asked.items() if name in training.TrainingConfig.__dataclass_fields__}
     small = {"batch_size": 8, "image_size": 40, "samples_per_class": min(asked.get("samples_per_class", 0), 4)}
     backbone, transform, _ = encoders.start_tuning(RESNET | SMALL)
@@ -38,9 +38,9 @@ def tuning(card, photos, device):
     )
 
 
-def learn(card, photos, device):
+def learn(encoder_config, photos, device):
     """What a config does in an epoch: its log, what of it is worth asking, and the weights and pictures that it leaves."""
-    model = tuning(card, photos, device)
+    model = tuning(encoder_config, photos, device)
     before = {name: value.cpu().clone() for name, value in model.network.state_dict().items()}
     model.train_epoch()
     ((views, _),) = model.load([[0, 5]], model.views, 0)
@@ -51,16 +51,18 @@ def learn(card, photos, device):
     ]
 
 
-def extract(card, photos, device):
+def extract(encoder_config, photos, device):
     """Embeddings of an encoder with random weights."""
-    encoder = encoders.build_network(**card | SMALL)
-    if card["library"] == "pixels":
+    encoder = encoders.build_network(**encoder_config | SMALL)
+    if encoder_config["library"] == "pixels":
         encoders.fit_pixels(encoder, photos)
     (layers,) = encoders.embed(encoder, photos, [list(range(len(photos)))], device, torch.float32)
     return list(layers), [torch.from_numpy(values) for values in layers.values()]
 
 
-WORK = {card.stem: (learn, card) for card in RECIPES} | {card["library"]: (extract, card) for card in ENCODERS}
+WORK = {encoder_config.stem: (learn, encoder_config) for encoder_config in TRAINER_CONFIGS} | {
+    encoder_config["library"]: (extract, encoder_config) for encoder_config in ENCODERS
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,21 +84,23 @@ def alike():
 def elsewhere(photos):
     """What everything gives on the pretended device: {name: (about, tensors)}."""
     with pretended.Device():
-        return {name: work(card, photos, pretended.register()) for name, (work, card) in WORK.items()}
+        return {
+            name: work(encoder_config, photos, pretended.register()) for name, (work, encoder_config) in WORK.items()
+        }
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_another_device_gives_what_the_processor_gives(photos, elsewhere, name):
-    work, card = WORK[name]
-    about, tensors = work(card, photos, torch.device("cpu"))
+    work, encoder_config = WORK[name]
+    about, tensors = work(encoder_config, photos, torch.device("cpu"))
     assert elsewhere[name][0] == about
     for there, here in zip(elsewhere[name][1], tensors, strict=True):
         assert type(there) is torch.Tensor and torch.equal(there, here)
 
 
-@pytest.mark.parametrize("card", RECIPES, ids=lambda path: path.stem)
-def test_every_config_trains_for_an_epoch(elsewhere, card):
-    ((row,), learnt, config), _ = elsewhere[card.stem]
+@pytest.mark.parametrize("encoder_config", TRAINER_CONFIGS, ids=lambda path: path.stem)
+def test_every_config_trains_for_an_epoch(elsewhere, encoder_config):
+    ((row,), learnt, config), _ = elsewhere[encoder_config.stem]
     assert np.isfinite(list(row.values())).all() and row["loss"] > 0 and row["learning_rate"] > 0
     assert "backbone.layer4.1.conv2.weight" in learnt
     assert any(name.startswith("heads.") for name in learnt) == (config.weight_pixels == 0)
@@ -105,7 +109,9 @@ def test_every_config_trains_for_an_epoch(elsewhere, card):
 
 def test_a_checkpoint_is_gone_on_from_on_another_device(photos):
     with pretended.Device():
-        whole, again = (tuning(ROOT / "params/trainers/coarse_to_fine.yaml", photos, pretended.register()) for _ in range(2))
+        whole, again = (
+            tuning(ROOT / "params/trainers/coarse_to_fine.yaml", photos, pretended.register()) for _ in range(2)
+        )
         whole.train_epoch()
         torch.save(whole.state(), checkpoint := io.BytesIO())
         checkpoint.seek(0)
@@ -118,10 +124,10 @@ def test_a_checkpoint_is_gone_on_from_on_another_device(photos):
     assert all(torch.equal(value.cpu(), there[name].cpu()) for name, value in again.network.state_dict().items())
 
 
-@pytest.mark.parametrize("card", ENCODERS, ids=lambda card: card["library"])
-def test_what_workers_are_given_can_be_sent_to_them(photos, card):
+@pytest.mark.parametrize("encoder_config", ENCODERS, ids=lambda encoder_config: encoder_config["library"])
+def test_what_workers_are_given_can_be_sent_to_them(photos, encoder_config):
     # on Macs and on Windows a worker is a new process, and no copy of this one
-    encoder = encoders.build_network(**card | SMALL)
+    encoder = encoders.build_network(**encoder_config | SMALL)
     shown = encoders.Photos(photos, encoder.transform)
     assert torch.equal(pickle.loads(pickle.dumps(shown))[3], shown[3])
     config = training.TrainingConfig(weight_views=1.0, image_size=32)

@@ -38,12 +38,12 @@ def random_weights(tmp_path_factory):
 RESNET18 = {"library": "torchvision", "architecture": "resnet18", "weights": "IMAGENET1K_V1"}
 
 
-def build(weights_dir="", layers=None, input_size=64, **card):
+def build(weights_dir="", layers=None, input_size=64, **encoder_config):
     return encoders.build_network(
         layers=layers or {"layer3": "layer3", "avgpool": "avgpool"},
         input_size=input_size,
         weights_dir=weights_dir,
-        **card,
+        **encoder_config,
     )
 
 
@@ -134,7 +134,7 @@ def hub(tmp_path):
 
 @pytest.fixture
 def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
-    """ResNet-18's card with its address moved to the local server."""
+    """ResNet-18's config with its address moved to the local server."""
     weights = tmp_path / "w.pth"
     torch.manual_seed(2)
     torch.save(torchvision.models.resnet18().state_dict(), weights)
@@ -142,12 +142,12 @@ def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
     digest = hashlib.sha256(content).hexdigest()
     hub.path = f"/resnet18-{digest[:8]}.pth"
     hub.files[hub.path] = (content, digest)
-    card = type(
+    encoder_config = type(
         "Card",
         (),
         {"url": hub.url + hub.path, "transforms": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms},
     )
-    cards = type("Cards", (dict,), {"__members__": ["IMAGENET1K_V1"]})(IMAGENET1K_V1=card)
+    cards = type("Cards", (dict,), {"__members__": ["IMAGENET1K_V1"]})(IMAGENET1K_V1=encoder_config)
     monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: cards)
     monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -168,15 +168,19 @@ def test_torchvision_weights_with_a_wrong_checksum_are_refused(torchvision_hub, 
     assert not list((tmp_path / "torch").rglob("resnet18*"))
 
 
-CARDS = {
+ENCODER_CONFIGS = {
     path.stem: yaml.safe_load(path.read_text()) for path in sorted((utils.ROOT / "params" / "encoders").glob("*.yaml"))
 }
-PRETRAINED = [name for name, card in CARDS.items() if card["weights"] and card["library"] != "tuned"]
+PRETRAINED = [
+    name
+    for name, encoder_config in ENCODER_CONFIGS.items()
+    if encoder_config["weights"] and encoder_config["library"] != "tuned"
+]
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
-    """Every card's weights are known to their library, down to the download, which finds no network here."""
+    """Every config's weights are known to their library, down to the download, which finds no network here."""
 
     def offline(*args, **kwargs):
         raise OSError("Network is unreachable")
@@ -185,7 +189,7 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
     monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setattr(encoders, "hf_hub_download", offline)
-    library, architecture, weights = (CARDS[name][key] for key in ("library", "architecture", "weights"))
+    library, architecture, weights = (ENCODER_CONFIGS[name][key] for key in ("library", "architecture", "weights"))
     with pytest.raises(FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"):
         encoders.weights_file(library, architecture, weights)
 
@@ -257,8 +261,8 @@ def test_torchvision_layers_are_those_of_a_plain_forward_pass(random_weights, ph
 
 
 def test_timm_gives_the_input_of_its_head_and_its_blocks(random_weights, photos):
-    card = {"library": "timm", "architecture": "vit_tiny_patch16_224", "weights": "augreg_in21k_ft_in1k"}
-    encoder = build(str(random_weights), {"block8": 8, "embedding": "head"}, 224, **card)
+    encoder_config = {"library": "timm", "architecture": "vit_tiny_patch16_224", "weights": "augreg_in21k_ft_in1k"}
+    encoder = build(str(random_weights), {"block8": 8, "embedding": "head"}, 224, **encoder_config)
     (found,) = embed(encoder, photos)
     model = encoder.network.model
     images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
@@ -291,24 +295,32 @@ def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, card in CARDS.items() if card["library"] not in ("pixels", "truth", "tuned", "fused")]
+    "name",
+    [
+        name
+        for name, encoder_config in ENCODER_CONFIGS.items()
+        if encoder_config["library"] not in ("pixels", "truth", "tuned", "fused")
+    ],
 )
 def test_every_card_fits_its_architecture(name, monkeypatch):
-    """Layers and input size of every card, on torch's meta device: shapes without numbers."""
+    """Layers and input size of every config, on torch's meta device: shapes without numbers."""
     on_meta = functools.partial(open_clip.create_model_and_transforms, device="meta")
     monkeypatch.setattr(open_clip, "create_model_and_transforms", on_meta)
-    card = {key: CARDS[name][key] for key in ("library", "architecture", "layers", "input_size")}
+    encoder_config = {key: ENCODER_CONFIGS[name][key] for key in ("library", "architecture", "layers", "input_size")}
     with torch.device("meta"):
-        network = encoders.build_network(weights=None, **card).network
-        found = network(torch.zeros(2, 3, card["input_size"], card["input_size"]))
-    assert list(found) == list(card["layers"]) and all(len(values) == 2 for values in found.values())
+        network = encoders.build_network(weights=None, **encoder_config).network
+        found = network(torch.zeros(2, 3, encoder_config["input_size"], encoder_config["input_size"]))
+    assert list(found) == list(encoder_config["layers"]) and all(len(values) == 2 for values in found.values())
 
 
 def test_position_embeddings_are_resampled_to_the_input_size(tmp_path, photos):
-    card = {key: CARDS["dinov2_vits14"][key] for key in ("library", "architecture", "weights", "layers", "input_size")}
-    state = timm.create_model(card["architecture"]).state_dict()  # as the hub's file: for 518 px
-    save_file(state, tmp_path / f"{card['architecture']}.safetensors")
-    (found,) = embed(encoders.build_network(weights_dir=str(tmp_path), **card), photos[:2])
+    encoder_config = {
+        key: ENCODER_CONFIGS["dinov2_vits14"][key]
+        for key in ("library", "architecture", "weights", "layers", "input_size")
+    }
+    state = timm.create_model(encoder_config["architecture"]).state_dict()  # as the hub's file: for 518 px
+    save_file(state, tmp_path / f"{encoder_config['architecture']}.safetensors")
+    (found,) = embed(encoders.build_network(weights_dir=str(tmp_path), **encoder_config), photos[:2])
     assert found["embedding"].shape == (2, 384)
 
 
@@ -325,8 +337,8 @@ def test_pixels_are_principal_components(photos):
 
 
 def test_an_untrained_network_is_the_same_every_time_and_another_with_another_seed(photos):
-    card = RESNET18 | {"weights": None}
-    (one,), (same,), (other,) = (embed(build(seed=seed, **card), photos) for seed in (0, 0, 1))
+    encoder_config = RESNET18 | {"weights": None}
+    (one,), (same,), (other,) = (embed(build(seed=seed, **encoder_config), photos) for seed in (0, 0, 1))
     assert one["avgpool"].tobytes() == same["avgpool"].tobytes()
     assert not np.allclose(one["avgpool"], other["avgpool"])
 
@@ -346,13 +358,13 @@ def cosines(a, b):
 
 
 @pytest.mark.parametrize(
-    ("name", "card"),
+    ("name", "encoder_config"),
     [("resnet50", {"library": "torchvision", "weights": "IMAGENET1K_V1"}),
      ("resnet18", {"library": "torchvision", "weights": "IMAGENET1K_V1"}),
      ("deit_tiny_patch16_224", {"library": "timm", "weights": "fb_in1k", "layers": {"embedding": "head"}})],
 )  # fmt: skip
-def test_mixed_precision_agrees_with_plain_float32(shared_weights, photos, name, card):
-    encoder = build(str(shared_weights), input_size=224, architecture=name, **card)
+def test_mixed_precision_agrees_with_plain_float32(shared_weights, photos, name, encoder_config):
+    encoder = build(str(shared_weights), input_size=224, architecture=name, **encoder_config)
     images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     with torch.inference_mode():
         plain = encoder.network(images)
@@ -382,7 +394,7 @@ def test_facts_become_numbers_of_one_scale():
 def test_the_encoder_that_ships_is_small_and_loads_strictly():
     file = ROOT / "models" / "specimen_resnet18.safetensors"
     assert file.stat().st_size <= 25_000_000
-    encoder = encoders.build_network(**CARDS["specimen_resnet18_double"])
+    encoder = encoders.build_network(**ENCODER_CONFIGS["specimen_resnet18_double"])
     images = torch.stack([encoder.transform(image) for image in draw_specimens(3)])
     with torch.inference_mode():
         layers = encoder.network(images)

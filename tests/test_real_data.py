@@ -36,7 +36,11 @@ def sample(dataset, folder):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("real"))
+    """A project whose encoder reads photographs at half the size, which takes a quarter of the time."""
+    project = Project(tmp_path_factory.mktemp("real"))
+    config = project.root / "params" / "encoders" / "resnet18_double.yaml"
+    config.write_text(config.read_text().replace("input_size: 224", "input_size: 112"))
+    return project
 
 
 @pytest.mark.parametrize("dataset", ["eu_moths", "reef_fish", "leaf_scans"])

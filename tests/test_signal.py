@@ -17,14 +17,14 @@ WORDS = ("sweep", "SWEEP=few", "DATASET=none_such", "ENCODERS=true_traits scene 
 
 
 def write_sweep(project, lambdas):
-    card = {
+    sweep = {
         "notebook": "09_recoverability",
         "names": "setting",
         "fixed": TINY | ALIKE,
         "vary": {"pagel_lambda": lambdas},
         "grid": {"seed": [3]},
     }
-    (project.root / "params" / "sweeps" / "few.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
+    (project.root / "params" / "sweeps" / "few.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
 
 
 @pytest.fixture(scope="module")

@@ -110,10 +110,8 @@ def test_the_default_world_is_as_large_as_promised_and_every_family_has_one_body
 
 def clustered(values, truth):
     """AMI with the true taxa of Ward's tree of all specimens, cut at the true number of taxa."""
-    tree = clustering.Tree(values)
-    return {
-        rank: adjusted_mutual_info_score(truth[rank], tree(truth[rank].nunique())) for rank in utils.RANKS
-    }
+    tree = clustering.LinkageTree(values)
+    return {rank: adjusted_mutual_info_score(truth[rank], tree(truth[rank].nunique())) for rank in utils.RANKS}
 
 
 def test_the_true_traits_hold_the_hierarchy(world):
@@ -131,17 +129,17 @@ def test_the_conditions_of_the_photographs_hold_nothing_of_it(world):
 
 
 def test_without_a_memory_of_history_traits_tell_species_but_no_genera():
-    forgetful = specimens.simulate(pagel_lambda=0.0, mimicry=0.0, seed=25)
-    values = tabulate(forgetful.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
-    tree = clustering.Tree(values)
-    genera = adjusted_mutual_info_score(forgetful.taxa["genus"], tree(40))
-    remembering = specimens.simulate(mimicry=0.0, seed=25)
-    values = tabulate(remembering.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
+    without_history = specimens.simulate(pagel_lambda=0.0, mimicry=0.0, seed=25)
+    values = tabulate(without_history.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
+    tree = clustering.LinkageTree(values)
+    genera = adjusted_mutual_info_score(without_history.taxa["genus"], tree(40))
+    with_history = specimens.simulate(mimicry=0.0, seed=25)
+    values = tabulate(with_history.species[list(specimens.TRAITS)].add_prefix("trait_"), "trait_")
     assert (
         abs(genera)
         < 0.1
         < 0.5
-        < adjusted_mutual_info_score(remembering.taxa["genus"], clustering.Tree(values)(40))
+        < adjusted_mutual_info_score(with_history.taxa["genus"], clustering.LinkageTree(values)(40))
     )
 
 
@@ -180,16 +178,16 @@ def test_mimics_look_like_a_model_of_another_family_and_have_the_shape_of_their_
 
 
 @pytest.mark.parametrize(
-    ("knob", "same"),
+    ("setting", "same"),
     [({"mimicry": 1.0}, "scene_"), ({"within_species": 2.0}, "scene_"), ({"pagel_lambda": 0.2}, "scene_"),
      ({"clutter": 3.0}, "trait_"), ({"dimorphic": 1.0}, "scene_")],
 )  # fmt: skip
-def test_one_knob_changes_nothing_but_its_own_matter(knob, same):
-    one, other = (specimens.simulate(3, 5, 8, 3, seed=4, **change).specimens for change in ({}, knob))
+def test_one_setting_changes_nothing_but_its_own_matter(setting, same):
+    one, other = (specimens.simulate(3, 5, 8, 3, seed=4, **change).specimens for change in ({}, setting))
     columns = ["hash_id", *utils.RANKS, "barcode", *[name for name in one if name.startswith(same)]]
     pd.testing.assert_frame_equal(one[columns], other[columns])
     assert not one.equals(other)
-    if "clutter" in knob:
+    if "clutter" in setting:
         kept = [name for name in one if name.startswith("scene_") and name != "scene_things"]
         pd.testing.assert_frame_equal(one[kept], other[kept])
         assert (other["scene_things"] >= one["scene_things"]).all()

@@ -74,7 +74,7 @@ def test_a_sample_is_its_own_positive_only_where_the_published_config_has_it_so(
 
 def test_without_any_positive_nothing_is_asked_and_nothing_breaks():
     points = torch.randn(4, 3, requires_grad=True)
-    for labels in ([0, 1, 2, 3], [5, 5, 5, 5]):  # nobody to attract; nobody to tell apart
+    for labels in ([0, 1, 2, 3], [5, 5, 5, 5]):  # no positives; no negatives
         loss = training.contrast(points, torch.tensor(labels), 0.1)
         loss.backward()
         assert loss.item() == 0 and not points.grad.any()
@@ -169,8 +169,8 @@ def test_seed_epoch_and_photograph_decide_a_view(photos):
 # ------------------------------------------------------------------------------------------------------- training
 
 
-def trainer(photos, config=SHORT, card=UNTRAINED, seed=0, precision=torch.float32):
-    backbone, transform, _ = encoders.start_tuning(card)
+def trainer(photos, config=SHORT, encoder_config=UNTRAINED, seed=0, precision=torch.float32):
+    backbone, transform, _ = encoders.start_tuning(encoder_config)
     return training.Trainer(backbone, transform, *photos, config, CPU, precision, seed)
 
 
@@ -193,7 +193,9 @@ def test_a_config_that_asks_for_nothing_or_the_impossible_is_refused():
         with pytest.raises(ValueError, match=answer):
             TrainingConfig(**asked)
     with pytest.raises(ValueError, match="batches of 8 with 5 of each label do not hold two of them"):
-        training.batches(np.repeat([0, 1], 8), TrainingConfig(weight_labels=1.0, batch_size=8, samples_per_class=5), 0, 1)
+        training.batches(
+            np.repeat([0, 1], 8), TrainingConfig(weight_labels=1.0, batch_size=8, samples_per_class=5), 0, 1
+        )
 
 
 def test_in_half_precision_gradients_are_scaled_and_the_scale_is_kept(photos):
@@ -260,7 +262,9 @@ def test_the_last_batches_of_an_epoch_weigh_as_much_as_others(photos, monkeypatc
     monkeypatch.setattr(model, "loss", lambda *batch: losses.append(loss(*batch)) or losses[-1])
     monkeypatch.setattr(model.scaler, "scale", lambda part: shares.append(part) or scale(part))
     model.train_epoch()
-    assert [(part / whole).item() for part, whole in zip(shares, losses, strict=True)] == pytest.approx([1 / 3] * 3 + [1])
+    assert [(part / whole).item() for part, whole in zip(shares, losses, strict=True)] == pytest.approx(
+        [1 / 3] * 3 + [1]
+    )
 
 
 def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path):
@@ -321,10 +325,10 @@ def test_a_loss_that_is_no_number_stops_it_and_the_last_good_weights_stay(photos
 
 @pytest.fixture
 def tuned(photos, in_tmp):
-    """The card of a tuned encoder in a project of its own, and its file."""
-    backbone, transform, card = encoders.start_tuning(UNTRAINED)
+    """The config of a tuned encoder in a project of its own, and its file."""
+    backbone, transform, encoder_config = encoders.start_tuning(UNTRAINED)
     model = training.Trainer(backbone, transform, *photos, SHORT, CPU, torch.float32)
-    encoders.save_tuned(model.network.state_dict(), card, in_tmp / "tuned.safetensors")
+    encoders.save_tuned(model.network.state_dict(), encoder_config, in_tmp / "tuned.safetensors")
     layers = {"avgpool": "avgpool", "head": "head_layer3"}
     about = {
         "library": "tuned",
@@ -337,9 +341,9 @@ def tuned(photos, in_tmp):
 
 
 def test_a_tuned_encoder_is_read_back_as_it_was(tuned):
-    card, file, model = tuned
+    encoder_config, file, model = tuned
     assert {value.dtype for value in load_file(file).values()} == {torch.float16, torch.int64}
-    encoder = encoders.build_network(**card)
+    encoder = encoders.build_network(**encoder_config)
     images = torch.stack([encoder.transform(image) for image in draw_specimens(2)])
     with torch.inference_mode():
         found, wanted = encoder.network(images), model.network.eval()(images)
@@ -350,8 +354,8 @@ def test_a_tuned_encoder_is_read_back_as_it_was(tuned):
 
 
 def test_tuning_may_go_on_from_a_tuned_encoder(tuned):
-    card, file, _ = tuned
-    backbone, _, about = encoders.start_tuning(card)
+    encoder_config, file, _ = tuned
+    backbone, _, about = encoders.start_tuning(encoder_config)
     stored = load_file(file)
     assert about == UNTRAINED | {"input_size": 32}
     for name, value in backbone.state_dict().items():
@@ -359,7 +363,7 @@ def test_tuning_may_go_on_from_a_tuned_encoder(tuned):
 
 
 def test_weights_are_loaded_strictly(tuned):
-    card, file, _ = tuned
+    encoder_config, file, _ = tuned
     stored = load_file(file)
     metadata = {"backbone": json.dumps(UNTRAINED)}
     short = {name: value for name, value in stored.items() if name != "backbone.conv1.weight"}
@@ -369,27 +373,32 @@ def test_weights_are_loaded_strictly(tuned):
     ):
         save_file(state, file, metadata)
         with pytest.raises(ValueError, match=rf"(?s)tuned\.safetensors does not fit tuned's resnet18.*{slip}"):
-            encoders.build_network(**card)
+            encoders.build_network(**encoder_config)
 
 
 def test_a_file_that_is_no_tuned_encoder_is_refused(tuned):
-    card, file, _ = tuned
+    encoder_config, file, _ = tuned
     with pytest.raises(ValueError, match="has no layer layer9: there are layer3, avgpool, head_layer3, head_avgpool"):
-        encoders.build_network(**card | {"layers": {"a": "layer9"}})
+        encoders.build_network(**encoder_config | {"layers": {"a": "layer9"}})
     with pytest.raises(ValueError, match="holds resnet18, tuned by chapter 03, and not resnet50"):
-        encoders.build_network(**card | {"architecture": "resnet50"})
+        encoders.build_network(**encoder_config | {"architecture": "resnet50"})
     with pytest.raises(ValueError, match="lie outside the project"):
-        encoders.build_network(**card | {"weights": "../tuned.safetensors"})
+        encoders.build_network(**encoder_config | {"weights": "../tuned.safetensors"})
     with pytest.raises(FileNotFoundError, match=r"data/x/models/simclr\.safetensors is missing: chapter 03 writes it"):
-        encoders.build_network(**card | {"weights": "data/x/models/simclr.safetensors"})
+        encoders.build_network(**encoder_config | {"weights": "data/x/models/simclr.safetensors"})
     save_file(load_file(file), file)
     with pytest.raises(ValueError, match="holds None"):
-        encoders.build_network(**card)
+        encoders.build_network(**encoder_config)
 
 
 def test_networks_of_timm_can_be_tuned_too(photos, tmp_path):
-    card = {"library": "timm", "architecture": "resnet10t", "weights": None, "layers": {"layer3": 3, "avgpool": "head"}}
-    model = trainer(photos, replace(SHORT, epochs=1, freeze="layer1"), card | {"input_size": 32})
+    encoder_config = {
+        "library": "timm",
+        "architecture": "resnet10t",
+        "weights": None,
+        "layers": {"layer3": 3, "avgpool": "head"},
+    }
+    model = trainer(photos, replace(SHORT, epochs=1, freeze="layer1"), encoder_config | {"input_size": 32})
     before = weights(model)
     training.tune(model, tmp_path / "checkpoint", "")
     changed = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
@@ -399,7 +408,14 @@ def test_networks_of_timm_can_be_tuned_too(photos, tmp_path):
 
 # ---------------------------------------------------------------------------------------------------- the chapter
 
-WORDS = ("trainer=coarse_to_fine", "start=resnet18_untrained", "epochs=2", "image_size=32", "input_size=32", "batch_size=16")
+WORDS = (
+    "trainer=coarse_to_fine",
+    "start=resnet18_untrained",
+    "epochs=2",
+    "image_size=32",
+    "input_size=32",
+    "batch_size=16",
+)
 
 
 @pytest.fixture(scope="module")
@@ -408,12 +424,12 @@ def learnt(project, tmp_path_factory):
     make_world(folder := tmp_path_factory.mktemp("learning") / "photos")
     project.run("01", "dataset=toy", f"source={folder}")
     project.run("02", "dataset=toy", "encoder=resnet18_untrained", "-f", "params/encoders/resnet18_untrained.yaml")
-    card = ("-f", "params/trainers/coarse_to_fine.yaml")
-    project.run("03", "dataset=toy", "setting=whole", *WORDS, *card)
+    encoder_config = ("-f", "params/trainers/coarse_to_fine.yaml")
+    project.run("03", "dataset=toy", "setting=whole", *WORDS, *encoder_config)
     checkpoint = project.data("toy", "models", "killed.checkpoint")
-    project.run_and_kill("03", "dataset=toy", "setting=killed", *WORDS, *card, when=checkpoint.exists)
+    project.run_and_kill("03", "dataset=toy", "setting=killed", *WORDS, *encoder_config, when=checkpoint.exists)
     assert not project.data("toy", "models", "killed.safetensors").exists()
-    project.run("03", "dataset=toy", "setting=killed", *WORDS, *card)
+    project.run("03", "dataset=toy", "setting=killed", *WORDS, *encoder_config)
     return project
 
 
@@ -449,7 +465,9 @@ def test_every_layer_of_every_network_is_scored(scored):
     layers = {"layer3", "avgpool", "head_layer3", "head_avgpool"}
     frozen = {("frozen", "layer3"), ("frozen", "avgpool")}
     assert networks == frozen | {(network, layer) for network in ("tuned", "aligned") for layer in layers}
-    assert {"pooled_ward", "oracle_k_ward_prepared", "supervised_knn", "supervised_linear_probe"} == set(scores.index.unique(2))
+    assert {"pooled_ward", "oracle_k_ward_prepared", "supervised_knn", "supervised_linear_probe"} == set(
+        scores.index.unique(2)
+    )
 
 
 def test_the_frozen_encoder_scores_the_same_in_chapters_05_and_06(scored):

@@ -68,7 +68,7 @@ def encoders(in_tmp):
     models.mkdir(parents=True)
     params.mkdir(parents=True)
     plain = "library: timm\narchitecture: vit\nweights: big\nlayers: {a: 1, b: 2}\ninput_size: 8\n"
-    (params / "vit.yaml").write_text(f"{plain}role: told something\n")
+    (params / "vit.yaml").write_text(f"{plain}role: learned something\n")
     (params / "both.yaml").write_text(
         "library: fused\narchitecture: again other\nweights: null\nlayers: {fused: last}\n"
     )
@@ -95,7 +95,7 @@ def test_what_builds_an_encoder_leaves_out_what_is_said_about_it(encoders):
 
 
 def test_settings_under_the_name_of_another_config_are_refused(encoders):
-    config = encoder_configs.build_config("d", "vit") | {"role": "told something"}
+    config = encoder_configs.build_config("d", "vit") | {"role": "learned something"}
     encoder_configs.check_encoder("d", "vit", config)
     encoder_configs.check_encoder("d", "name_of_its_own", config | {"library": "torchvision"})
     encoder_configs.check_encoder("d", "other", config | {"weights": "", "role": ""})
@@ -133,7 +133,7 @@ def test_a_blank_ancestor_is_taken_from_the_other_rows_where_they_agree():
     )
     assert utils.lineage(table, "species").tolist() == ["F > A > a"] * 4 + ["G > B > b"]
     homonym = pd.DataFrame({"family": ["F", "G", None], "genus": ["A", "A", "A"]})
-    assert utils.lineage(homonym, "genus").nunique() == 3  # whose it is, nobody can say
+    assert utils.lineage(homonym, "genus").nunique() == 3  # its parent is unknown
 
 
 def test_names_that_hold_the_mark_between_ranks_stay_apart():
