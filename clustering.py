@@ -267,8 +267,9 @@ def common_height(trees, points, min_mean_cluster_size=1.0):
     borders = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2, [-1.0]])  # [j]: a height below j merges
     heights = borders[above[above < len(borders)]]
     partitions = [labels_at(trees, height, len(points)) for height in heights]
-    for n_excluded in (2, 1, 0):
-        best = int(np.argmax(scoring.silhouettes(partitions, points, (n_excluded,))))
+    found = scoring.silhouettes_excluding(partitions, points, EXCLUDED)
+    for n_excluded in EXCLUDED[::-1]:
+        best = int(found[:, n_excluded].argmax())
         if len(points) > 2 * (n_excluded + 1) * len(np.unique(partitions[best])):
             break
     return heights[best]

@@ -301,24 +301,33 @@ def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
 def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
     """Mean silhouette over points (n, d) of each of several partitions, labels (n,); -1 where it is not defined.
 
-    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. For every number in `n_excluded`, the silhouette of a point
-    excludes that many nearest neighbours from its own cluster; the result is the mean over these numbers. A point without other
-    members in its cluster scores 0. If there are more than `sample` points, the mean is taken over a sample of them, drawn with
-    `seed`. Each sampled point is compared with all points, so the clusters keep their density.
+    This is the mean over the numbers in `n_excluded` of what `silhouettes_excluding` gives.
+    """
+    return silhouettes_excluding(partitions, points, n_excluded, sample, seed).mean(axis=1)
+
+
+def silhouettes_excluding(partitions, points, n_excluded, sample=5000, seed=0):
+    """Mean silhouettes over points (n, d): a row per partition, labels (n,), and a column per number in `n_excluded`.
+
+    Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. The silhouette of a point excludes as many nearest
+    neighbours from its own cluster as the column says. A point without other members in its cluster scores 0; a partition into
+    one cluster or into single points has -1. If there are more than `sample` points, the mean is taken over a sample of them,
+    drawn with `seed`. Each sampled point is compared with all points, so the clusters keep their density.
     """
     points = np.asarray(points, np.float64)
     n = len(points)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
     groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
-    totals = np.zeros(len(groups))
+    defined = np.array([2 <= len(sizes) < n for _, sizes in groups], bool)
+    totals = np.zeros((len(groups), len(n_excluded)))
     for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
         # cdist is exact for identical photographs; euclidean_distances is many times faster for many photographs
         distances = cdist(points, points[part]) if n <= sample else euclidean_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
         for number, (members, sizes) in enumerate(groups):
-            if 2 <= len(sizes) < n:
-                totals[number] += _silhouette_sum(distances, part, near, members, sizes, n_excluded)
-    return np.array([t / len(rows) if 2 <= len(g[1]) < n else -1.0 for t, g in zip(totals, groups, strict=True)])
+            if defined[number]:
+                totals[number] += _silhouette_sums(distances, part, near, members, sizes, n_excluded)
+    return np.where(defined[:, None], totals / len(rows), -1.0)
 
 
 def _nearest(distances, rows, number):
@@ -332,8 +341,8 @@ def _nearest(distances, rows, number):
     return found
 
 
-def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
-    """Sum over the points `rows` (m,) of their silhouettes in the clusters `members` (n,), mean over `n_excluded`."""
+def _silhouette_sums(distances, rows, near, members, sizes, n_excluded):
+    """Sums (len(n_excluded),) over the points `rows` (m,) of their silhouettes in the clusters `members` (n,)."""
     everyone = np.arange(len(rows))
     indicator = csr_array((np.ones(len(members)), (members, np.arange(len(members)))), (len(sizes), len(members)))
     sums = indicator @ distances  # (clusters, m)
@@ -351,7 +360,7 @@ def _silhouette_sum(distances, rows, near, members, sizes, n_excluded):
     means[home, everyone] = np.inf
     outside = means.min(axis=0)[:, None]
     larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
-    return np.where(left > 0, (outside - inside) / larger, 0).mean(axis=1).sum()
+    return np.where(left > 0, (outside - inside) / larger, 0).sum(axis=0)
 
 
 def internal_indices(embedding, partitions):
