@@ -421,7 +421,7 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
     """
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     images = Photos(photos, network.transform)
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, os.cpu_count() or 1, max(len(batches) - 1, 0))  # a single batch needs no process of its own
     loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
     module = network.network.to(device, memory_format=layout)

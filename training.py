@@ -281,7 +281,7 @@ class Trainer:
     def load(self, rows, views, epoch):
         """Batches of (views (b, v, 3, s, s), rows (b,)), in the order of `rows`, lists of rows."""
         photos = Views(self.paths, views, self.seed, epoch)
-        workers = min(8, os.cpu_count() or 1)
+        workers = min(8, os.cpu_count() or 1, len(rows))
         loader = DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
         return encoders.loaded(loader)
 

@@ -47,7 +47,7 @@ plotting.set_style()
 folder = utils.dataset_dir(dataset)
 points, varied = last_sweep(dataset, sweep, encoders)
 baseline = next(iter(points.values()))  # the point where no property is changed
-properties = [name for name, values in varied.items() if name != "seed" and len(values) > 1]
+properties = [name for name in varied if name != "seed"]
 
 # %% [markdown]
 # ## Scores of all worlds

@@ -46,7 +46,6 @@ plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 points, varied = last_sweep(dataset, sweep, encoders)
-varied = {name: values for name, values in varied.items() if len(values) > 1}
 
 # %% [markdown]
 # ## How faithful is each map?
@@ -89,10 +88,10 @@ table.groupby(["encoder", "layer", *shown], sort=False)["value"].agg(["mean", "s
 
 # %% jupyter={"source_hidden": true}
 deepest = table["layer"].iloc[-1]
-across = shown[-1] if shown else next(iter(varied))
+across = shown[-1] if shown else "seed"
 down = shown[0] if len(shown) > 1 else None
 fixed = {name: values[0] for name, values in varied.items() if name not in (down, across)}
-lines, columns = varied.get(down, [None]), varied[across]
+lines, columns = varied.get(down, [None]), varied.get(across) or [next(iter(points.values()))[across]]
 colours = plotting.family_colours(specimens["family"])
 size = (2.6 * len(columns), 2.7 * len(lines))
 figure, axes = plt.subplots(len(lines), len(columns), figsize=size, squeeze=False)

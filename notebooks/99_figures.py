@@ -371,12 +371,16 @@ shown.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], va
 # ## What we learned
 
 # %%
-of_methods = means("species", metric)["value"].loc[methods or encoders]
-of_methods = of_methods[of_methods.index.get_level_values("clusterer").isin(clusterers)]
-best = of_methods.idxmax()
-n_found = means("species", "n_found").loc[best, "value"]
-sentences = [f"The best run is {row_label(best[1])} on {label_of[best[0]]}: species {metric.upper()} {of_methods[best]:.2f}."]
-if metric == "ami":
+of_methods = means("species", metric)["value"]
+runs = of_methods.index.get_level_values
+of_methods = of_methods[runs("encoder").isin(methods or encoders) & runs("clusterer").isin(clusterers)]
+sentences = ["Clusters of so few photographs have no score."]
+if len(of_methods):
+    best = of_methods.idxmax()
+    run = f"{row_label(best[1])} on {label_of[best[0]]}"
+    sentences = [f"The best run is {run}: species {metric.upper()} {of_methods[best]:.2f}."]
+if len(of_methods) and metric == "ami":
+    n_found = means("species", "n_found").loc[best, "value"]
     family_only = ami["none", "baseline_family"]
     above = of_methods.groupby("clusterer").max()
     n_true = means("species", "n_true").loc[best, "value"]

@@ -475,7 +475,7 @@ def test_few_photographs_and_those_all_alike_are_embedded_and_drawn(few, count, 
 
 CONFIG = {
     "encoder": "pixels", "library": "pixels", "architecture": "thumbnail", "weights": None, "layers": {"pca": "thumbnail"},
-    "input_size": 32,
+    "input_size": 32, "role": "control",
 }  # fmt: skip
 
 

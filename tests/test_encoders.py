@@ -13,11 +13,11 @@ import pytest
 import timm
 import torch
 import torchvision
-import yaml
 from conftest import ROOT, draw_specimens
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+import encoder_configs
 import encoders
 import utils
 from images import load_rgb
@@ -168,9 +168,8 @@ def test_torchvision_weights_with_a_wrong_checksum_are_refused(torchvision_hub, 
     assert not list((tmp_path / "torch").rglob("resnet18*"))
 
 
-ENCODER_CONFIGS = {
-    path.stem: yaml.safe_load(path.read_text()) for path in sorted((utils.ROOT / "params" / "encoders").glob("*.yaml"))
-}
+NAMES = sorted(path.stem for path in (utils.ROOT / "params" / "encoders").glob("*.yaml"))
+ENCODER_CONFIGS = {name: encoder_configs.build_config("none", name) for name in NAMES}
 PRETRAINED = [
     name
     for name, encoder_config in ENCODER_CONFIGS.items()
