@@ -72,7 +72,7 @@ def test_what_was_taken_out_of_a_sweep_leaves_no_row_and_what_stays_is_not_run_a
     assert "Nothing to be done for 'sweep'" in swept.make(*WORDS).stdout
     write_sweep(swept, [])
     done = swept.make(*WORDS).stdout
-    assert done.count("\n") == 1 and done.startswith("95_sweep_recoverability-few: 1 points")
+    assert done.count("\n") == 1 and done.startswith("95_sweep_recoverability-few: 1 worlds")
     assert set(summary(swept)["pagel_lambda"]) == {1.0}
 
 
