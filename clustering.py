@@ -172,7 +172,7 @@ def candidates(largest, n=80):
 
 # Several photographs of one individual are nearest neighbours, and a silhouette that counts all neighbours makes a cluster of
 # them. Excluding one or two nearest neighbours prevents that, but leaves a species with two or three photographs nothing to be
-# compared with. So the rule takes the mean of three silhouettes, with 0, 1 and 2 neighbours excluded.
+# compared with. So rules try all three.
 EXCLUDED = (0, 1, 2)
 
 

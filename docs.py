@@ -14,7 +14,7 @@ from PIL import Image
 import scoring
 
 ROOT = Path(__file__).resolve().parent
-IMAGE = re.compile(r"!\[(?P<title>[^]]*?\.(?= [A-Z])) (?P<rest>[^]]*)\]\((?P<path>[^)]+)\)")
+IMAGE = re.compile(r"!\[(?P<title>[^]]*?[.?!](?= [A-Z])) (?P<rest>[^]]*)\]\((?P<path>[^)]+)\)")
 PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 BOUNDS = ["value", "ci_low", "ci_high"]
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
@@ -226,7 +226,7 @@ def title_of(path):
     """The title that plotting.save_figure wrote into a PNG, with a full stop; empty where there is none."""
     with Image.open(path) as image:
         title = image.info.get("Title", "")
-    return f"{title}." if title else ""
+    return title if not title or title[-1] in ".?!" else f"{title}."
 
 
 def retitle(text, folder):
