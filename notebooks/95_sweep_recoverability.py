@@ -149,7 +149,8 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
         of_methods = rows[(rows["measure"] == measure) & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
         changed = of_methods.drop(baseline[name])
-        title = f"{measure} falls from {of_methods[baseline[name]]:.2f} to {changed.min():.2f}"
+        who = encoder_configs.readable_name(dataset, methods[0]).split(",")[0] if len(methods) == 1 else "mean"
+        title = f"{who}: {measure} {of_methods[baseline[name]]:.2f} to {changed.min():.2f}"
         ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title if changed.min() < of_methods.max() else measure)
     figure.suptitle("When is a hierarchy recoverable?")
     figure.tight_layout()
