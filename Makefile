@@ -122,4 +122,4 @@ clean: ## remove what was computed for DATASET, but not its photographs and figu
 
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z]+:[^#]*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@if [ -n "$$(command -v $(PYTHON))" ]; then echo; $(PYTHON) plan.py words $(GIVEN); fi
+	@if [ -n "$$(command -v $(PYTHON))" ]; then echo; $(PYTHON) plan.py settings $(GIVEN); fi

@@ -221,7 +221,7 @@ def _stability(algorithm, points, numbers, seed, rounds=5, share=0.8):
         _, *both = np.intersect1d(*samples, return_indices=True)
         for i, k in enumerate(numbers):
             labels = [partition(k)[rows] for partition, rows in zip(partitions, both, strict=True)]
-            agreed[i] += scoring.mutual_information(scoring.contingency(*labels))["ami"]
+            agreed[i] += scoring.ami(*labels)
     return numbers[agreed >= agreed.max() - 1e-9].max()
 
 
@@ -264,12 +264,12 @@ def common_height(trees, points, min_mean_cluster_size=1.0):
     merges = np.sort(np.concatenate([tree.merges[:, 2] for _, tree in trees]))[::-1]
     most = int(len(points) / min_mean_cluster_size) - len(trees)  # merges above the cut
     above = np.concatenate([[0, 1], candidates(most)])
-    borders = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2, [-1.0]])  # [j]: a height below j merges
-    heights = borders[above[above < len(borders)]]
+    cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2, [-1.0]])  # cuts[j] lies below the j highest merges
+    heights = cuts[above[above < len(cuts)]]
     partitions = [labels_at(trees, height, len(points)) for height in heights]
     found = scoring.silhouettes_excluding(partitions, points, EXCLUDED)
-    for n_excluded in EXCLUDED[::-1]:
-        best = int(found[:, n_excluded].argmax())
+    for n_excluded, silhouettes in reversed(list(zip(EXCLUDED, found.T, strict=True))):
+        best = int(silhouettes.argmax())
         if len(points) > 2 * (n_excluded + 1) * len(np.unique(partitions[best])):
             break
     return heights[best]

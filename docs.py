@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 import scoring
+import utils
 
 ROOT = Path(__file__).resolve().parent
 IMAGE = re.compile(r"!\[(?P<title>[^]]*?[.?!](?= [A-Z])) (?P<rest>[^]]*)\]\((?P<path>[^)]+)\)")
@@ -49,7 +50,7 @@ def shown(name):
 # ------------------------------------------------------------------------------------------------------- clusters
 
 
-def headline(dataset, encoder, clusterer="pooled_ward"):
+def headline(dataset, encoder, clusterer=utils.DEFAULT_CLUSTERER):
     """What a run finds, in two sentences."""
     value = mean_scores(dataset)["value"].xs("species", level="rank")
     run, oracle, prepared, family = (
@@ -103,7 +104,7 @@ def images_alone(dataset, *encoders):
     header += ["clusters for species, family given", "images alone"]
     rows = []
     for encoder in encoders:
-        given, alone = (ami.loc[encoder, name] for name in ("pooled_ward", "images_alone"))
+        given, alone = (ami.loc[encoder, name] for name in (utils.DEFAULT_CLUSTERER, "images_alone"))
         cells = [f"{run.loc['ami', rank]:.2f}" for rank in ("species", "genus") for run in (given, alone)]
         counts = [f"{run.loc['n_found', 'species']:,.0f}" for run in (given, alone)]
         rows.append([encoder, *cells, f"{alone.loc['ami', 'family']:.2f}", *counts])
@@ -175,9 +176,9 @@ def robustness(dataset):
     rows = []
     for key, part in mean.groupby(["perturbation", "severity"], sort=False):
         species, genus = part.loc["species"], part.loc["genus"]
-        amis = [interval(*of.loc[("pooled_ward", "ami"), BOUNDS]) for of in (species, genus)]
+        amis = [interval(*of.loc[(utils.DEFAULT_CLUSTERER, "ami"), BOUNDS]) for of in (species, genus)]
         references = [f"{species.loc[(name, 'ami'), 'value']:.2f}" for name in ("baseline_family", "oracle_k_ward_prepared")]
-        counts = " / ".join(f"{species.loc[('pooled_ward', name), 'value']:,.0f}" for name in ("n_found", "n_true"))
+        counts = " / ".join(f"{species.loc[(utils.DEFAULT_CLUSTERER, name), 'value']:,.0f}" for name in ("n_found", "n_true"))
         rows.append([key[0], f"{key[1]:g}", amis[0], *references, counts, amis[1]])
     return rows_of(header, rows)
 

@@ -29,7 +29,7 @@ MADE = re.compile(
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/families\.jpg
     | runs/\d\d_[^/]+\.ipynb
-    | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt|points\.mk)
+    | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt)
     | recoverability/(default|[^/]+__[^/]+)\.csv
     """,
     re.VERBOSE,

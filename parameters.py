@@ -104,9 +104,9 @@ def load_yaml(path):
 
 
 def load_params(kind, name):
-    """Read params/<kind>/<name>.yaml as a dict; ValueError suggests another name if there is none."""
+    """Read params/<kind>/<name>.yaml as a dict; FileNotFoundError suggests another name if there is none."""
     if not is_plain_name(name) or not (ROOT / "params" / kind / f"{name}.yaml").is_file():
-        raise ValueError(f"there is no params/{kind}/{name}.yaml; {suggestion(str(name), config_names(kind))}")
+        raise FileNotFoundError(f"there is no params/{kind}/{name}.yaml; {suggestion(str(name), config_names(kind))}")
     return load_yaml(f"params/{kind}/{name}.yaml")
 
 

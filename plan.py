@@ -1,7 +1,7 @@
 """The makefile of the chapters: which chapter needs which files, written out for one call of make.
 
     python plan.py rules --goals "all" DATASET=eu_moths SOURCE=~/moths    # writes the makefile and prints its name
-    python plan.py words DATASET=eu_moths                                 # prints the settings that would be used
+    python plan.py settings DATASET=eu_moths                              # prints the settings that would be used
     python plan.py clean DATASET=eu_moths                                 # removes what the chapters wrote
     python plan.py nearest DATASTE DATASET SOURCE ...                     # suggests a name for a misspelt variable
 
@@ -68,7 +68,7 @@ class Plan:
 
         writes, needs: the files that the chapter writes, and those it needs besides its code
         arguments, configs: its parameters as "name=value", and as YAML files
-        label: told apart runs of the same chapter by it; or `run` is the whole path of the executed notebook
+        label: part of the name of the executed notebook, for a chapter with several runs; or `run` is its whole path
         own, options: parameters that execute.py computes itself, and its options
         covering: see must_run_again
         force: run it whatever the dates are
@@ -386,7 +386,7 @@ def write_plan(dataset, text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("rules", "words", "clean", "nearest"))
+    parser.add_argument("command", choices=("rules", "settings", "clean", "nearest"))
     parser.add_argument("--goals", default="")
     parser.add_argument("settings", nargs="*", metavar="NAME=value")
     arguments = parser.parse_intermixed_args()
@@ -397,7 +397,7 @@ def main():
             print(f"there is no variable {name}; {suggestion(name, known)}")
         elif arguments.command == "clean":
             clean(given.get("dataset", "demo"))
-        elif arguments.command == "words":
+        elif arguments.command == "settings":
             settings = Settings(given)
             lists = {"ENCODERS": settings.encoders, "CLUSTERERS": settings.clusterers, "SEEDS": settings.seeds}
             listed = "  ".join(f'{name}="{" ".join(values)}"' for name, values in lists.items())

@@ -22,6 +22,8 @@ from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.metrics.pairwise import euclidean_distances
 
+import utils
+
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
 
@@ -463,8 +465,8 @@ def mean_interval(values, levels):
 
 SUPERVISED = ("species kNN, supervised", "species linear probe, supervised")
 MEASURES = {  # what chapter 14 measures, by (clusterer, rank, metric)
-    ("pooled_ward", "species", "ami"): "species AMI",
-    ("pooled_ward", "genus", "ami"): "genus AMI",
+    (utils.DEFAULT_CLUSTERER, "species", "ami"): "species AMI",
+    (utils.DEFAULT_CLUSTERER, "genus", "ami"): "genus AMI",
     ("oracle_k_ward_prepared", "species", "ami"): "species AMI, oracle k",
     ("oracle_k_ward_prepared", "genus", "ami"): "genus AMI, oracle k",
     ("supervised_knn", "species", "accuracy"): SUPERVISED[0],

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+import parameters
 from files import atomic_write
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
-DEFAULT_CLUSTERER = "pooled_ward"  # of params/clusterers/, the recommended one
+DEFAULT_CLUSTERER = "pooled_ward"  # of params/clusterers/
 SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high")  # of all scores
 
 # ---------------------------------------------------------------------------------------------- paths and tables
@@ -24,7 +24,7 @@ SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "v
 
 def _simple_name(name):
     """Return `name` if it cannot point outside its folder; ValueError otherwise."""
-    if not re.fullmatch(r"\w[\w.-]*", str(name)):
+    if not parameters.is_plain_name(name):
         raise ValueError(f"{name!r} is no plain name: letters, digits, '.', '_' and '-' only, no folders")
     return name
 
@@ -40,12 +40,8 @@ def figures_dir(dataset):
 
 
 def load_params(kind, name):
-    """Read params/<kind>/<name>.yaml as a dict; FileNotFoundError lists the available names."""
-    path = ROOT / "params" / kind / f"{_simple_name(name)}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise FileNotFoundError(f"no {path.relative_to(ROOT)}; there are: {', '.join(known)}")
-    return yaml.safe_load(path.read_text()) or {}
+    """Read params/<kind>/<name>.yaml as a dict: see `parameters.load_params`."""
+    return parameters.load_params(kind, name)
 
 
 def load_plan(dataset):

@@ -125,7 +125,7 @@ partitions["none", "baseline_family", seeds[0]] = baseline(nothing, nothing)
 # ## The oracle-k references
 #
 # Ward inside each true family, cut at the *true* number of genera and species: on the plain embedding, and on the embedding as
-# the recommended clusterer prepares it. They read the labels, so they are not methods: they show what the same tree gives when
+# the default clusterer prepares it. They read the labels, so they are not methods: they show what the same tree gives when
 # the number is known. They are not upper bounds: another number may have a higher AMI.
 
 # %%

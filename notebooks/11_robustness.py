@@ -18,7 +18,7 @@
 # **The question.** How much of the hierarchy is still found when photographs are worse, fewer, unevenly spread over species, or
 # filed under the wrong family?
 #
-# One perturbation at a time, in growing severity, meets one encoder and the recommended clusterer. Nothing is tuned to it.
+# One perturbation at a time, in growing severity, meets one encoder and the default clusterer. Nothing is tuned to it.
 #
 # **In:** photographs, embeddings and taxon names (to make some perturbations, and to score). **Out:** `robustness.csv`, with
 # the columns of `scores.csv` and the perturbation with its severity, and one figure with a copy of that table.
@@ -64,7 +64,7 @@ embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 # %% [markdown]
 # ## What is measured
 #
-# AMI of the genera and species that the recommended clusterer finds, as chapter 05 runs it, and the number of clusters. Beside
+# AMI of the genera and species that the default clusterer finds, as chapter 05 runs it, and the number of clusters. Beside
 # it stand the family-only baseline and the oracle-k reference: the same trees, cut at the true numbers.
 #
 # The interval is a jackknife over species. Where a perturbation is random, it is repeated for every seed, and the interval is

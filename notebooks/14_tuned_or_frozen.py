@@ -62,7 +62,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 # %% [markdown]
 # ## What is measured
 #
-# **Clusters without genus or species names**: AMI of the recommended clusterer, as chapter 05 runs it.
+# **Clusters without genus or species names**: AMI of the default clusterer, as chapter 05 runs it.
 #
 # **Oracle-k reference**: the same trees, cut at the true numbers.
 #

@@ -223,7 +223,7 @@ def bench(tmp_path):
 
 
 @pytest.fixture
-def in_tmp(tmp_path, monkeypatch):
-    """Let utils read and write data and figures in a temporary folder."""
-    monkeypatch.setattr(utils, "ROOT", tmp_path)
-    return tmp_path
+def in_tmp(tmp_path):
+    """Let all modules read params and write data and figures in a temporary folder."""
+    with in_process.project_root(tmp_path):
+        yield tmp_path

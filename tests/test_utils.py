@@ -16,8 +16,8 @@ def test_dataset_names_cannot_leave_their_folder():
             utils.dataset_dir(name)
 
 
-def test_unknown_card_names_the_known_ones():
-    with pytest.raises(FileNotFoundError, match="pooled_ward"):
+def test_an_unknown_config_is_answered_with_the_nearest_name():
+    with pytest.raises(FileNotFoundError, match="did you mean nested_ward"):
         utils.load_params("clusterers", "nested_wart")
 
 
