@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import KMeans, MiniBatchKMeans
+from scipy.spatial.distance import cdist, pdist, squareform
+from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
@@ -66,21 +68,27 @@ def _all_alike(points):
 # ---------------------------------------------------------------------------------------------------- algorithms
 
 
+MAX_PAIRWISE = 20_000  # points of one tree that needs the distances of all pairs
+
+
 class LinkageTree:
     """A dendrogram of (n, d) points as SciPy's linkage; called with a number, it is cut into at most that many clusters.
 
     Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
-    58:236-244, or another of SciPy's methods. SciPy needs the distances of all pairs in memory; beyond `max_pairwise` points
-    Ward's tree is computed from the vectors, which gives the same tree with little memory and takes longer (Muellner 2013,
-    fastcluster, J. Statistical Software 53:9).
+    58:236-244, average linkage (Sokal and Michener 1958, University of Kansas Science Bulletin 38:1409-1438), or another of
+    SciPy's methods. SciPy needs the distances of all pairs in memory; beyond MAX_PAIRWISE points Ward's tree is computed from
+    the vectors, which gives the same tree with little memory and takes longer (Muellner 2013, fastcluster, J. Statistical
+    Software 53:9).
     """
 
-    def __init__(self, points, seed=0, method="ward", max_pairwise=20_000):
-        self.points = points
+    def __init__(self, points, seed=0, method="ward"):
+        self.points, self.method = points, method
         if len(points) < 2:
             self.merges = np.empty((0, 4))
-        elif method == "ward" and len(points) > max_pairwise:
+        elif method == "ward" and len(points) > MAX_PAIRWISE:
             self.merges = fastcluster.linkage_vector(points, method)
+        elif len(points) > 2000:  # matrix products are many times faster, and not exact for identical photographs
+            self.merges = linkage(squareform(euclidean_distances(points), checks=False), method)
         else:
             self.merges = linkage(points, method)
 
@@ -171,9 +179,9 @@ def candidates(largest, n=80):
 
 
 # Several photographs of one individual are nearest neighbours, and a silhouette that counts all neighbours makes a cluster of
-# them. Excluding one or two nearest neighbours prevents that, but leaves a species with two or three photographs nothing to be
-# compared with. So rules try all three.
-EXCLUDED = (0, 1, 2)
+# them. Excluding the nearest neighbours prevents that, but leaves a species with few photographs nothing to be compared with.
+# So rules try several numbers.
+EXCLUDED = (0, 1, 2, 3)
 
 
 def _silhouette(algorithm, points, numbers, seed, n_excluded=(0,)):
@@ -239,7 +247,7 @@ RULES = {
     "silhouette": _silhouette,
     "silhouette_excluding_1": functools.partial(_silhouette, n_excluded=(1,)),
     "silhouette_excluding_2": functools.partial(_silhouette, n_excluded=(2,)),
-    "silhouette_excluding_0_to_2": functools.partial(_silhouette, n_excluded=EXCLUDED),
+    "silhouette_excluding_0_to_2": functools.partial(_silhouette, n_excluded=EXCLUDED[:3]),
     "gap": _gap,
     "stability": _stability,
     "heights": _heights,
@@ -249,39 +257,91 @@ RULES = {
 COMMON = "common_height"  # the rule that looks at all families at once
 
 
-def common_height(trees, points, min_mean_cluster_size=1.0):
-    """One cut height for the trees of all families: the one with the best silhouette of all clusters together.
+def common_cut(trees, points, min_mean_cluster_size=1.0):
+    """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
     as wide in one family as in the next, so a single height needs less evidence than a number for every family. Clusters of
     other families count as neighbours: a family may be one cluster. Clusters hold `min_mean_cluster_size` points or more on
     average.
 
-    Several photographs of one individual are nearest neighbours, so the silhouette excludes the two nearest ones. That leaves
-    small clusters too little to be compared with: where the best clusters hold six points or fewer on average, one neighbour is
-    excluded, and where they hold four or fewer then, none.
+    - Of the heights whose silhouette is within one standard error of the best, the largest is taken (the one-standard-error
+      rule: Breiman, Friedman, Olshen and Stone 1984, Classification and Regression Trees, ch. 3.4.3).
+    - Several photographs of one individual are nearest neighbours, so the silhouette excludes the three nearest ones. That
+      leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
+      half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
+      none, nothing was found, and the families stay whole.
+    - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
+    - A single family has no neighbours. It stays whole unless the silhouette is better than that of a cloud of the same shape
+      without clusters.
     """
+    partitions, found = _cuts(trees, points, min_mean_cluster_size)
+    for n_excluded in reversed(EXCLUDED):
+        means = found[:, n_excluded].mean(axis=1)
+        error = found[means.argmax(), n_excluded].std() / np.sqrt(found.shape[2])
+        chosen = np.flatnonzero(means >= means.max() - error)[0]  # from high to low
+        if len(points) > 1.5 * (n_excluded + 1) * len(np.unique(partitions[chosen])):
+            break
+    else:
+        return partitions[0]
+    if len(trees) == 1:
+        cloud = _without_clusters(trees[0][1], points, min_mean_cluster_size)
+        if means[chosen] <= cloud[chosen, n_excluded]:
+            return partitions[0]
+    return join_small(partitions[chosen], trees, points, n_excluded + 1)
+
+
+def _cuts(trees, points, min_mean_cluster_size):
+    """Labels (n,) of cuts at common heights, from no merge undone to nearly all, and their `scoring.silhouette_values`."""
     merges = np.sort(np.concatenate([tree.merges[:, 2] for _, tree in trees]))[::-1]
     most = int(len(points) / min_mean_cluster_size) - len(trees)  # merges above the cut
-    above = np.concatenate([[0, 1], candidates(most)])
-    cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2, [-1.0]])  # cuts[j] lies below the j highest merges
-    heights = cuts[above[above < len(cuts)]]
-    partitions = [labels_at(trees, height, len(points)) for height in heights]
-    found = scoring.silhouettes_excluding(partitions, points, EXCLUDED)
-    for n_excluded, silhouettes in reversed(list(zip(EXCLUDED, found.T, strict=True))):
-        best = int(silhouettes.argmax())
-        if len(points) > 2 * (n_excluded + 1) * len(np.unique(partitions[best])):
-            break
-    return heights[best]
+    above = np.concatenate([[0, 1], candidates(min(most, len(merges) - 1))])
+    cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2])  # cuts[j] lies below the j highest merges
+    partitions = [labels_at(trees, height, len(points)) for height in cuts[np.unique(above[above < len(cuts)])]]
+    return partitions, scoring.silhouette_values(partitions, points, EXCLUDED)
+
+
+def _without_clusters(tree, points, min_mean_cluster_size):
+    """Mean silhouettes of the cuts of a tree of normal random points with the mean and covariance of `points` (n, d).
+
+    The same kind of linkage as `tree` has, and as many cuts (`_cuts`).
+    """
+    n = len(points)
+    centre = points.mean(axis=0)
+    cloud = centre + np.random.default_rng(0).normal(size=(n, n)) @ (points - centre) / np.sqrt(n)
+    again = LinkageTree(cloud, method=tree.method)
+    return _cuts([(np.arange(n), again)], cloud, min_mean_cluster_size)[1].mean(axis=2)
 
 
 def labels_at(trees, height, n):
-    """Labels (n,) of all trees (see `common_height`) cut at a height, unique over the trees."""
+    """Labels (n,) of all trees (see `common_cut`) cut at a height, unique over the trees."""
     labels, used = np.empty(n, int), 0
     for rows, tree in trees:
         labels[rows] = tree.at(height) + used
         used = labels[rows].max()
     return labels
+
+
+def join_small(labels, trees, points, smallest, apart=1.5):
+    """Labels (n,) in which clusters of fewer than `smallest` points have joined that of the nearest point in a larger one.
+
+    A small cluster stays if it is plainly another species: if its mean distance to the larger one is more than `apart` times
+    the mean distance within that. So does a family (one of the `trees`) in which all clusters are small.
+    """
+    joined, sizes = labels.copy(), np.bincount(labels)[labels]
+    for rows, _ in trees:
+        small, large = rows[sizes[rows] < smallest], rows[sizes[rows] >= smallest]
+        if not len(small) or not len(large):
+            continue
+        nearest = NearestNeighbors(n_neighbors=1).fit(points[large]).kneighbors(points[small], return_distance=False)[:, 0]
+        for label in np.unique(labels[small]):
+            members = labels[small] == label
+            host = labels[large[nearest[members]]]
+            for other in np.unique(host):
+                guests, hosts = small[members][host == other], points[labels == other][:200]
+                if cdist(points[guests], hosts).mean() <= apart * pdist(hosts).mean():
+                    joined[guests] = other
+    return joined
 
 
 # ------------------------------------------------------------------------------------------------------ hierarchy
@@ -291,12 +351,12 @@ def labels_at(trees, height, n):
 class Config:
     """How to cluster: what a file in params/clusterers/ may set. ValueError if the settings do not fit each other."""
 
-    method: str = "ward"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
+    method: str = "average"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
     nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
     use_family: bool = True  # false withholds the family names
     k_rule: str = COMMON  # how many species: "common_height" for all families together, or one of RULES for each
     min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
-    species_per_genus: float = 2.0  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
+    species_per_genus: float = 1.5  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
     min_cluster_size: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
     max_genera: int = 10  # caps: genera per family
     max_species: int = 10  # caps: species per genus
@@ -365,20 +425,27 @@ def cluster_species(points, method, k_rule, seed=0, min_mean_cluster_size=1.0, m
     return partition(RULES[k_rule](algorithm, points, numbers, seed)), partition, none
 
 
-def group_genera(species, tree, points, method="ward", seed=0, species_per_genus=2.0):
+def group_genera(species, tree, points, method="ward", seed=0, species_per_genus=1.5):
     """Genus labels (n,) for species labels (n,), so that each species lies in one genus.
 
-    `tree` is the dendrogram that was cut into the species: it is cut again, higher up. Without one (None) the centroids of the
-    species among `points` (n, e) are clustered by `method`, or by Ward where that takes no number. The number of genera is the
-    number of species divided by `species_per_genus`; 0 leaves it to the silhouette of the centroids.
+    `tree` is the dendrogram that was cut into the species: it is cut again, higher up, and a species goes where most of its
+    rows are. Without one (None) the centroids of the species among `points` (n, e) are clustered by `method`, or by Ward where
+    that takes no number. The number of genera is the number of species divided by `species_per_genus`; 0 leaves it to the
+    silhouette of the centroids.
     """
-    first, members = np.unique(species, return_index=True, return_inverse=True)[1:]
-    centroids = np.stack([points[members == s].mean(axis=0) for s in range(len(first))])
-    partition = BY_NUMBER.get(method, LinkageTree)(centroids, seed) if tree is None else lambda k: tree(k)[first]
-    if species_per_genus:
-        number = max(1, round(len(first) / species_per_genus))
+    members = np.unique(species, return_inverse=True)[1]
+    centroids = np.stack([points[members == s].mean(axis=0) for s in range(members.max() + 1)])
+    if tree is None:
+        partition = BY_NUMBER.get(method, LinkageTree)(centroids, seed)
     else:
-        numbers = candidates(len(first) - 1)
+
+        def partition(k):
+            return np.ravel(scoring.contingency(members, tree(k)).argmax(axis=1))
+
+    if species_per_genus:
+        number = max(1, round(len(centroids) / species_per_genus))
+    else:
+        numbers = candidates(len(centroids) - 1)
         found = scoring.silhouettes([partition(k) for k in numbers], centroids)
         number = numbers[np.argmax(found)] if len(numbers) else 1
     return partition(number)[members]
@@ -434,11 +501,13 @@ def cluster_prepared(points, genus_points, families, config, seed=0):
         labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=config.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
     groups = pd.Series(families).groupby(families).indices if config.nested else {"all": np.arange(len(families))}
+    if config.method in TREES and config.method != "ward":
+        groups = {part: rows for name, rows in groups.items() for part, rows in _divide(name, rows, points)}
     cuts = dict.fromkeys(groups)
     if config.k_rule == COMMON and config.method in TREES:
         trees = {name: (rows, LinkageTree(points[rows], method=config.method)) for name, rows in groups.items()}
-        height = common_height(list(trees.values()), points, config.min_mean_cluster_size)
-        cuts = {name: (tree.at(height), tree) for name, (_, tree) in trees.items()}
+        labels = common_cut(list(trees.values()), points, config.min_mean_cluster_size)
+        cuts = {name: (labels[rows], tree) for name, (rows, tree) in trees.items()}
     genus, species, noise = np.empty((3, len(families)), int)
     for name, rows in groups.items():
         labels = cluster_group(points[rows], genus_points[rows], config, seed, cuts[name])
@@ -448,6 +517,15 @@ def cluster_prepared(points, genus_points, families, config, seed=0):
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
     found["species"] = found.groupby(["genus", "species"]).ngroup()
     return found
+
+
+def _divide(name, rows, points):
+    """Pairs of a name and rows: those of a family, or parts of it by bisecting k-means if one tree cannot hold them all."""
+    if len(rows) <= MAX_PAIRWISE:
+        return [(name, rows)]
+    n_parts = -(-2 * len(rows) // MAX_PAIRWISE)  # about half as large as they may be
+    parts = BisectingKMeans(n_parts, random_state=0, bisecting_strategy="largest_cluster").fit_predict(points[rows])
+    return [((name, part), rows[parts == part]) for part in np.unique(parts)]
 
 
 UNKNOWN = "(unknown)"  # the family of photographs without one

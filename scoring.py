@@ -311,25 +311,59 @@ def silhouettes(partitions, points, n_excluded=(0,), sample=5000, seed=0):
 def silhouettes_excluding(partitions, points, n_excluded, sample=5000, seed=0):
     """Mean silhouettes over points (n, d): a row per partition, labels (n,), and a column per number in `n_excluded`.
 
+    Means of `silhouette_values`; a partition into one cluster or into single points has -1.
+    """
+    values = silhouette_values(partitions, points, n_excluded, sample, seed)
+    counts = np.array([len(np.unique(labels)) for labels in partitions])
+    return np.where(((counts < 2) | (counts == len(points)))[:, None], -1.0, values.mean(axis=2))
+
+
+def silhouette_values(partitions, points, n_excluded, sample=5000, seed=0):
+    """Silhouettes of points (n, d): one per partition, labels (n,), number in `n_excluded`, and sampled point.
+
     Rousseeuw (1987), Silhouettes, J. Comput. Appl. Math. 20:53-65. The silhouette of a point excludes as many nearest
-    neighbours from its own cluster as the column says. A point without other members in its cluster scores 0; a partition into
-    one cluster or into single points has -1. If there are more than `sample` points, the mean is taken over a sample of them,
-    drawn with `seed`. Each sampled point is compared with all points, so the clusters keep their density.
+    neighbours from its own cluster as `n_excluded` says. A point without other members in its cluster scores 0, as all points
+    do in a partition into one cluster. If there are more than `sample` points, a sample of them is scored, drawn with `seed`.
+    Each sampled point is compared with all points, so the clusters keep their density.
     """
     points = np.asarray(points, np.float64)
     n = len(points)
     rows = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
     groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
-    defined = np.array([2 <= len(sizes) < n for _, sizes in groups], bool)
-    totals = np.zeros((len(groups), len(n_excluded)))
+    several = [number for number, (_, sizes) in enumerate(groups) if 2 <= len(sizes) < n]
+    finest_first = sorted(several, key=lambda number: -len(groups[number][1]))
+    steps = _steps([groups[number] for number in finest_first])
+    found, done = np.zeros((len(groups), len(n_excluded), len(rows))), 0
     for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
         # cdist is exact for identical photographs; euclidean_distances is many times faster for many photographs
         distances = cdist(points, points[part]) if n <= sample else euclidean_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
-        for number, (members, sizes) in enumerate(groups):
-            if defined[number]:
-                totals[number] += _silhouette_sums(distances, part, near, members, sizes, n_excluded)
-    return np.where(defined[:, None], totals / len(rows), -1.0)
+        sums = distances
+        for number, (nested, indicator) in zip(finest_first, steps, strict=True):
+            sums = indicator @ (sums if nested else distances)
+            values = _silhouettes(distances, sums, part, near, *groups[number], n_excluded)
+            found[number, :, done : done + len(part)] = values.T
+        done += len(part)
+    return found
+
+
+def _steps(groups):
+    """How to sum distances by cluster, for partitions (members, sizes) from fine to coarse: (nested, indicator) of each.
+
+    Where a partition is nested in the finer one before it, as two cuts of one tree are, its sums are sums of those.
+    """
+    steps, finer = [], None
+    for members, sizes in groups:
+        nested = False
+        if finer is not None:
+            parents = np.empty(finer.max() + 1, int)
+            parents[finer] = members
+            nested = bool((parents[finer] == members).all())
+        parts = parents if nested else members
+        shape = len(sizes), len(parts)
+        steps.append((nested, csr_array((np.ones(len(parts)), (parts, np.arange(len(parts)))), shape)))
+        finer = members
+    return steps
 
 
 def _nearest(distances, rows, number):
@@ -343,11 +377,12 @@ def _nearest(distances, rows, number):
     return found
 
 
-def _silhouette_sums(distances, rows, near, members, sizes, n_excluded):
-    """Sums (len(n_excluded),) over the points `rows` (m,) of their silhouettes in the clusters `members` (n,)."""
+def _silhouettes(distances, sums, rows, near, members, sizes, n_excluded):
+    """Silhouettes (m, len(n_excluded)) of the points `rows` (m,) in the clusters `members` (n,).
+
+    `distances` (n, m) are those of all points, and `sums` (clusters, m) their sums by cluster.
+    """
     everyone = np.arange(len(rows))
-    indicator = csr_array((np.ones(len(members)), (members, np.arange(len(members)))), (len(sizes), len(members)))
-    sums = indicator @ distances  # (clusters, m)
     home = members[rows]
     own = members[near] == home[:, None]
     excluded = np.minimum(n_excluded, near.shape[1])
@@ -362,7 +397,7 @@ def _silhouette_sums(distances, rows, near, members, sizes, n_excluded):
     means[home, everyone] = np.inf
     outside = means.min(axis=0)[:, None]
     larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)
-    return np.where(left > 0, (outside - inside) / larger, 0).sum(axis=0)
+    return np.where(left > 0, (outside - inside) / larger, 0)
 
 
 def internal_indices(embedding, partitions):

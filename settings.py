@@ -28,7 +28,7 @@ from parameters import (
 
 DEFAULTS = {
     "encoders": "resnet50_double resnet50_single pixels",
-    "clusterers": "pooled_ward nested_kmeans flat_kmeans",
+    "clusterers": "pooled_average nested_kmeans flat_kmeans",
     "seeds": "0 1 2",
     "start": "resnet18_double",
     "training": "",

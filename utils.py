@@ -16,7 +16,7 @@ from files import atomic_write
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
-DEFAULT_CLUSTERER = "pooled_ward"  # of params/clusterers/
+DEFAULT_CLUSTERER = "pooled_average"  # of params/clusterers/
 SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high")  # of all scores
 
 # ---------------------------------------------------------------------------------------------- paths and tables

@@ -28,13 +28,13 @@
 # %% tags=["parameters"]
 dataset = "demo"
 encoder = "specimen_resnet18_double"
-clusterer = "pooled_ward"  # its config is given below: change that, and this with it
+clusterer = "pooled_average"  # its config is given below: change that, and this with it
 setting = ""  # names the output; empty: as the clusterer
-method = "ward"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc or caps
+method = "average"  # ward, average, complete, kmeans, minibatch_kmeans, mixture, hdbscan, leiden, evoc or caps
 nested = True  # clusters inside each family, given or found; false: of all photographs, then split at family borders
 k_rule = "common_height"  # how many species; family by family: silhouette, gap, stability, heights, ...
 min_mean_cluster_size = 1.0  # a prior: photographs per species on average, at least
-species_per_genus = 2.0  # a prior: species per genus on average; 0: as many genera as the silhouette prefers
+species_per_genus = 1.5  # a prior: species per genus on average; 0: as many genera as the silhouette prefers
 min_cluster_size = 5  # hdbscan, leiden, evoc: photographs of the smallest cluster, or neighbours
 max_genera = 10  # caps: genera per family
 max_species = 10  # caps: species per genus
@@ -89,14 +89,16 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 # The silhouette (Rousseeuw, 1987) compares the distance of a photograph to its own cluster with that to the nearest other
 # cluster. It needs no labels. Two things mislead it in collections of photographs.
 #
-# - **Several photographs of one individual** are so similar that the silhouette makes a cluster of each such pair. So the two
+# - **Several photographs of one individual** are so similar that the silhouette makes a cluster of each such pair. So the three
 #   nearest neighbours of every photograph are excluded: it must be close to *other* members of its cluster. Where clusters are
-#   too small for that, one neighbour is excluded, or none.
+#   too small for that, fewer are excluded.
 # - **A single family** holds little evidence, and may hold a single species. But a species is about as wide in one family as in
-#   the next. So all trees are cut at *one common height*: the one with the best silhouette over all families together. Clusters
-#   of other families count as neighbours, so a family may stay one cluster.
+#   the next. So all trees are cut at *one common height*: the largest whose silhouette, over all families together, is within
+#   one standard error of the best. Clusters of other families count as neighbours, so a family may stay one cluster.
 #
-# This is the rule `common_height`, the default for trees. The other rules choose a number for every family by itself.
+# Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie far away. Where no cut gives
+# clusters large enough, families stay whole. This is the rule `common_height`, the default for trees (`clustering.common_cut`).
+# The other rules choose a number for every family by itself.
 #
 # ## How many genera?
 #
@@ -105,7 +107,7 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 #
 # ## The methods
 #
-# - **Trees** (Ward, average, complete linkage) are cut at two heights, so species are nested in genera.
+# - **Trees** (average, Ward, complete linkage) are cut at two heights, so species are nested in genera.
 # - **k-means** and **mixtures** find species first; the centroids of the species are then clustered into genera.
 # - **HDBSCAN**, **Leiden** and **EVoC** find the number of species themselves. What they call noise joins the nearest cluster
 #   and is counted.

@@ -208,7 +208,7 @@ class Workbench:
         config = yaml.safe_load((ROOT / "params" / "encoders" / f"{encoder}.yaml").read_text())
         return self.run("02", dataset=dataset, encoder=encoder, **config | parameters)
 
-    def cluster(self, dataset, clusterer="pooled_ward", encoder="pixels", **parameters):
+    def cluster(self, dataset, clusterer="pooled_average", encoder="pixels", **parameters):
         """Run chapter 05 with the config of a clusterer, and one seed."""
         config = yaml.safe_load((ROOT / "params" / "clusterers" / f"{clusterer}.yaml").read_text())
         config |= {"seeds": [0]} | parameters

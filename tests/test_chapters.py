@@ -523,7 +523,7 @@ def test_embeddings_are_complete_only_when_they_were_found_to_be_finite(few, mon
 # -------------------------------------------------------------- 05_hierarchical_clustering and 06_evaluate, part labels
 
 
-METHODS = ("pooled_ward", "nested_kmeans_10", "flat_kmeans")
+METHODS = ("pooled_average", "nested_kmeans_10", "flat_kmeans")
 
 
 @pytest.fixture(scope="module")
@@ -575,7 +575,7 @@ def test_caps_are_reached_and_the_same_seed_gives_the_same_bytes(partly):
 
 @pytest.mark.parametrize(("dataset", "scored"), [("families_only", {"family"}), ("nameless", set())])
 def test_without_names_the_internal_indices_remain(partly, dataset, scored):
-    run = {"encoders": ["pixels"], "clusterers": ["pooled_ward"], "seeds": [0], "submit": "pixels/pooled_ward"}
+    run = {"encoders": ["pixels"], "clusterers": ["pooled_average"], "seeds": [0], "submit": "pixels/pooled_average"}
     partly.run("06", dataset=dataset, **run)
     scores = pd.read_csv(partly.data(dataset, "scores.csv"))
     assert set(scores.loc[scores["metric"] == "ami", "rank"]) == scored
@@ -588,7 +588,7 @@ def test_without_names_the_internal_indices_remain(partly, dataset, scored):
 
 @pytest.mark.parametrize(
     ("chapter", "word"),
-    [("11", {"encoder": "pixels"}), ("12", {"run": "pixels/pooled_ward"}), ("13", {"encoders": ["pixels"]})],
+    [("11", {"encoder": "pixels"}), ("12", {"run": "pixels/pooled_average"}), ("13", {"encoders": ["pixels"]})],
 )
 def test_what_needs_names_says_so(partly, chapter, word):
     with pytest.raises(ValueError, match=r"families_only has (no|fewer than \w+) species"):

@@ -33,7 +33,7 @@ def test_every_method_finds_what_lies_apart(method):
     assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
 
 
-def configured(method="ward", **config):
+def configured(method="average", **config):
     """A Config of any method: trees have the default rule, others one that needs no tree."""
     rule = {} if method in clustering.TREES else {"k_rule": "silhouette_excluding_0_to_2"}
     return clustering.Config(method=method, **rule | config)
@@ -282,7 +282,7 @@ def test_a_method_or_rule_that_is_none_is_named():
 def test_every_config_can_be_read():
     for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
         assert clustering.Config.named(path.stem).method in [*METHODS, "caps"]
-    assert clustering.Config.named("pooled_ward") == clustering.Config()
+    assert clustering.Config.named("pooled_average") == clustering.Config()
 
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
@@ -295,9 +295,11 @@ def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
     assert clustering.LinkageTree(points[:1])(5).tolist() == [1]
 
 
-def test_a_tree_of_very_many_points_is_the_same_tree():
+def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
     points, _ = blobs(5, each=40, spread=0.3)
-    small, large = clustering.LinkageTree(points), clustering.LinkageTree(points, max_pairwise=100)
+    small = clustering.LinkageTree(points)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", 100)
+    large = clustering.LinkageTree(points)
     assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
     for k in (2, 5, 30, 150):  # and no number is out of its reach
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1

@@ -99,11 +99,11 @@ def test_the_results_page_describes_the_scores():
         return docs.mean_scores(dataset)["value"].loc[encoder, clusterer, "species"]
 
     for dataset in ("eu_moths", "reef_fish", "leaf_scans"):
-        default, each_family = at(dataset, "pooled_ward"), at(dataset, "nested_ward")
+        default, each_family = at(dataset, "pooled_average"), at(dataset, "nested_ward")
         assert 1 / 2 < default["n_found"] / default["n_true"] < 2
         assert default["ami"] > max(each_family["ami"], at(dataset, "baseline_family", "none")["ami"])
     fish = at("reef_fish", "nested_ward")
     assert fish["n_found"] > 3 * fish["n_true"] and fish["ami"] < at("reef_fish", "baseline_family", "none")["ami"]
     table = docs.of_imagenet("eu_moths", "k_rules")
     plain = table[(table["rule"] == "silhouette") & (table["preparation"] == "plain") & table["half"].isna()]
-    assert plain.loc[plain["clusters"] == "species", "found"].mean() > 2 * at("eu_moths", "pooled_ward")["n_true"]
+    assert plain.loc[plain["clusters"] == "species", "found"].mean() > 2 * at("eu_moths", "pooled_average")["n_true"]

@@ -26,7 +26,7 @@ WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "ima
 SETTINGS = (
     "DATASET=tiny",
     "ENCODERS=true_traits resnet18_double",
-    "CLUSTERERS=pooled_ward nested_kmeans_10",
+    "CLUSTERERS=pooled_average nested_kmeans_10",
     "SEEDS=0 1",
 )
 
@@ -75,7 +75,7 @@ def test_make_all_runs_every_chapter_once(made):
         "01_preprocess",
         "02_extract_embeddings-resnet18_double",
         "05_hierarchical_clustering-resnet18_double-nested_kmeans_10",
-        "05_hierarchical_clustering-resnet18_double-pooled_ward",
+        "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
     ]
     assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1
@@ -114,7 +114,7 @@ def test_scores_of_methods_and_references(made):
     assert list(scores) == list(utils.SCORE_COLUMNS)
     traits = scores[scores["encoder"] == "true_traits"]
     assert set(traits["clusterer"]) == {
-        "pooled_ward", "nested_kmeans_10", "oracle_k_ward", "oracle_k_ward_prepared", "ward_dendrogram",
+        "pooled_average", "nested_kmeans_10", "oracle_k_ward", "oracle_k_ward_prepared", "ward_dendrogram",
     }  # fmt: skip
     baselines = scores[(scores["encoder"] == "none") & (scores["rank"] == "species")]
     baselines = baselines.set_index(["clusterer", "metric"])["value"]
@@ -192,9 +192,9 @@ def test_fused_encoder_joins_its_parts(made):
 @pytest.fixture(scope="module")
 def report(made):
     """The project after `make report`, and {rank, metric: mean over seeds} of the run that the report is about."""
-    made.report = made.make("report", *SETTINGS, "SUBMIT=resnet18_double/pooled_ward")
+    made.report = made.make("report", *SETTINGS, "SUBMIT=resnet18_double/pooled_average")
     scores = pd.read_csv(made.data("tiny", "scores.csv"))
-    run = scores[(scores["encoder"] == "resnet18_double") & (scores["clusterer"] == "pooled_ward")]
+    run = scores[(scores["encoder"] == "resnet18_double") & (scores["clusterer"] == "pooled_average")]
     return made, run.groupby(["rank", "metric"])["value"].mean()
 
 
@@ -218,7 +218,7 @@ def test_report_of_robustness_starts_from_the_scores(report):
     made, run = report
     table = pd.read_csv(made.data("tiny", "robustness.csv"))
     assert {"blur (pixels of 256)", "background swapped", "share of wrong families"} <= set(table["perturbation"])
-    ward = table[(table["clusterer"] == "pooled_ward") & table["seed"].isna()]
+    ward = table[(table["clusterer"] == "pooled_average") & table["seed"].isna()]
     means = ward.set_index(["perturbation", "rank", "severity", "metric"])["value"].sort_index()
     assert (
         means["share of wrong families", "species", 0.2, "ami"]
@@ -267,10 +267,10 @@ def test_failed_notebook_keeps_results_and_runs_again(made):
     chapter = made.root / "notebooks" / "05_hierarchical_clustering.py"
     whole, dates = chapter.read_text(), chapter.stat()
     fault = '# %% tags=["summary"]\nraise RuntimeError("on purpose")\n'
-    run = made.data("tiny", "runs", "05_hierarchical_clustering-true_traits-pooled_ward.ipynb")
+    run = made.data("tiny", "runs", "05_hierarchical_clustering-true_traits-pooled_average.ipynb")
     arguments = [str(run.relative_to(made.root)), SETTINGS[0]]
-    arguments += ["ENCODERS=true_traits", "CLUSTERERS=pooled_ward", "SEEDS=0"]
-    last, results = run.read_bytes(), made.data("tiny", "clusters", "true_traits", "pooled_ward")
+    arguments += ["ENCODERS=true_traits", "CLUSTERERS=pooled_average", "SEEDS=0"]
+    last, results = run.read_bytes(), made.data("tiny", "clusters", "true_traits", "pooled_average")
     try:
         chapter.write_text(whole.replace('# %% tags=["summary"]\n', fault))
         for _ in range(2):  # the second time, the files of the first failed run exist

@@ -130,14 +130,14 @@ def test_sweep_of_trainers_compares_with_the_frozen_encoder(project):
 
 def test_tuned_network_is_an_encoder(project):
     training = " ".join(f"{name}={value}" for name, value in BRIEF.items())
-    settings = ["DATASET=tiny", "ENCODERS=simclr", "CLUSTERERS=pooled_ward", "SEEDS=0"]
-    clusters = "data/tiny/runs/05_hierarchical_clustering-simclr-pooled_ward.ipynb"
+    settings = ["DATASET=tiny", "ENCODERS=simclr", "CLUSTERERS=pooled_average", "SEEDS=0"]
+    clusters = "data/tiny/runs/05_hierarchical_clustering-simclr-pooled_average.ipynb"
     project.make(clusters, *settings, "START=resnet18_untrained", f"TRAINING={training}")
     runs = {path.stem for path in project.data("tiny", "runs").glob("*-simclr*.ipynb")}
     assert runs == {
         "03_supcon_finetune-simclr",
         "02_extract_embeddings-simclr",
-        "05_hierarchical_clustering-simclr-pooled_ward",
+        "05_hierarchical_clustering-simclr-pooled_average",
     }
     layers = list(pd.read_parquet(project.data("tiny", "embeddings", "simclr", "part-00000.parquet")))
     assert layers == ["hash_id", "layer3", "avgpool"]

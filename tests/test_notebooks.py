@@ -107,7 +107,7 @@ def test_documented_configs_exist():
     assert {path.stem for path in CONFIGS} >= {
         "resnet50_single", "resnet50_double", "resnet101_double", "resnet18_double", "efficientnet_b0", "deit_tiny",
         "dinov2_vits14", "dino_vits16", "clip_vit_b32", "bioclip", "bioclip2", "resnet50_untrained", "pixels",
-        "nested_kmeans_10", "nested_kmeans_20", "nested_kmeans_30", "flat_kmeans", "pooled_ward",
+        "nested_kmeans_10", "nested_kmeans_20", "nested_kmeans_30", "flat_kmeans", "pooled_average",
         "specimen_resnet18_single", "specimen_resnet18_double",
         "supcon_family", "supcon_original", "supcon_no_self", "supcon_views", "simclr", "coarse_to_fine", "autoencoder",
     }  # fmt: skip

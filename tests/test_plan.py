@@ -87,7 +87,7 @@ running.rename(given.output)
 given.output.with_suffix(".failed.ipynb").unlink(missing_ok=True)
 settings.store(parameters["dataset"], given.r, parameters)
 '''
-SETTINGS = ("DATASET=mine", "ENCODERS=pixels resnet18_double", "CLUSTERERS=pooled_ward flat_kmeans", "SEEDS=0 1")
+SETTINGS = ("DATASET=mine", "ENCODERS=pixels resnet18_double", "CLUSTERERS=pooled_average flat_kmeans", "SEEDS=0 1")
 
 
 class FakeProject(Project):
@@ -164,31 +164,31 @@ def test_second_make_does_nothing_and_settings_are_stored(planned, planned_once)
     assert stored["source"] == str(planned.photos) and stored["weights"] == "weights"
     assert list(stored["plan"].items()) == [
         ("encoders", ["pixels", "resnet18_double"]),
-        ("clusterers", ["pooled_ward", "flat_kmeans"]),
+        ("clusterers", ["pooled_average", "flat_kmeans"]),
         ("seeds", [0, 1]),
         ("submit", "resnet18_double/flat_kmeans"),
     ]
 
 
 def test_touched_config_reruns_its_branch(planned):
-    (planned.root / "params" / "clusterers" / "pooled_ward.yaml").touch()
+    (planned.root / "params" / "clusterers" / "pooled_average.yaml").touch()
     assert sorted(planned.runs("all", *SETTINGS)) == [
-        "05_hierarchical_clustering-pixels-pooled_ward",
-        "05_hierarchical_clustering-resnet18_double-pooled_ward",
+        "05_hierarchical_clustering-pixels-pooled_average",
+        "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
         "99_figures",
     ]
 
 
 def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
-    settings = (SETTINGS[0], "ENCODERS=simclr", "CLUSTERERS=pooled_ward", "SEEDS=0")
+    settings = (SETTINGS[0], "ENCODERS=simclr", "CLUSTERERS=pooled_average", "SEEDS=0")
     assert planned.runs("submission", *settings) == [
         "03_supcon_finetune-simclr",
         "02_extract_embeddings-simclr",
-        "05_hierarchical_clustering-simclr-pooled_ward",
+        "05_hierarchical_clustering-simclr-pooled_average",
         "06_evaluate",
     ]
-    assert planned.would_run("report", *settings, "SUBMIT=simclr/pooled_ward") == [
+    assert planned.would_run("report", *settings, "SUBMIT=simclr/pooled_average") == [
         "04_umap_visualization-simclr",
         "10_choosing_without_labels",
         "11_robustness",
@@ -216,7 +216,7 @@ def test_dry_run_and_bad_setting_change_nothing(planned):
         "CSV=metadata.csv",
         "START=deit_tiny",
     )
-    assert "05_hierarchical_clustering-pixels-pooled_ward" in planned.would_run("all", *SETTINGS, *more)
+    assert "05_hierarchical_clustering-pixels-pooled_average" in planned.would_run("all", *SETTINGS, *more)
     planned.make("all", *SETTINGS, "WEIGHTS=weihgts", check=False)
     after = {path: what for path, what in planned.files().items() if not path.startswith("data/.plans/")}
     assert {p for p in after if after[p] != before.get(p)} <= {"calls.txt"}
@@ -230,9 +230,9 @@ def test_settings_of_a_failed_run_are_not_stored(planned):
     assert yaml.safe_load(planned.data("mine", "config.yaml").read_text())["weights"] == "weights"
     assert planned.runs("all", *SETTINGS) == []  # it failed before it wrote anything
 
-    arguments = (*SETTINGS, "SUBMIT=pixels/pooled_ward")
+    arguments = (*SETTINGS, "SUBMIT=pixels/pooled_average")
     assert planned.runs("submission", *arguments, check=False, FAIL="06_evaluate") == ["06_evaluate"]
-    assert "submit=pixels/pooled_ward" in planned.data("mine", "scores.csv").read_text()
+    assert "submit=pixels/pooled_average" in planned.data("mine", "scores.csv").read_text()
     assert planned.runs("submission", *SETTINGS) == [
         "06_evaluate"
     ]  # what it had begun to write is made again, as before
@@ -248,7 +248,7 @@ def test_new_weights_rerun_only_encoders_that_read_weights(planned):
 
 def test_stored_submit_is_ignored_if_it_is_not_among_the_runs(planned):
     assert planned.runs("submission", SETTINGS[0], "ENCODERS=pixels", *SETTINGS[2:]) == ["06_evaluate"]
-    assert "submit=pixels/pooled_ward" in planned.data("mine", "submission.csv").read_text()
+    assert "submit=pixels/pooled_average" in planned.data("mine", "submission.csv").read_text()
     planned.runs("submission", *SETTINGS)
     assert "submit=resnet18_double/flat_kmeans" in planned.data("mine", "submission.csv").read_text()
     done = planned.make(
@@ -275,7 +275,7 @@ def test_start_and_training_are_stored_after_success(planned):
 
 def test_encoders_of_a_sweep_are_stored_separately(planned):
     config = {"notebook": "05_hierarchical_clustering", "names": "setting", "configs": ["clusterer"]}
-    config["grid"] = {"encoder": "all", "clusterer": ["pooled_ward"]}
+    config["grid"] = {"encoder": "all", "clusterer": ["pooled_average"]}
     (planned.root / "params" / "sweeps" / "few.yaml").write_text(yaml.safe_dump(config))
     arguments = ("sweep", "SWEEP=few", "DATASET=mine")
     assert len(planned.runs(*arguments, "ENCODERS=pixels resnet18_double")) == 3
@@ -307,7 +307,7 @@ def test_fused_encoder_depends_on_its_parts(planned):
 
 def test_failed_chapter_deletes_nothing_and_runs_again(planned):
     before = planned.files("data/mine") | planned.files("figures")
-    (planned.root / "params" / "clusterers" / "pooled_ward.yaml").touch()
+    (planned.root / "params" / "clusterers" / "pooled_average.yaml").touch()
     planned.runs("all", *SETTINGS, check=False, FAIL="06_evaluate")
     assert planned.done.returncode and set(before) <= set(planned.files("data/mine") | planned.files("figures"))
     assert "06_evaluate" in planned.runs("all", *SETTINGS)
@@ -341,10 +341,10 @@ def test_interrupt_deletes_nothing(planned, run):
         ("data/mine/photos.seen", "01_preprocess"),
         ("data/mine/embeddings/pixels/_SUCCESS", "02_extract_embeddings-pixels"),
         ("data/mine/maps/pixels/default.parquet", "04_umap_visualization-pixels"),
-        ("data/mine/clusters/pixels/pooled_ward/seed=1.parquet", "05_hierarchical_clustering-pixels-pooled_ward"),
+        ("data/mine/clusters/pixels/pooled_average/seed=1.parquet", "05_hierarchical_clustering-pixels-pooled_average"),
         (
-            "data/mine/runs/05_hierarchical_clustering-pixels-pooled_ward.ipynb",
-            "05_hierarchical_clustering-pixels-pooled_ward",
+            "data/mine/runs/05_hierarchical_clustering-pixels-pooled_average.ipynb",
+            "05_hierarchical_clustering-pixels-pooled_average",
         ),
         ("data/mine/scores.csv", "06_evaluate"),
         ("figures/mine/maps.png", "99_figures"),
@@ -504,8 +504,8 @@ BAD = (
     ("ENCODERS=", "ENCODERS is empty"),
     ("CLUSTERERS=", "CLUSTERERS is empty"),
     ("ENCODERS=pixls", "did you mean pixels?"),
-    ("CLUSTERERS=pooled_word", "did you mean pooled_ward?"),
-    ("SUBMIT=pixels/pooled_word", "did you mean pixels/pooled_ward?"),
+    ("CLUSTERERS=pooled_word", "did you mean pooled_average?"),
+    ("SUBMIT=pixels/pooled_word", "did you mean pixels/pooled_average?"),
     ("SOURCE=no/such", "SOURCE=no/such is not a folder"),
     ("CSV=metadta.csv", "did you mean metadata.csv?"),
     ("CSV=../metadata.csv", "is not a file in"),

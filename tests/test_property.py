@@ -18,7 +18,7 @@ from PIL import Image
 
 import utils
 
-RUNS = {"encoders": ["pixels"], "clusterers": ["pooled_ward", "nested_kmeans_10"]}
+RUNS = {"encoders": ["pixels"], "clusterers": ["pooled_average", "nested_kmeans_10"]}
 NAMED = ("Noctuidae", "Erebidae", "Sphingidae")
 ODD = ("$x_{$", "F" * 300, "A/g1", "A > B", "A", "蛾科", "🦋", "_hidden", "Nan sp.", "f1", "true", "rejected/1")
 MARKS = ("", "NA", "n/a", "None", "?", "-", "Unknown")
@@ -102,16 +102,16 @@ def goes_through(root, made_up):
     for clusterer in RUNS["clusterers"]:
         bench.cluster("d", clusterer)
     check_tables(bench, known)
-    bench.run("06", dataset="d", **RUNS, seeds=[0], submit="pixels/pooled_ward")
+    bench.run("06", dataset="d", **RUNS, seeds=[0], submit="pixels/pooled_average")
     bench.run("99", dataset="d", **RUNS)
     check_results(bench, known)
     named = known.notna().all(axis=1)
     if utils.lineage(known, "species")[named].nunique() > 1:
-        bench.run("12", dataset="d", run="pixels/pooled_ward")
+        bench.run("12", dataset="d", run="pixels/pooled_average")
         assert len(pd.read_csv(bench.data("d", "taxa.csv"), keep_default_na=False)) >= 2
     else:
         with pytest.raises(ValueError, match="d has fewer than two species with a name"):
-            bench.run("12", dataset="d", run="pixels/pooled_ward")
+            bench.run("12", dataset="d", run="pixels/pooled_average")
 
 
 CASES = {

@@ -12,7 +12,7 @@ from conftest import SHARED, Project, write_csv
 
 import clustering
 
-SETTINGS = ("ENCODERS=resnet18_double", "CLUSTERERS=pooled_ward", "SEEDS=0")
+SETTINGS = ("ENCODERS=resnet18_double", "CLUSTERERS=pooled_average", "SEEDS=0")
 
 
 def sample(dataset, folder):
@@ -49,7 +49,7 @@ def test_make_all_and_report(dataset, project, tmp_path, shared_weights):
     settings = (f"DATASET={dataset}", *SETTINGS)
     project.make("all", *settings, f"SOURCE={tmp_path / 'photographs'}", f"WEIGHTS={shared_weights}")
     scores = pd.read_csv(project.data(dataset, "scores.csv"))
-    best = scores[(scores["encoder"] == "resnet18_double") & (scores["clusterer"] == "pooled_ward")]
+    best = scores[(scores["encoder"] == "resnet18_double") & (scores["clusterer"] == "pooled_average")]
     best = best.set_index(["rank", "metric"])["value"]
     assert best["species", "n_true"] == rows["species"].nunique() and best["species", "ami"] > 0.3
     shares = [best["species", f"taxa_{kind}"] for kind in ("found", "merged", "split", "missed")]

@@ -465,7 +465,7 @@ def test_every_layer_of_every_network_is_scored(scored):
     layers = {"layer3", "avgpool", "head_layer3", "head_avgpool"}
     frozen = {("frozen", "layer3"), ("frozen", "avgpool")}
     assert networks == frozen | {(network, layer) for network in ("tuned", "aligned") for layer in layers}
-    assert {"pooled_ward", "oracle_k_ward_prepared", "supervised_knn", "supervised_linear_probe"} == set(
+    assert {"pooled_average", "oracle_k_ward_prepared", "supervised_knn", "supervised_linear_probe"} == set(
         scores.index.unique(2)
     )
 
@@ -473,10 +473,10 @@ def test_every_layer_of_every_network_is_scored(scored):
 def test_the_frozen_encoder_scores_the_same_in_chapters_05_and_06(scored):
     bench, before = scored
     bench.cluster("toy", encoder="resnet18_untrained")
-    words = {"encoders": ["resnet18_untrained"], "clusterers": ["pooled_ward"], "seeds": [0]}
-    bench.run("06", dataset="toy", submit="resnet18_untrained/pooled_ward", **words)
+    words = {"encoders": ["resnet18_untrained"], "clusterers": ["pooled_average"], "seeds": [0]}
+    bench.run("06", dataset="toy", submit="resnet18_untrained/pooled_average", **words)
     scores = pd.read_csv(bench.data("toy", "scores.csv")).set_index(["clusterer", "rank", "metric"])["value"]
-    for clusterer in ("pooled_ward", "oracle_k_ward_prepared"):
+    for clusterer in ("pooled_average", "oracle_k_ward_prepared"):
         for rank in ("genus", "species"):
             assert before["frozen", "avgpool", clusterer, rank, "ami"] == scores[clusterer, rank, "ami"]
 
