@@ -33,6 +33,7 @@ from rules import Rule, imported, make_list, must_run_again
 from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
+REPORTED = ("choosing.png", "robustness.png", "taxa.png", "k_rules.png", "stress.png", "effort.png")  # by `make report`
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
     "04_umap_visualization": "96_sweep_maps",
@@ -232,6 +233,13 @@ class Plan:
             [*asked, f"seeds={' '.join(settings.seeds)}", f"submit={settings.submit}"],
             options=["-r", "plan", *settings.to_store("submit")],
         )
+        self.chapter(
+            "16_trust",
+            [f"{data}/trust.csv"],
+            [f"{data}/submission.csv", "params/trust/eu_moths.yaml"],
+            [f"run={settings.submit}", f"seed={settings.seeds[0]}"],
+            options=settings.to_store("submit"),
+        )
         drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png", "maps.png")]
         if settings.world:
             drawn.append(f"{figures}/families.jpg")
@@ -239,7 +247,8 @@ class Plan:
 
         world = [f"{figures}/tree.png", f"{figures}/barcode_gap.png"] if settings.world else []
         maps = [f"{figures}/umap_{encoder}.png" for encoder in settings.encoders]
-        self.phony["all"] = [f"{data}/submission.csv", *drawn, *world, f"{figures}/family_sizes.png", *maps]
+        tables = [f"{data}/submission.csv", f"{data}/trust.csv"]
+        self.phony["all"] = [*tables, *drawn, *world, f"{figures}/family_sizes.png", *maps]
         self.phony["submission"] = [f"{data}/submission.csv"]
         self.phony["bench"] = [f"{data}/metadata.parquet"]
 
@@ -277,14 +286,28 @@ class Plan:
         )
         self.chapter(
             "13_how_many",
-            results("+k_rules.csv", "k_rules.png", "k_rules.csv", "held_out_families.csv", "small_samples.csv"),
+            results("+k_rules.csv", "k_rules.png", "k_rules.csv", "held_out_families.csv"),
             self.embedded(settings.encoders),
             [encoders],
+        )
+        self.chapter(
+            "15_stress_test",
+            results("+stress.csv", "stress.png", "stress.csv"),
+            self.embedded([tested]),
+            [f"encoder={tested}"],
+            options=settings.to_store("submit"),
+        )
+        self.chapter(
+            "17_naming_effort",
+            results("effort.png", "effort.csv"),
+            [f"{data}/trust.csv"],
+            [f"run={settings.submit}"],
+            options=settings.to_store("submit"),
         )
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
-        self.phony["report"] = [*results("choosing.png", "robustness.png", "taxa.png", "k_rules.png"), *compared]
+        self.phony["report"] = [*results(*REPORTED), *compared]
         self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb"]
 
     # ---- sweeps

@@ -35,7 +35,7 @@ def draw_embedding(config, seed=0):
     points, names, place = [], [], random.permutation(sum(config.families))
     for family, n_species in enumerate(config.families):
         centre = config.family_separation * config.separation * axes * random.normal(size=config.dimensions)
-        genera = random.integers(max(1, round(n_species / config.species_per_genus)), size=n_species)
+        genera = np.arange(n_species) % max(1, round(n_species / config.species_per_genus))
         offsets = 1.2 * config.separation * axes * random.normal(size=(n_species, config.dimensions))
         for species in range(n_species):
             mean = centre + offsets[genera[species]] + config.separation * axes * random.normal(size=config.dimensions)

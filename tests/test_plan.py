@@ -194,6 +194,7 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "11_robustness",
         "12_taxa",
         "13_how_many",
+        "15_stress_test",
         "14_tuned_or_frozen-simclr",
     ]
 

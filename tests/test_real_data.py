@@ -59,7 +59,7 @@ def test_make_all_and_report(dataset, project, tmp_path, shared_weights):
 
     project.make("report", *settings)
     table = pd.read_csv(project.data(dataset, "k_rules.csv"))
-    assert set(table["rule"]) == {*clustering.RULES, clustering.COMMON, "oracle k"}
+    assert set(table["rule"]) == {*clustering.RULES, "common height", "common height, Ward", "oracle k"}
     oracle = table[(table["rule"] == "oracle k") & (table["clusters"] == "species") & table["half"].isna()]
     found = oracle.set_index("preparation")["found"]  # whitening and smoothing may give equal distances, which no cut separates
     assert found["plain"] == rows["species"].nunique() and (found <= rows["species"].nunique()).all()
