@@ -182,7 +182,8 @@ reject(files[copies], "copy of another file of the same name, which was taken")
 files = files[~copies].drop(columns="problem")
 ambiguous = files["hash_id"].duplicated(keep=False)
 candidates = files[ambiguous].groupby("hash_id")["path"].agg(", ".join).astype("string")
-reject(files[ambiguous], "ambiguous: several different files: " + files["hash_id"][ambiguous].map(candidates))
+named = files["hash_id"][ambiguous].map(candidates).astype("string")
+reject(files[ambiguous], "ambiguous: several different files: " + named)
 
 specimens = rows.drop(columns="row").merge(files[~ambiguous], on="hash_id", validate="one_to_one")
 specimens = specimens.sort_values("hash_id", ignore_index=True)
@@ -200,7 +201,7 @@ if specimens.empty:
 # %%
 twins = specimens[specimens["sha256"].duplicated(keep=False)]
 groups = twins.groupby("sha256")["hash_id"].agg(", ".join).astype("string")
-twins = twins.assign(note="identical photographs: " + twins["sha256"].map(groups))
+twins = twins.assign(note="identical photographs: " + twins["sha256"].map(groups).astype("string"))
 
 
 def homonyms(rank):
