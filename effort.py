@@ -67,9 +67,9 @@ def by_cluster(points, labels, species, trust, split_below=0.0):
         else:  # pure enough, or photographs that are all alike
             correct[rows] = species[rows] == counts.argmax()
         shares.append(correct.mean())
-    rest = len(species) - correct.sum()
-    seen = np.cumsum(~correct[np.argsort(trust, kind="stable")])
-    return np.concatenate([shares, (correct.sum() + seen[: np.searchsorted(seen, rest) + 1]) / len(species)])
+    wrong = ~correct[np.argsort(trust, kind="stable")]
+    checked = wrong.cumsum()[: wrong.nonzero()[0][-1] + 1] if wrong.any() else []  # until the last wrong one is mended
+    return np.concatenate([shares, (correct.sum() + np.asarray(checked)) / len(species)])
 
 
 def decisions_until(shares, goal):

@@ -11,6 +11,7 @@ from sklearn import metrics
 from sklearn.preprocessing import normalize
 
 import clustering
+from simulation.embeddings import EmbeddingConfig, draw_embedding
 
 METHODS = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
 
@@ -303,3 +304,68 @@ def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
     assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
     for k in (2, 5, 30, 150):  # and no number is out of its reach
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1
+
+
+# ------------------------------------------------------------------------------- simulated embeddings of every shape
+
+
+def found_in(seed=0, **config):
+    """Number of species that the default finds in a simulated embedding, divided by the true one, and its species AMI."""
+    points, taxa = draw_embedding(EmbeddingConfig(**config), seed)
+    labels = clustering.cluster({"only": points}, taxa["family"], clustering.Config())
+    assert nested(labels)
+    return labels["species"].nunique() / taxa["species"].nunique(), metrics.adjusted_mutual_info_score(
+        taxa["species"], labels["species"]
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"photographs": 10},
+        {"photographs": 60},
+        {"photographs": 200, "families": (1, 2, 3, 4)},
+        {"photographs": 60, "power": 0.5},
+        {"families": (1,) * 30},
+        {"families": (40,)},
+        {"burst": 2},
+        {"burst": 3, "photographs": 30},
+    ],
+    ids=lambda config: ", ".join(f"{name} {value}" for name, value in config.items()),
+)
+def test_the_default_finds_the_number_of_species_within_a_factor_of_one_and_a_half(config, seed):
+    ratio, ami = found_in(seed, **config)
+    assert 1 / 1.5 <= ratio <= 1.5 and ami > 0.8
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_default_does_not_divide_what_has_no_clusters(seed):
+    assert found_in(seed, families=(1,), photographs=300) == (1, 1)  # a lone cloud
+    assert found_in(seed, separation=0.0)[0] == 7 / 32  # seven families, of one species for all that can be seen
+
+
+def test_a_small_cluster_joins_its_neighbour_unless_it_lies_apart():
+    random = np.random.default_rng(0)
+    cloud = random.normal(size=(30, 10))
+    points = np.concatenate([cloud, cloud[:1] + 0.1, np.full((1, 10), 50.0)])  # one photograph beside, one far away
+    labels = np.array([0] * 30 + [1, 2])
+    trees = [(np.arange(32), clustering.LinkageTree(points))]
+    assert clustering.join_small(labels, trees, points, 1).tolist() == labels.tolist()
+    assert clustering.join_small(labels, trees, points, 2).tolist() == [0] * 31 + [2]
+
+
+def test_a_family_too_large_for_one_tree_is_divided(monkeypatch):
+    points, names = blobs(6, each=20)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", 50)
+    found = cluster(points, np.full(len(points), "x"))
+    assert nested(found) and metrics.adjusted_mutual_info_score(names, found["species"]) == pytest.approx(1)
+
+
+def test_a_simulated_embedding_has_the_shape_that_was_asked_for():
+    points, taxa = draw_embedding(EmbeddingConfig(photographs=30, power=1.0, dimensions=16), seed=3)
+    again, _ = draw_embedding(EmbeddingConfig(photographs=30, power=1.0, dimensions=16), seed=3)
+    assert points.shape == (len(taxa), 16) and np.array_equal(points, again)
+    assert taxa.groupby("family")["species"].nunique().tolist() == [1, 1, 2, 3, 5, 8, 12]
+    sizes = taxa["species"].value_counts()
+    assert sizes.max() == 30 and sizes.min() == 1 and taxa["genus"].nunique() < taxa["species"].nunique()
