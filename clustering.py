@@ -275,7 +275,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0):
     - A single family has no neighbours. It stays whole unless the silhouette is better than that of a cloud of the same shape
       without clusters.
     """
-    partitions, found = _cuts(trees, points, min_mean_cluster_size)
+    partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
+    found = scoring.silhouette_values(partitions, points, EXCLUDED)
     for n_excluded in reversed(EXCLUDED):
         means = found[:, n_excluded].mean(axis=1)
         error = found[means.argmax(), n_excluded].std() / np.sqrt(found.shape[2])
@@ -291,26 +292,26 @@ def common_cut(trees, points, min_mean_cluster_size=1.0):
     return join_small(partitions[chosen], trees, points, n_excluded + 1)
 
 
-def _cuts(trees, points, min_mean_cluster_size):
-    """Labels (n,) of cuts at common heights, from no merge undone to nearly all, and their `scoring.silhouette_values`."""
+def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
+    """Labels (n,) of all trees (see `common_cut`) cut at one height after the other, from whole families to small clusters."""
     merges = np.sort(np.concatenate([tree.merges[:, 2] for _, tree in trees]))[::-1]
-    most = int(len(points) / min_mean_cluster_size) - len(trees)  # merges above the cut
+    most = int(n / min_mean_cluster_size) - len(trees)  # merges above the cut
     above = np.concatenate([[0, 1], candidates(min(most, len(merges) - 1))])
     cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2])  # cuts[j] lies below the j highest merges
-    partitions = [labels_at(trees, height, len(points)) for height in cuts[np.unique(above[above < len(cuts)])]]
-    return partitions, scoring.silhouette_values(partitions, points, EXCLUDED)
+    return [labels_at(trees, height, n) for height in cuts[np.unique(above[above < len(cuts)])]]
 
 
 def _without_clusters(tree, points, min_mean_cluster_size):
     """Mean silhouettes of the cuts of a tree of normal random points with the mean and covariance of `points` (n, d).
 
-    The same kind of linkage as `tree` has, and as many cuts (`_cuts`).
+    The same kind of linkage as `tree` has, and the same numbers of clusters.
     """
     n = len(points)
     centre = points.mean(axis=0)
     cloud = centre + np.random.default_rng(0).normal(size=(n, n)) @ (points - centre) / np.sqrt(n)
-    again = LinkageTree(cloud, method=tree.method)
-    return _cuts([(np.arange(n), again)], cloud, min_mean_cluster_size)[1].mean(axis=2)
+    again = [(np.arange(n), LinkageTree(cloud, method=tree.method))]
+    partitions = cuts_at_common_heights(again, n, min_mean_cluster_size)
+    return scoring.silhouette_values(partitions, cloud, EXCLUDED).mean(axis=2)
 
 
 def labels_at(trees, height, n):

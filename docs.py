@@ -162,10 +162,97 @@ def k_rules(dataset):
     return rows_of(["rule for k", *pivot["ami"].columns], rows)
 
 
-def small_samples(dataset):
-    """Species AMI on samples by rule, mean over encoders and draws."""
-    ami = of_imagenet(dataset, "small_samples").pivot_table(index="sample", columns="rule", values="ami", sort=False)
-    return rows_of(["sample", *map(shown, ami)], [[n, *(f"{v:.2f}" for v in row)] for n, row in ami.iterrows()])
+def elsewhere(*datasets):
+    """The setting that is best on all other datasets, on each dataset; beside it fixed settings, all relative to oracle k.
+
+    A setting is a preparation and a rule for k. Its value on a dataset is the mean over encoders of its species AMI divided by
+    that of oracle-k Ward on the plain embedding.
+    """
+    values, counts = {}, {}
+    for dataset in datasets:
+        table = of_imagenet(dataset, "k_rules")
+        table = table[(table["clusters"] == "species") & table["half"].isna()].set_index(["preparation", "rule", "encoder"])
+        oracle = table["ami"].xs(("plain", "oracle k"), level=["preparation", "rule"])
+        settings = table.drop("oracle k", level="rule")
+        values[dataset] = (settings["ami"] / oracle).groupby(level=[0, 1]).mean()
+        counts[dataset] = settings["found"].groupby(level=[0, 1]).mean()
+    values, counts = pd.DataFrame(values), pd.DataFrame(counts)
+    default, usual = ("signed sqrt, half whitened", "common height"), ("plain", "silhouette")
+    rows = []
+    for dataset in datasets:
+        true = mean_scores(dataset)["value"].loc["none", "baseline_family", "species", "n_true"]
+        chosen = values.drop(columns=dataset).mean(axis=1).idxmax()
+        cells = [f"{values.loc[s, dataset]:.2f} ({counts.loc[s, dataset] / true:.1f})" for s in (chosen, default, usual)]
+        rows.append([shown(dataset), f"{chosen[1]}; {chosen[0]}".replace("_", " "), *cells])
+    return rows_of(["dataset", "best on the others", "its value here", "default", "plain silhouette"], rows)
+
+
+def stress(*datasets):
+    """Number found over the true one, and AMI, by situation: simulated ones, then samples of every dataset."""
+    rules = {
+        "common height": "default",
+        "common height, Ward": "common height, Ward",
+        "silhouette excluding 0 to 2": "silhouette excluding 0 to 2",
+        "silhouette, plain embedding": "plain silhouette",
+    }
+    rows = []
+    for number, dataset in enumerate(datasets):
+        table = read(dataset, "stress")
+        if number:  # the simulated embeddings are the same everywhere
+            table = table[table["embedding"] != "simulated"]
+        table = table.assign(ratio=table["found"] / table["true"])
+        for (kind, situation), part in table.groupby(["embedding", "situation"], sort=False):
+            mean = part.groupby("rule")[["ratio", "ami"]].mean()
+            cells = [f"{mean.loc[rule, 'ratio']:.1f} ({mean.loc[rule, 'ami']:.2f})" for rule in rules]
+            rows.append([shown(kind), situation, *cells, f"{mean.loc['oracle k', 'ami']:.2f}"])
+    return rows_of(["embedding", "situation", *rules.values(), "oracle k, AMI"], rows)
+
+
+# ---------------------------------------------------------------------------------------------------- trust and effort
+
+
+def trust(*datasets):
+    """How well trust tells right photographs from wrong ones."""
+    header = ["dataset", "run", "right", "mean trust", "right one trusted more"]
+    header += ["right in the top 20 %", "top 40 %", "top 60 %", "purity of the most trusted 60 % of clusters"]
+    rows = []
+    for dataset in datasets:
+        table = read(dataset, "trust").set_index("share")
+        at = table["photographs_right"]
+        cells = [at[1.0], table["trust_of_tenth"].mean(), table["auc"].iloc[0], at[0.2], at[0.4], at[0.6]]
+        cells.append(table.loc[0.6, "clusters_pure"])
+        rows.append([shown(dataset), shown(table["run"].iloc[0]), *(f"{value:.0%}" for value in cells)])
+    return rows_of(header, rows)
+
+
+def how_sure(*datasets):
+    """Three intervals of the AMI of the default, and its difference to oracle k."""
+    header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera", "on 80 % of the photographs"]
+    header += ["normalised by the larger entropy", "default minus oracle k [90 %]", "equivalent"]
+    rows = []
+    for dataset in datasets:
+        for row in of_imagenet(dataset, "how_sure").to_dict("records"):
+            over = [f"[{row[f'ami_low_{rank}']:.2f}, {row[f'ami_high_{rank}']:.2f}]" for rank in ("species", "genus")]
+            difference = interval(row["difference"], row["difference_low_species"], row["difference_high_species"], sign="+")
+            cells = [f"{row['found']:,} / {row['true']:,}", f"{row['ami']:.2f}", *over]
+            cells += [f"{row['subsamples']:.2f} ± {row['subsamples_sd']:.2f}", f"{row['ami_max']:.2f}", difference]
+            rows.append([shown(dataset), row["encoder"], *cells, "yes" if row["equivalent"] else "not shown"])
+    return rows_of(header, rows)
+
+
+def effort(*datasets):
+    """Decisions of an expert until so many photographs carry the right name."""
+    rows = []
+    for dataset in datasets:
+        table = read(dataset, "effort")
+        for strategy, part in table.groupby("strategy", sort=False):
+            part = part.set_index("goal")
+            cells = [
+                f"{row['decisions']:,.0f} [{row['ci_low']:,.0f}, {row['ci_high']:,.0f}]" for _, row in part.iterrows()
+            ]
+            name = f"{shown(dataset)} ({part['photographs'].iloc[0]:,} of {part['species'].iloc[0]:,} species)"
+            rows.append([name, strategy, *cells, f"{part.loc[0.9, 'photographs_per_decision']:.1f}"])
+    return rows_of(["photographs", "strategy", "80 %", "90 %", "95 %", "photographs per decision at 90 %"], rows)
 
 
 def robustness(dataset):
@@ -207,7 +294,7 @@ def tuning(dataset, sweep):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
-FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, small_samples, robustness, tuning)
+FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure, trust, effort, robustness, tuning)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

@@ -19,6 +19,7 @@ RESULTS = {
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
+    "stress.csv": "15", "trust.csv": "16",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")

@@ -33,7 +33,8 @@ from rules import Rule, imported, make_list, must_run_again
 from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
-REPORTED = ("choosing.png", "robustness.png", "taxa.png", "k_rules.png", "stress.png", "effort.png")  # by `make report`
+# what `make report` draws
+REPORTED = ("choosing.png", "robustness.png", "taxa.png", "k_rules.png", "stress.png", "effort.png", "ami_by_k.png")
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
     "04_umap_visualization": "96_sweep_maps",
@@ -304,6 +305,7 @@ class Plan:
             [f"run={settings.submit}"],
             options=settings.to_store("submit"),
         )
+        self.chapter("18_how_sure", results("ami_by_k.png", "how_sure.csv"), [scores], [encoders])
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]

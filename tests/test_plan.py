@@ -158,7 +158,7 @@ def planned(planned_once, tmp_path):
 
 
 def test_second_make_does_nothing_and_settings_are_stored(planned, planned_once):
-    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1
+    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1 + 1
     assert planned.runs("all", *SETTINGS) == [] and "Nothing to be done for 'all'" in planned.done.stdout
     stored = yaml.safe_load(planned.data("mine", "config.yaml").read_text())
     assert stored["source"] == str(planned.photos) and stored["weights"] == "weights"
@@ -176,6 +176,7 @@ def test_touched_config_reruns_its_branch(planned):
         "05_hierarchical_clustering-pixels-pooled_average",
         "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
+        "16_trust",
         "99_figures",
     ]
 
@@ -195,6 +196,9 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "12_taxa",
         "13_how_many",
         "15_stress_test",
+        "16_trust",
+        "17_naming_effort",
+        "18_how_sure",
         "14_tuned_or_frozen-simclr",
     ]
 
@@ -238,7 +242,7 @@ def test_settings_of_a_failed_run_are_not_stored(planned):
         "06_evaluate"
     ]  # what it had begun to write is made again, as before
     assert "submit=resnet18_double/flat_kmeans" in planned.data("mine", "scores.csv").read_text()
-    assert planned.runs("all", *SETTINGS) == ["99_figures"] and planned.runs("all", *SETTINGS) == []
+    assert planned.runs("all", *SETTINGS) == ["16_trust", "99_figures"] and planned.runs("all", *SETTINGS) == []
 
 
 def test_new_weights_rerun_only_encoders_that_read_weights(planned):
@@ -570,7 +574,7 @@ def test_new_import_becomes_a_prerequisite(planned):
     planned.runs("all", *SETTINGS)
     assert planned.runs("all", *SETTINGS) == []
     (planned.root / "deeper.py").touch()
-    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "16_trust", "99_figures"]
 
 
 # ---- sweeps -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,191 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# %% [markdown]
+# # 18 · How sure are the scores?
+#
+# **The question.** One AMI can mislead in three ways. It may hardly depend on the number of clusters, so that a wrong number
+# looks as good as the right one. Its interval in chapter 06 leaves out species only, but a sample of other genera, or of other
+# photographs, might give another result. And "as good as oracle k" needs a test of equality, not the lack of a difference.
+#
+# **In:** embeddings, and names of taxa. **Out:** `how_sure.csv`, a row per encoder, and a figure of the AMI against the
+# number of clusters.
+
+# %% tags=["parameters"]
+dataset = "demo"
+encoders = []  # empty: those of the last make
+n_subsamples = 10
+share = 0.8  # of the photographs in a subsample
+margin = 0.02  # differences of AMI up to this are taken as equal
+
+# %% jupyter={"source_hidden": true}
+import sys
+
+sys.path.insert(0, "..")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.metrics import adjusted_mutual_info_score
+
+import clustering
+import encoder_configs
+import plotting
+import scoring
+import utils
+
+plotting.set_style()
+encoders = encoders or utils.load_plan(dataset)["encoders"]
+specimens = utils.load_metadata(dataset)
+names = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
+known = names.notna().all(axis=1).to_numpy()
+names = names[known].reset_index(drop=True)
+if names["species"].nunique() < 2:
+    raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
+family, species = names["family"].to_numpy(object), scoring.codes(names["species"])
+config = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+prepared = {}
+for encoder in encoders:
+    layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+    prepared[encoder] = config.prepare_both({layer: values[known] for layer, values in layers.items()})
+
+# %% [markdown]
+# ## The score of every number of clusters
+#
+# The trees of the default are cut at one common height after the other. Where the curve is flat, the AMI says little about the
+# number. *n / c* are Ward trees cut into one cluster per c photographs of each family: they know the families and nothing else
+# about the number.
+
+# %%
+PER_CLUSTER = (5, 10, 20, 40)
+
+
+def curve(encoder):
+    """Number of clusters and species AMI: of all cuts, of the default, of oracle k, and of one cluster per c photographs."""
+    points, genus_points = prepared[encoder]
+    groups = list(names.groupby("family").indices.values())
+    trees = [(rows, clustering.LinkageTree(points[rows], method=config.method)) for rows in groups]
+    partitions = {("cut", i): cut for i, cut in enumerate(clustering.cuts_at_common_heights(trees, len(points)))}
+    partitions["default", 0] = clustering.cluster_prepared(points, genus_points, family, config)["species"].to_numpy()
+    partitions["oracle k", 0] = clustering.oracle_k(points, family, names[["species"]])["species"]
+    ward = [(rows, clustering.LinkageTree(points[rows])) for rows in groups]
+    for c in PER_CLUSTER:
+        labels = np.empty(len(points), int)
+        for number, (rows, tree) in enumerate(ward):
+            labels[rows] = tree(max(1, round(len(rows) / c))) + number * len(points)
+        partitions["n / c", c] = labels
+    scored = [(*key, len(np.unique(labels)), scoring.ami(species, labels)) for key, labels in partitions.items()]
+    return pd.DataFrame(scored, columns=["kind", "c", "found", "ami"]).assign(encoder=encoder), partitions
+
+
+done = dict(zip(encoders, Parallel(n_jobs=-1)(delayed(curve)(encoder) for encoder in encoders), strict=True))
+curves = pd.concat([table for table, _ in done.values()])
+marks = curves[curves["kind"] != "cut"].assign(what=lambda t: t["kind"].where(t["c"] == 0, "n / " + t["c"].astype(str)))
+marks.pivot_table(index="encoder", columns="what", values="ami", sort=False).round(3)
+
+# %% [markdown]
+# ## Three intervals, and a test of equality
+#
+# - over **species** and over **genera**: a delete-a-group jackknife; the clusters stay as they are;
+# - over **subsamples**: the clustering is repeated on random 80 % of the photographs, and the table has the mean and the
+#   standard deviation of the AMI; fewer photographs per species may lower it;
+# - **default minus oracle k**: two one-sided tests at 5 % (Schuirmann 1987, J. Pharmacokinetics and Biopharmaceutics
+#   15:657-680). The two are *equivalent* if the 90 % interval of the difference, over species, lies within the margin.
+
+
+# %%
+def subsampled(encoder, seed):
+    """AMI of the default on a random subsample."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(species))[: int(share * len(species))])
+    points, genus_points = prepared[encoder]
+    found = clustering.cluster_prepared(points[rows], genus_points[rows], family[rows], config)["species"]
+    return scoring.ami(species[rows], found)
+
+
+def sureness(encoder):
+    """One row of the table."""
+    _, partitions = done[encoder]
+    default, oracle = partitions["default", 0], partitions["oracle k", 0]
+    row = {"encoder": encoder, "found": len(np.unique(default)), "true": len(np.unique(species))}
+    for rank in ("species", "genus"):
+        groups = scoring.jackknife_groups(names[rank])
+
+        def both(rows):
+            one, other = scoring.ami(species[rows], default[rows]), scoring.ami(species[rows], oracle[rows])
+            return {"ami": one, "difference": one - other}
+
+        replicates = scoring.jackknife_replicates(both, groups)
+        for name, level in (("ami", 0.95), ("difference", 0.9)):
+            value, low, high = scoring.jackknife_interval(replicates, level)[name]
+            row |= {name: value, f"{name}_low_{rank}": low, f"{name}_high_{rank}": high}
+    row["equivalent"] = -margin < row["difference_low_species"] and row["difference_high_species"] < margin
+    row["ami_max"] = adjusted_mutual_info_score(species, default, average_method="max")
+    repeated = [subsampled(encoder, seed) for seed in range(n_subsamples)]
+    return row | {"subsamples": np.mean(repeated), "subsamples_sd": np.std(repeated, ddof=1)}
+
+
+table = pd.DataFrame(Parallel(n_jobs=-1)(delayed(sureness)(encoder) for encoder in encoders))
+table.insert(0, "dataset", dataset)
+utils.write_table(table.round(4), utils.figures_dir(dataset) / "how_sure.csv")
+table.drop(columns="dataset").set_index("encoder").T.round(3)
+
+# %% [markdown]
+# ## One figure
+
+# %% jupyter={"source_hidden": true}
+fair = [encoder for encoder in encoders if not encoder_configs.role(dataset, encoder)][:4] or encoders[:1]
+figure, ax = plt.subplots(figsize=(9, 4.8))
+for number, encoder in enumerate(fair):
+    part, colour = curves[curves["encoder"] == encoder], plotting.PALETTE[number]
+    line, name = part[part["kind"] == "cut"], plotting.plain(encoder_configs.readable_name(dataset, encoder), 50)
+    ax.plot(line["found"], line["ami"], color=colour, linestyle=("-", "--", "-.", ":")[number], label=name)
+    for kind, mark, face in (("default", "o", colour), ("oracle k", "D", "white"), ("n / c", "x", colour)):
+        at = part[part["kind"] == kind]
+        ax.plot(at["found"], at["ami"], mark, color=colour, markerfacecolor=face, markersize=8)
+for kind, mark, face in (("chosen by the default", "o", "0.3"), ("oracle k", "D", "white"), ("n / 5, 10, 20, 40", "x", "0.3")):
+    ax.plot([], [], mark, color="0.3", markerfacecolor=face, markersize=8, label=kind)
+ax.axvline(len(np.unique(species)), color="0.3", linewidth=1, label="true number of species")
+ax.set(xscale="log", xlabel="species clusters", ylabel="species AMI")
+ax.set_title(f"{plotting.plain(dataset.replace('_', ' '))}: the species AMI at every number of clusters")
+ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+figure.tight_layout()
+plotting.save_figure(figure, utils.figures_dir(dataset) / "ami_by_k.png")
+plt.show()
+
+# %% [markdown]
+# ## What we learned
+
+# %%
+rows = table.set_index("encoder").loc[fair]
+first = rows.iloc[0]
+line = curves[(curves["encoder"] == fair[0]) & (curves["kind"] == "cut")]
+near = line.loc[line["ami"] >= line["ami"].max() - margin, "found"]
+wide = rows["ami_high_genus"] - rows["ami_low_genus"], rows["ami_high_species"] - rows["ami_low_species"]
+plotting.say(
+    f"With {encoder_configs.readable_name(dataset, fair[0])}, every number of clusters from {near.min():,} to {near.max():,} "
+    f"has a species AMI within {margin} of the best ({line['ami'].max():.2f}); the default finds {first['found']:,}, and "
+    f"{first['true']:,} are true.",
+    f"The default is equivalent to oracle k with {rows['equivalent'].sum()} of {len(rows)} encoders; its AMI differs "
+    f"by {rows['difference'].min():+.3f} to {rows['difference'].max():+.3f}.",
+    f"Intervals over genera are {(wide[0] / wide[1]).mean():.1f} times as wide as those over species. On subsamples of "
+    f"{share:.0%} the AMI has a standard deviation of {rows['subsamples_sd'].mean():.3f}.",
+)
+
+# %% tags=["summary"]
+over_genera = f"[{first['ami_low_genus']:.3f}, {first['ami_high_genus']:.3f}]"
+print(
+    f"{len(encoders)} encoders; {fair[0]}: AMI {first['ami']:.3f} {over_genera} over genera, "
+    f"{first['difference']:+.3f} to oracle k"
+)
