@@ -109,8 +109,9 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 
-bench: ## speed of extraction (compared with a plain loop, on DATASET=) and of scoring
+bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
+	$(PYTHON) tests/bench_clustering.py
 	$(PYTHON) tests/bench_scoring.py
 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)

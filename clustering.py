@@ -40,11 +40,14 @@ def prepare(
     neighbours. `umap_components` maps the vectors with UMAP (0: no map); these keep their lengths, because distances on a
     map are Euclidean. Points that are all alike stay so.
     """
-    points = normalize(np.asarray(points, np.float64))
+    points = normalize(np.array(points, np.float64), copy=False)  # one copy, which is changed in place
     if _all_alike(points):
         return points
     if signed_sqrt:
-        points = normalize(np.sign(points) * np.sqrt(np.abs(points)))
+        signs = np.signbit(points)
+        np.sqrt(np.abs(points, out=points), out=points)
+        np.negative(points, out=points, where=signs)
+        points = normalize(points, copy=False)
     pca_components = min(pca_components, len(points) - 1, points.shape[1])
     if pca_components > 0:
         pca = PCA(pca_components, svd_solver="covariance_eigh").fit(points)  # exact, and quick for many photographs
@@ -257,7 +260,7 @@ RULES = {
 COMMON = "common_height"  # the rule that looks at all families at once
 
 
-def common_cut(trees, points, min_mean_cluster_size=1.0):
+def common_cut(trees, points, min_mean_cluster_size=1.0, structure=0.05):
     """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
@@ -272,24 +275,39 @@ def common_cut(trees, points, min_mean_cluster_size=1.0):
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
       none, nothing was found, and the families stay whole.
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
-    - A single family has no neighbours. It stays whole unless the silhouette is better than that of a cloud of the same shape
-      without clusters.
+    - Whole families can win because they lie far apart, whatever is in them. So if hardly any is divided, every cut is compared
+      with clouds of the same shape without clusters, one per family. Where the silhouette of the cut is not clearly higher than
+      that of the clouds (by half of `structure`), the cut is taken that is best relative to them, if that is higher by
+      `structure`. A single family has no neighbours; it is divided only if its silhouette is higher at all.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
     found = scoring.silhouette_values(partitions, points, EXCLUDED)
+    means, errors = found.mean(axis=2), found.std(axis=2) / np.sqrt(found.shape[2])
+    sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
+    chosen, n_excluded = _with_most_excluded(
+        [np.flatnonzero(means[:, e] >= (means[:, e] - errors[:, e])[means[:, e].argmax()])[0] for e in EXCLUDED], sizes
+    )
+    if len(trees) == 1 or len(np.unique(partitions[chosen])) <= 1.5 * len(trees):
+        above = means - _without_clusters(trees, points, min_mean_cluster_size)
+        if len(trees) == 1:
+            chosen = chosen if above[chosen, n_excluded] > 0 else 0
+        elif above[chosen, n_excluded] < structure / 2 and above.max() >= structure:
+            chosen, n_excluded = _with_most_excluded(
+                [i if above[i, e] >= structure else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
+            )
+    return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+
+
+def _with_most_excluded(choices, sizes):
+    """The choice of the silhouette that excludes most neighbours and leaves its clusters large enough: (index, n_excluded).
+
+    `choices` are indices of cuts, one for every number in EXCLUDED, -1 for none; `sizes` the mean cluster size of every cut.
+    Index 0, of whole families, if no choice has clusters large enough.
+    """
     for n_excluded in reversed(EXCLUDED):
-        means = found[:, n_excluded].mean(axis=1)
-        error = found[means.argmax(), n_excluded].std() / np.sqrt(found.shape[2])
-        chosen = np.flatnonzero(means >= means.max() - error)[0]  # from high to low
-        if len(points) > 1.5 * (n_excluded + 1) * len(np.unique(partitions[chosen])):
-            break
-    else:
-        return partitions[0]
-    if len(trees) == 1:
-        cloud = _without_clusters(trees[0][1], points, min_mean_cluster_size)
-        if means[chosen] <= cloud[chosen, n_excluded]:
-            return partitions[0]
-    return join_small(partitions[chosen], trees, points, n_excluded + 1)
+        if choices[n_excluded] >= 0 and sizes[choices[n_excluded]] > 1.5 * (n_excluded + 1):
+            return choices[n_excluded], n_excluded
+    return 0, 0
 
 
 def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
@@ -301,17 +319,19 @@ def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
     return [labels_at(trees, height, n) for height in cuts[np.unique(above[above < len(cuts)])]]
 
 
-def _without_clusters(tree, points, min_mean_cluster_size):
-    """Mean silhouettes of the cuts of a tree of normal random points with the mean and covariance of `points` (n, d).
+def _without_clusters(trees, points, min_mean_cluster_size):
+    """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
 
-    The same kind of linkage as `tree` has, and the same numbers of clusters.
+    The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with.
     """
-    n = len(points)
-    centre = points.mean(axis=0)
-    cloud = centre + np.random.default_rng(0).normal(size=(n, n)) @ (points - centre) / np.sqrt(n)
-    again = [(np.arange(n), LinkageTree(cloud, method=tree.method))]
-    partitions = cuts_at_common_heights(again, n, min_mean_cluster_size)
-    return scoring.silhouette_values(partitions, cloud, EXCLUDED).mean(axis=2)
+    random, clouds = np.random.default_rng(0), np.empty_like(points)
+    for rows, _ in trees:
+        family = points[rows]
+        shape = np.cov(family, rowvar=False) if len(rows) > 1 else np.zeros((points.shape[1],) * 2)
+        clouds[rows] = random.multivariate_normal(family.mean(axis=0), np.atleast_2d(shape), len(rows), "ignore", method="eigh")
+    again = [(rows, LinkageTree(clouds[rows], method=tree.method)) for rows, tree in trees]
+    partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
+    return scoring.silhouette_values(partitions, clouds, EXCLUDED).mean(axis=2)
 
 
 def labels_at(trees, height, n):

@@ -32,5 +32,6 @@ ours, quick = timed(lambda: scoring.mutual_information(scoring.contingency(speci
 theirs, slow = timed(lambda: adjusted_mutual_info_score(species, found))
 print(f"AMI {ours:.6f} and {theirs:.6f} by scikit-learn, {slow / quick:.0f} times faster")
 rows = scoring.codes(species), found, family
-table, whole = timed(lambda: scoring.left_out(lambda part: scoring.agreement(*(r[part] for r in rows)), species))
+groups = scoring.jackknife_groups(species)
+table, whole = timed(lambda: scoring.jackknife_replicates(lambda part: scoring.agreement(*(r[part] for r in rows)), groups))
 print(f"{table.shape[1]} measures with intervals over {len(table) - 1} groups of species: {whole:.0f} s")
