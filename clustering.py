@@ -258,9 +258,10 @@ RULES = {
 
 
 COMMON = "common_height"  # the rule that looks at all families at once
+STRUCTURE = 0.05  # of a silhouette: what it has to be above that of clouds without clusters
 
 
-def common_cut(trees, points, min_mean_cluster_size=1.0, structure=0.05):
+def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
     """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
@@ -287,7 +288,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, structure=0.05):
     chosen, n_excluded = _with_most_excluded(
         [np.flatnonzero(means[:, e] >= (means[:, e] - errors[:, e])[means[:, e].argmax()])[0] for e in EXCLUDED], sizes
     )
-    if len(trees) == 1 or len(np.unique(partitions[chosen])) <= 1.5 * len(trees):
+    if len(trees) == 1 or (np.isfinite(structure) and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
         if len(trees) == 1:
             chosen = chosen if above[chosen, n_excluded] > 0 else 0
@@ -516,7 +517,8 @@ def cluster(layers, families, config, seed=0):
 def cluster_prepared(points, genus_points, families, config, seed=0):
     """`cluster` of prepared vectors (`Config.prepare_both`): `points` (n, d) for species, `genus_points` (n, e) for genera."""
     families = pd.Series(np.asarray(families, object))
-    if config.use_family and families.notna().any():
+    given = config.use_family and families.notna().any()
+    if given:
         families = families.fillna(UNKNOWN).to_numpy(object)
     else:
         labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=config.max_families)
@@ -527,7 +529,8 @@ def cluster_prepared(points, genus_points, families, config, seed=0):
     cuts = dict.fromkeys(groups)
     if config.k_rule == COMMON and config.method in TREES:
         trees = {name: (rows, LinkageTree(points[rows], method=config.method)) for name, rows in groups.items()}
-        labels = common_cut(list(trees.values()), points, config.min_mean_cluster_size)
+        structure = STRUCTURE if given else np.inf  # families that were found as clusters may well be whole
+        labels = common_cut(list(trees.values()), points, config.min_mean_cluster_size, structure)
         cuts = {name: (labels[rows], tree) for name, (rows, tree) in trees.items()}
     genus, species, noise = np.empty((3, len(families)), int)
     for name, rows in groups.items():

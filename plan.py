@@ -238,7 +238,7 @@ class Plan:
             "16_trust",
             [f"{data}/trust.csv"],
             [f"{data}/submission.csv", "params/trust/eu_moths.yaml"],
-            [f"run={settings.submit}", f"seed={settings.seeds[0]}"],
+            [f"run={settings.submit}", f"encoders={' '.join(settings.encoders)}", f"seed={settings.seeds[0]}"],
             options=settings.to_store("submit"),
         )
         drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png", "maps.png")]

@@ -29,6 +29,7 @@
 # %% tags=["parameters"]
 dataset = "demo"
 run = ""  # encoder/clusterer; empty: the run of submission.csv
+encoders = []  # whose clusters may agree; empty: those of the last make
 seed = 0
 coefficients = "eu_moths"  # in params/trust/: those that were fitted on this dataset
 fit = False  # true: also show the coefficients that fit this dataset
@@ -51,8 +52,7 @@ import utils
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
-plan = utils.load_plan(dataset)
-encoder, clusterer = (run or plan["submit"]).split("/")
+encoder, clusterer = (run or utils.load_plan(dataset)["submit"]).split("/")
 config = clustering.Config.named(clusterer)
 points, genus_points = config.prepare_both(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), seed)
 
@@ -80,7 +80,7 @@ labels = clusters["species_cluster"].to_numpy()
 # %%
 lineage = encoder_configs.encoder_lineage(dataset, encoder)
 independent = {}
-for other in plan["encoders"]:
+for other in encoders or utils.load_plan(dataset)["encoders"]:
     origin = encoder_configs.encoder_lineage(dataset, other)
     if origin.isdisjoint(lineage) and not encoder_configs.role(dataset, other) and len(origin) == 1:
         independent.setdefault(origin, other)

@@ -200,9 +200,10 @@ def report(made):
 
 def test_report_runs_once_and_draws_its_figures(report):
     made, _ = report
-    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13"}
+    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13", "15", "17", "18"}
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "k_rules")} <= drawn
+    assert {"stress.png", "trust.png", "effort.png", "ami_by_k.png"} <= drawn
     assert "Nothing to be done" in made.make("report", *SETTINGS).stdout
 
 
@@ -233,21 +234,33 @@ def test_report_of_robustness_starts_from_the_scores(report):
 def test_report_of_rules_for_the_number_of_clusters(report):
     made, run = report
     table = pd.read_csv(made.data("tiny", "k_rules.csv"))
-    assert set(table["rule"]) == {*clustering.RULES, clustering.COMMON, "oracle k"}
+    assert set(table["rule"]) == {*clustering.RULES, "common height", "common height, Ward", "oracle k"}
     whole = table[table["half"].isna()]
     assert (whole[(whole["rule"] == "oracle k") & (whole["clusters"] == "species")]["found"] == 12).all()
     default = whole[
-        (whole["preparation"] == "signed sqrt, half whitened") & (whole["rule"] == clustering.Config().k_rule)
+        (whole["preparation"] == "signed sqrt, half whitened") & (whole["rule"] == "common height")
     ]
     ami = default[default["encoder"] == "resnet18_double"].set_index("clusters")["ami"]
-    assert ami["species"] == run["species", "ami"] and ami["genus, half"] == run["genus", "ami"]
+    assert ami["species"] == run["species", "ami"] and ami["genus, 1.5 species per genus"] == run["genus", "ami"]
 
     figures = made.root / "figures" / "tiny"
-    samples = pd.read_csv(figures / "small_samples.csv")
-    photographs = samples.groupby("sample")["photographs"].first()
-    assert len(photographs) == 5 and photographs[["2 of each species", "3 of each species"]].tolist() == [24, 36]
-    assert {"silhouette", "silhouette_excluding_0_to_2", "oracle k"} <= set(samples["rule"])
     assert set(pd.read_csv(figures / "held_out_families.csv")["half"]) == {0, 1}
+    stress = pd.read_csv(figures / "stress.csv")
+    assert stress.groupby("embedding")["situation"].nunique().to_dict()["simulated"] == 15
+    samples = stress[stress["embedding"] == "tiny"].groupby("situation")[["photographs", "true"]].first()
+    assert samples.loc["2 of each species"].tolist() == [24, 12] and samples.loc["all photographs", "true"] == 12
+    assert (stress[stress["rule"] == "oracle k"]["found"] <= stress[stress["rule"] == "oracle k"]["true"]).all()
+
+
+def test_report_of_effort_and_of_intervals(report):
+    made, run = report
+    figures = made.root / "figures" / "tiny"
+    effort = pd.read_csv(figures / "effort.csv").set_index(["strategy", "goal"])["decisions"]
+    n = len(pd.read_parquet(made.data("tiny", "metadata.parquet")))
+    assert effort["one by one", 0.95] == np.ceil(0.95 * n) and (effort <= 2 * n).all()
+    sure = pd.read_csv(figures / "how_sure.csv").set_index("encoder")
+    assert sure.loc["resnet18_double", "ami"] == pytest.approx(run["species", "ami"], abs=1e-4)
+    assert (sure["ami_low_genus"] <= sure["ami"]).all() and sure["subsamples"].between(-0.1, 1).all()
 
 
 # ---- changes and failures ----------------------------------------------------------------------------------------

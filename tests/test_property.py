@@ -105,10 +105,15 @@ def goes_through(root, made_up):
     bench.run("06", dataset="d", **RUNS, seeds=[0], submit="pixels/pooled_average")
     bench.run("99", dataset="d", **RUNS)
     check_results(bench, known)
+    bench.run("16", dataset="d", run="pixels/pooled_average", encoders=["pixels"])
+    trust = pd.read_csv(bench.data("d", "trust.csv"), dtype={"hash_id": "string"}, keep_default_na=False)
+    assert sorted(trust["hash_id"]) == sorted(known.index) and trust[["trust", "cluster_trust"]].stack().between(0, 1).all()
     named = known.notna().all(axis=1)
     if utils.lineage(known, "species")[named].nunique() > 1:
         bench.run("12", dataset="d", run="pixels/pooled_average")
         assert len(pd.read_csv(bench.data("d", "taxa.csv"), keep_default_na=False)) >= 2
+        bench.run("17", dataset="d", run="pixels/pooled_average", seeds=[0])
+        bench.run("18", dataset="d", encoders=["pixels"], n_subsamples=2)
     else:
         with pytest.raises(ValueError, match="d has fewer than two species with a name"):
             bench.run("12", dataset="d", run="pixels/pooled_average")
