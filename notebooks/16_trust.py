@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 16 · How far to trust each cluster?
 #
 # **The question.** Some clusters are one species, others are a mixture. Which are which, without any name? An expert who knows
@@ -159,7 +158,8 @@ if checked:
         ax.legend(frameon=False, loc="lower right" if ax is left else "lower left")
     name = encoder_configs.readable_name(dataset, encoder)
     at = purity[np.searchsorted(share, 0.5)]
-    figure.suptitle(f"Half of the photographs can be trusted most: {at:.0%} of them are right ({plotting.plain(name, 60)})")
+    title = f"Of the most trusted half of the photographs {at:.0%} are right, of all {correct.mean():.0%}"
+    figure.suptitle(f"{title} ({plotting.plain(name, 50)})")
     figure.tight_layout()
     plotting.save_figure(figure, utils.figures_dir(dataset) / "trust.png")
     plt.show()

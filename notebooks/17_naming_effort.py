@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 17 · What do clusters save an expert?
 #
 # **The question.** Someone has photographs and wants names. How many decisions must an expert make until 80, 90 or 95 % of the
@@ -124,7 +123,7 @@ for goal in GOALS:
     ax.axhline(goal, color="0.85", zorder=0)
 ax.set(xscale="symlog", xlim=(1, len(species)), ylim=(0, 1.02), xlabel="decisions of the expert (logarithmic)")
 ax.set_ylabel("photographs with the right name")
-ax.legend(frameon=False, loc="lower right" if found[best][len(set(species))] < 0.5 else "upper left")
+ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 per = 0.9 / intervals[best, 0.9][0]
 ax.set_title(
     f"{plotting.plain(dataset.replace('_', ' '))}: 90 % of {len(species):,} photographs named with "

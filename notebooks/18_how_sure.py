@@ -13,7 +13,6 @@
 # ---
 
 # %% [markdown]
-# %% [markdown]
 # # 18 · How sure are the scores?
 #
 # **The question.** One AMI can mislead in three ways. It may hardly depend on the number of clusters, so that a wrong number
@@ -114,6 +113,7 @@ def subsampled(encoder, seed):
     return scoring.ami(species[rows], found)
 
 
+# %%
 def sureness(encoder):
     """One row of the table."""
     _, partitions = done[encoder]
