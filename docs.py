@@ -66,7 +66,7 @@ def headline(dataset, encoder, clusterer=utils.DEFAULT_CLUSTERER):
     return (
         f"**{run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species.** {run['taxa_found']:.0%} of the species are "
         f"found, {shares}. The species AMI is **{run['ami']:.2f}**; the family-only baseline has {family['ami']:.2f}. "
-        f"The oracle-k reference, the same trees cut at the true numbers, has {prepared['ami']:.2f} "
+        f"The oracle-k reference, Ward trees cut at the true numbers, has {prepared['ami']:.2f} "
         f"({oracle['ami']:.2f} on the plain embedding)."
     )
 
