@@ -336,7 +336,7 @@ def silhouette_values(partitions, points, n_excluded, sample=5000, seed=0):
     found, done = np.zeros((len(groups), len(n_excluded), len(rows))), 0
     for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 128 MB of distances at a time
         # cdist is exact for identical photographs; euclidean_distances is many times faster for many photographs
-        distances = cdist(points, points[part]) if n <= sample else euclidean_distances(points, points[part])
+        distances = cdist(points, points[part]) if n <= 5000 else euclidean_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
         sums = distances
         for number, (nested, indicator) in zip(finest_first, steps, strict=True):

@@ -32,7 +32,7 @@ def features(points, genus_points, families, labels, config, others=(), rounds=1
 
     - stability: Jaccard index of its cluster with that of the same method on `rounds` random samples of this `share` of the
       photographs, mean over the samples that it is in (Hennig 2007, Computational Statistics & Data Analysis 52:258-271, for
-      clusters)
+      clusters); not computed if there are no rounds
     - margin: its silhouette; 0 for a photograph alone in its cluster
     - agreement: Jaccard index of its cluster with those of `others`, labels (n,) from other encoders; only if there are any
     """
@@ -44,7 +44,9 @@ def features(points, genus_points, families, labels, config, others=(), rounds=1
         total[rows] += jaccard(labels[rows], again)
         times[rows] += 1
     margin = scoring.silhouette_values([labels], points, (0,), sample=n)[0, 0]
-    found = pd.DataFrame({"stability": np.divide(total, times, out=np.full(n, 0.5), where=times > 0), "margin": margin})
+    found = pd.DataFrame({"margin": margin})
+    if rounds:
+        found["stability"] = np.divide(total, times, out=np.full(n, 0.5), where=times > 0)
     if others:
         found["agreement"] = np.mean([jaccard(labels, other) for other in others], axis=0)
     return found

@@ -84,7 +84,8 @@ for other in encoders or utils.load_plan(dataset)["encoders"]:
     if origin.isdisjoint(lineage) and not encoder_configs.role(dataset, other) and len(origin) == 1:
         independent.setdefault(origin, other)
 others = [clusters_of(other)["species_cluster"].to_numpy() for other in independent.values()]
-features = trust.features(points, genus_points, specimens["family"], labels, config, others)
+rounds = 0 if others and not fit else 10  # agreement takes the place of stability
+features = trust.features(points, genus_points, specimens["family"], labels, config, others, rounds)
 weights = utils.load_params("trust", coefficients)["several_encoders" if others else "one_encoder"]
 clusters["trust"] = trust.predict(features, weights)
 clusters["cluster_trust"] = clusters.groupby("species_cluster")["trust"].transform("mean")
