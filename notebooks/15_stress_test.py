@@ -146,7 +146,7 @@ def of_situation(kind, situation, draw):
     if kind == "simulated":
         points, names = draw_embedding(EmbeddingConfig(**SIMULATED[situation]), draw)
         if situation == "nothing to find":
-            names = names.assign(species=names["family"])  # all that can be told apart
+            names = names.assign(species=names["family"])  # without structure, a family is all that can be found
     else:
         sizes = SAMPLES.get(situation, SAMPLES["all photographs"])(draw)
         rows = sampling.sample_of_each(taxa["species"], sizes, draw)
