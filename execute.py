@@ -137,7 +137,10 @@ def publish(pairs):
     """For every "script=run", write the .ipynb beside the script with the outputs of that run: all of them or none."""
     pairs = [tuple(map(Path, pair.split("=", 1))) for pair in pairs]
     for script, chapter in [(script, with_outputs(script, run)) for script, run in pairs]:
-        jupytext.write(chapter, script.with_suffix(".ipynb"))
+        notebook = script.with_suffix(".ipynb")
+        if notebook.is_file():
+            chapter.metadata = jupytext.read(notebook).metadata  # as `make pair` wrote it, so that only cells change
+        jupytext.write(chapter, notebook)
 
 
 def main():

@@ -70,7 +70,7 @@ setting = setting or clusterer
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)[["hash_id", "path", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-config = clustering.Config(**{name: globals()[name] for name in clustering.CONFIG_FIELDS})
+config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering.SETTINGS})
 
 # %% [markdown]
 # ## Prepare the embedding

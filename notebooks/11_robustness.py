@@ -71,7 +71,7 @@ embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 # that of the mean over seeds: the mean is computed again without each group of species.
 
 # %%
-CONFIG = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 REFERENCES = ("baseline_family", "oracle_k_ward_prepared")
 
 

@@ -52,7 +52,7 @@ plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 encoder, clusterer = (run or utils.load_plan(dataset)["submit"]).split("/")
-config = clustering.Config.named(clusterer)
+config = clustering.Clusterer.named(clusterer)
 points, genus_points = config.prepare_both(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), seed)
 
 

@@ -57,7 +57,7 @@ if species.nunique() < 2:
 trusted = utils.read_table(utils.dataset_dir(dataset) / "trust.csv", dtype={"hash_id": "string"}).set_index("hash_id")
 trusted = trusted.loc[specimens["hash_id"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-points = clustering.Config.named(clusterer).prepare_both(layers)[0][known]
+points = clustering.Clusterer.named(clusterer).prepare_both(layers)[0][known]
 labels, trust = (trusted.loc[known, name].to_numpy() for name in ("species_cluster", "trust"))
 family, species = specimens.loc[known, "family"].fillna(clustering.UNKNOWN).to_numpy(object), species[known].to_numpy(object)
 

@@ -54,7 +54,7 @@ names = names[known].reset_index(drop=True)
 if names["species"].nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
 family, species = names["family"].to_numpy(object), scoring.codes(names["species"])
-config = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 prepared = {}
 for encoder in encoders:
     layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])

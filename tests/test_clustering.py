@@ -34,15 +34,9 @@ def test_every_method_finds_what_lies_apart(method):
     assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
 
 
-def configured(method="average", **config):
-    """A Config of any method: trees have the default rule, others one that needs no tree."""
-    rule = {} if method in clustering.TREES else {"k_rule": "silhouette_excluding_0_to_2"}
-    return clustering.Config(method=method, **rule | config)
-
-
 def cluster(points, families=None, seed=0, **config):
     """Clusters of points as they are, without preparation, in one family or several."""
-    plain = configured(**{"signed_sqrt": False, "pca_components": 0} | config)
+    plain = clustering.Clusterer.of(**{"signed_sqrt": False, "pca_components": 0} | config)
     families = np.zeros(len(points)).astype(str) if families is None else families
     return clustering.cluster({"only": points}, families, plain, seed)
 
@@ -63,7 +57,7 @@ def test_a_handful_of_points_is_enough(method, n):
 @pytest.mark.parametrize("method", [*METHODS, "caps"])
 def test_photographs_that_are_all_alike_are_one_species(method):
     for points in (np.ones((12, 5)), np.zeros((12, 5))):
-        labels = clustering.cluster({"only": points}, ["x"] * 12, configured(method))
+        labels = clustering.cluster({"only": points}, ["x"] * 12, clustering.Clusterer.of(method))
         assert method == "caps" or (labels[["genus", "species"]].nunique() == 1).all()
         assert len(labels) == 12 and nested(labels)
 
@@ -81,7 +75,7 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
     labels = cluster(points, method=method, seed=3)
     pd.testing.assert_frame_equal(cluster(points, method=method, seed=3), labels)
     assert nested(labels)
-    if not configured(method).uses_seed:
+    if not clustering.Clusterer.of(method).uses_seed:
         pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
@@ -261,9 +255,10 @@ def test_true_numbers_count_the_names_that_are_known():
 
 def test_caps_hold():
     points = np.random.default_rng(0).normal(size=(60, 3))
-    genus, species = clustering.capped(points, points, 4, 3)
+    caps = clustering.Clusterer.of("caps", max_genera=4, max_species=3)
+    genus, species, _ = caps.cut(points, points, 0)
     assert len(set(genus)) == 4 and all(len(set(species[genus == g])) <= 3 for g in set(genus))
-    assert len(set(clustering.capped(points[:2], points[:2], 4, 3)[0])) == 2
+    assert len(set(caps.cut(points[:2], points[:2], 0)[0])) == 2
 
 
 def test_rows_that_a_family_border_cuts_off_are_marked():
@@ -277,13 +272,32 @@ def test_a_method_or_rule_that_is_none_is_named():
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
-            clustering.Config(method=method, k_rule=rule)
+            clustering.Clusterer.of(method, k_rule=rule)
+
+
+def test_an_option_of_another_method_is_named():
+    for method, option, known in (("average", {"max_genera": 5}, "k_rule"), ("hdbscan", {"k_rule": "gap"}, "min_cluster_size")):
+        with pytest.raises(ValueError, match=f"no option of {method}, which has {known}"):
+            clustering.Clusterer.of(method, **option)
+    assert clustering.Clusterer.of("average", max_genera=10) == clustering.Clusterer.of("average")  # the default of caps
+
+
+@pytest.mark.parametrize("method", ["average", "complete"])
+@pytest.mark.parametrize("rule", ["common_height", "silhouette"])
+def test_parts_of_a_large_family_share_no_cluster(method, rule, monkeypatch):
+    points, _ = blobs(8, each=20)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", 100)
+    labels = cluster(points, method=method, k_rule=rule)
+    parts = clustering._divide(np.arange(len(points)), points)
+    assert len(parts) > 1 and nested(labels)
+    for rank in ("genus", "species"):
+        assert sum(labels[rank].iloc[part].nunique() for part in parts) == labels[rank].nunique()
 
 
 def test_every_config_can_be_read():
     for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
-        assert clustering.Config.named(path.stem).method in [*METHODS, "caps"]
-    assert clustering.Config.named("pooled_average") == clustering.Config()
+        assert clustering.Clusterer.named(path.stem).method in [*METHODS, "caps"]
+    assert clustering.Clusterer.named("pooled_average") == clustering.Clusterer.of()
 
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
@@ -312,7 +326,7 @@ def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
 def found_in(seed=0, **config):
     """Number of species that the default finds in a simulated embedding, divided by the true one, and its species AMI."""
     points, taxa = draw_embedding(EmbeddingConfig(**config), seed)
-    labels = clustering.cluster({"only": points}, taxa["family"], clustering.Config())
+    labels = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.of())
     assert nested(labels)
     return labels["species"].nunique() / taxa["species"].nunique(), metrics.adjusted_mutual_info_score(
         taxa["species"], labels["species"]
