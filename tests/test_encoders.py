@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 import encoder_configs
 import encoders
+import pretrained
 import utils
 from images import load_rgb
 
@@ -187,10 +188,10 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    monkeypatch.setattr(encoders, "hf_hub_download", offline)
+    monkeypatch.setattr(pretrained, "hf_hub_download", offline)
     library, architecture, weights = (ENCODER_CONFIGS[name][key] for key in ("library", "architecture", "weights"))
     with pytest.raises(FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"):
-        encoders.weights_file(library, architecture, weights)
+        pretrained.weights_file(library, architecture, weights)
 
 
 @pytest.fixture
@@ -201,8 +202,8 @@ def hugging_face(hub, tmp_path, monkeypatch):
     def download(repo, name):
         return encoders_download(repo, name, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
 
-    encoders_download = encoders.hf_hub_download
-    monkeypatch.setattr(encoders, "hf_hub_download", download)
+    encoders_download = pretrained.hf_hub_download
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
 
     def publish(repo, name, content, digest=None):
         hub.files[f"/{repo}/resolve/main/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
@@ -213,27 +214,27 @@ def hugging_face(hub, tmp_path, monkeypatch):
 
 def test_hugging_face_weights_are_verified(hugging_face):
     hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"weights")
-    path = encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+    path = pretrained.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
     assert path.read_bytes() == b"weights"
 
 
 def test_hugging_face_weights_with_a_wrong_checksum_are_refused(hugging_face):
     hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"altered", digest="a" * 64)
     with pytest.raises(FileNotFoundError, match=r"checksum.*deit_tiny_patch16_224\.safetensors"):
-        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+        pretrained.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
 
 
 def test_a_hub_that_does_not_answer_is_not_taken_for_an_empty_one(hugging_face):
     hugging_face.url = "http://127.0.0.1:9"  # the discard port: nobody listens
     with pytest.raises(FileNotFoundError, match=r"could not be reached.*ConnectionError"):
-        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+        pretrained.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
 
 
 def test_clip_weights_are_looked_for_under_both_names(hugging_face):
     hugging_face.publish("imageomics/bioclip", "open_clip_pytorch_model.bin", b"bioclip")
-    assert encoders.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == b"bioclip"
+    assert pretrained.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == b"bioclip"
     hugging_face.publish("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", b"laion")
-    assert encoders.weights_file("open_clip", "ViT-B-32", "laion2b_s34b_b79k").read_bytes() == b"laion"
+    assert pretrained.weights_file("open_clip", "ViT-B-32", "laion2b_s34b_b79k").read_bytes() == b"laion"
 
 
 # ------------------------------------------------------------------------------------------------------ encoders

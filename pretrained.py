@@ -1,0 +1,106 @@
+"""Pretrained weights: a file of the user's, of this project, or a verified download from the hub of a library.
+
+timm and open_clip take seconds to load and are imported where they are used.
+"""
+
+import re
+import time
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from torchvision.models import get_model_weights
+
+import utils
+
+
+def weights_file(library, architecture, weights, folder=""):
+    """Path of the pretrained weights: <folder>/<architecture>.safetensors or .pth, or the hub's verified download.
+
+    The weights of a tuned encoder are a file of this project. FileNotFoundError says which file to put where, if there is
+    no such file in the folder or the hub is out of reach.
+    """
+    if library == "tuned":
+        return tuned_file(weights)
+    candidates = [Path(folder).expanduser() / f"{architecture}{suffix}" for suffix in (".safetensors", ".pth")]
+    if folder:
+        for path in candidates:
+            if path.is_file():
+                return path
+        reason = f"there is neither {candidates[0].name} nor {candidates[1].name} in {folder}"
+    else:
+        try:
+            return _download(library, architecture, weights)
+        except Exception as error:  # each hub library raises errors of its own
+            reason = f"the hub could not be reached or sent a wrong file ({type(error).__name__}: {error})"
+    raise FileNotFoundError(
+        f"No weights for {library}'s {architecture} ({weights}): {reason}. Put the state dict, with {library}'s key "
+        f"names, as {architecture}.safetensors or {architecture}.pth into a folder and name that folder: WEIGHTS=<folder>"
+    )
+
+
+def tuned_file(weights):
+    path = (utils.ROOT / weights).resolve()
+    if not path.is_relative_to(utils.ROOT.resolve()):
+        raise ValueError(f"weights {weights!r} lie outside the project")
+    if not path.is_file():
+        raise FileNotFoundError(f"{weights} is missing: chapter 03 writes it (make {weights})")
+    return path
+
+
+def _download(library, architecture, weights, attempts=3):
+    """Fetch weights from their hub, verify the checksum, and retry after a pause if the connection fails."""
+    fetch = {"torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip}[library]
+    for attempt in range(attempts):
+        try:
+            return fetch(architecture, weights)
+        except (OSError, RuntimeError):
+            if attempt == attempts - 1:
+                raise
+            time.sleep(2**attempt)
+
+
+def _from_torchvision(architecture, weights):
+    url = get_model_weights(architecture)[weights].url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    prefix = re.search(r"-([a-f0-9]{8,})\.", path.name)[1]  # torchvision's file names end in the start of their SHA-256
+    if not (path.is_file() and utils.file_digest(path).startswith(prefix)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
+    return path
+
+
+def _from_timm(architecture, weights):
+    import timm
+
+    repo = timm.get_pretrained_cfg(f"{architecture}.{weights}").hf_hub_id
+    return _from_hugging_face(repo, "model.safetensors", "pytorch_model.bin")
+
+
+def _from_open_clip(architecture, weights):
+    import open_clip
+
+    if not weights.startswith("hf-hub:"):
+        weights = open_clip.get_pretrained_cfg(architecture, weights)["hf_hub"]
+    repo, name = re.fullmatch(r"(?:hf-hub:)?([^/]+/[^/]+)/?(.*)", weights).groups()
+    return _from_hugging_face(
+        repo, *([name] if name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
+    )
+
+
+def _from_hugging_face(repo, *names):
+    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: check it."""
+    for name in names:
+        try:
+            path = Path(hf_hub_download(repo, name))
+        except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
+            raise ConnectionError(error) from error
+        except EntryNotFoundError:
+            continue
+        blob = path.resolve()
+        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and utils.file_digest(blob) != blob.name:
+            blob.unlink()
+            raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
+        return path
+    raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")
