@@ -149,8 +149,8 @@ def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
         {"url": hub.url + hub.path, "transforms": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms},
     )
     cards = type("Cards", (dict,), {"__members__": ["IMAGENET1K_V1"]})(IMAGENET1K_V1=encoder_config)
-    monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: cards)
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pretrained, "get_model_weights", lambda architecture: cards)
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return hub
 
@@ -186,7 +186,7 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
         raise OSError("Network is unreachable")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
     monkeypatch.setattr(pretrained, "hf_hub_download", offline)
     library, architecture, weights = (ENCODER_CONFIGS[name][key] for key in ("library", "architecture", "weights"))
@@ -197,7 +197,7 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
 @pytest.fixture
 def hugging_face(hub, tmp_path, monkeypatch):
     """The Hugging Face hub's layout on the local server, with a cache of its own."""
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
 
     def download(repo, name):
         return encoders_download(repo, name, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
