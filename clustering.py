@@ -6,6 +6,7 @@ scikit-learn, hdbscan, igraph and EVoC; what stands here joins them into nested 
 """
 
 import functools
+import hashlib
 from dataclasses import MISSING, dataclass, field, fields
 from random import Random
 
@@ -410,17 +411,29 @@ class Clusterer:
         """Whether the seed matters."""
         return self.umap_components > 0
 
-    def prepare(self, layers, weights, seed=0):
-        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight."""
-        options = {name: getattr(self, name) for name in PREPARATION}
-        parts = {name: prepare(utils.pick_layer(layers, name), seed=seed, **options) for name in weights}
-        return np.hstack([weight * parts[name] for name, weight in weights.items()])
+    def prepare(self, layers, weights, seed=0, folder=None):
+        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight: see `prepare_both`."""
+        options = {name: getattr(self, name) for name in PREPARATION} | {"seed": seed if self.umap_components else 0}
+        takes_long = self.pca_components or self.n_smoothing_neighbors or self.umap_components
+        parts = []
+        for name, weight in weights.items():
+            values = utils.pick_layer(layers, name)
+            if folder and takes_long:
+                setting = repr((utils.layer_name(list(layers), name), options)).encode()
+                kept = hashlib.sha256(setting).hexdigest()[:16]
+                parts.append(weight * utils.kept_array(folder, kept, values, functools.partial(prepare, **options)))
+            else:
+                parts.append(weight * prepare(values, **options))
+        return np.hstack(parts)
 
-    def prepare_both(self, layers, seed=0):
-        """Prepared `layers` for species (n, d) and for genera (n, e): the same array where both come from the same layers."""
-        points = self.prepare(layers, self.species_layers, seed)
+    def prepare_both(self, layers, seed=0, folder=None):
+        """Prepared `layers` for species (n, d) and for genera (n, e): the same array where both come from the same layers.
+
+        What takes long is kept in the `folder`, if one is given, for the next that asks for it.
+        """
+        points = self.prepare(layers, self.species_layers, seed, folder)
         same = self.genus_layers == self.species_layers
-        return points, points if same else self.prepare(layers, self.genus_layers, seed)
+        return points, points if same else self.prepare(layers, self.genus_layers, seed, folder)
 
     def cut(self, points, genus_points, seed):
         """Genus labels (n,), species labels (n,), which lie in one genus each, and noise (n,) of the photographs of one family.

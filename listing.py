@@ -25,7 +25,7 @@ RESULTS = {
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")
 MADE = re.compile(
     r"""
-    embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS)
+    embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS|prepared-[^/]+-[0-9a-f]{16}\.npy)
     | maps/[^/]+/[^/]+\.parquet
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/families\.jpg

@@ -99,10 +99,11 @@ class Settings:
         name = self.dataset if self.dataset in config_names("datasets") else "demo" if self.world else None
         config = load_params("datasets", name) if name else {}
         for key in config:
-            if key not in DEFAULTS:
+            if key not in (*DEFAULTS, "title"):
                 hint = suggestion(key, list(DEFAULTS))
                 raise BadSetting(f"params/datasets/{name}.yaml: unknown name {key!r}; {hint}")
-        return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in config.items() if v is not None}
+        given = {key: value for key, value in config.items() if value is not None and key != "title"}
+        return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in given.items()}
 
     def _check_folders(self):
         if self.world and self.source:

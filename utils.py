@@ -39,6 +39,11 @@ def figures_dir(dataset):
     return ROOT / "figures" / _simple_name(dataset)
 
 
+def embeddings_dir(dataset, encoder):
+    """Folder with the embeddings of one encoder: data/<dataset>/embeddings/<encoder>/."""
+    return dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+
+
 def load_params(kind, name):
     """Read params/<kind>/<name>.yaml as a dict: see `parameters.load_params`."""
     return parameters.load_params(kind, name)
@@ -142,7 +147,7 @@ def load_embeddings(dataset, encoder, ids, layer=None):
     If a `layer` is given by name, or as "first" or "last", only that layer is read. Rows are joined by `hash_id`. KeyError
     names ids that have no embedding.
     """
-    folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+    folder = embeddings_dir(dataset, encoder)
     if not (folder / "_SUCCESS").is_file():
         raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
     return read_shards(folder, ids, layer)
@@ -177,6 +182,25 @@ def read_shards(folder, ids, layer=None):
         values = column.flatten().to_numpy().astype(np.float32, copy=False)
         found[name] = values.reshape(len(column), -1)[rows]
     return found
+
+
+def kept_array(folder, name, source, compute):
+    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest of source>.npy.
+
+    Arrays kept under this name for another `source` (an array) are removed. A file that cannot be read is computed again.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()[:16]
+    path = folder / f"prepared-{_simple_name(name)}-{digest}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        values = compute(source)
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, values, allow_pickle=False)
+    for other in folder.glob(f"prepared-{name}-*.npy"):
+        if other != path:
+            other.unlink(missing_ok=True)
+    return values
 
 
 def layer_name(names, layer):

@@ -271,7 +271,7 @@ ax.set(
     yticklabels=map(plotting.plain, shown.index),
     xlabel="photographs",
     xlim=(0, 1.25 * shown.max()),
-    title=f"{len(specimens):,} photographs of {plotting.plain(dataset)}: {message}",
+    title=f"{len(specimens):,} photographs of {plotting.dataset_name(dataset)}: {message}",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")

@@ -71,7 +71,7 @@ plotting.set_style()
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
 encoder_configs.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
 specimens = utils.load_metadata(dataset)
-folder = utils.dataset_dir(dataset) / "embeddings" / encoder
+folder = utils.embeddings_dir(dataset, encoder)
 
 # %% [markdown]
 # ## The encoder

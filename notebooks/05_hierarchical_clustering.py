@@ -117,14 +117,16 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 # ## Clusters
 #
 # All of this is one function, `clustering.cluster`, which every other chapter calls, too; here the embedding is prepared once
-# for all seeds. A deterministic method gives the same clusters for every seed and runs once. A cluster is named by its path
-# (`Noctuidae/g2/s1`), so names are unique and nested by construction; it is checked all the same.
+# for all seeds, and kept on disk for later chapters. A deterministic method gives the same clusters for every seed and runs
+# once. A cluster is named by its path (`Noctuidae/g2/s1`), so names are unique and nested by construction; it is checked all
+# the same.
 
 # %%
-found, prepared = {}, config.prepare_both(layers, seeds[0])
+place = utils.embeddings_dir(dataset, encoder)
+found, prepared = {}, config.prepare_both(layers, seeds[0], place)
 for seed in tqdm(seeds, unit="seed"):
     if found and config.umap_components:
-        prepared = config.prepare_both(layers, seed)
+        prepared = config.prepare_both(layers, seed, place)
     if not found or config.uses_seed:
         labels = clustering.cluster_prepared(*prepared, specimens["family"], config, seed)
         clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])

@@ -191,7 +191,7 @@ amis.round(2)
 # One row per situation and one mark per rule. The line is the true number; the band is within a factor of 1.5 of it.
 
 # %% jupyter={"source_hidden": true}
-parts = [("simulated", "simulated embeddings"), (dataset, f"samples of {plotting.plain(dataset.replace('_', ' '))}")]
+parts = [("simulated", "simulated embeddings"), (dataset, f"samples of {plotting.dataset_name(dataset)}")]
 rows = [len(ratios.loc[kind]) for kind, _ in parts]
 figure, axes = plt.subplots(1, 2, figsize=(12, 0.42 * max(rows) + 1.8), sharex=True)
 for ax, (kind, title) in zip(axes, parts, strict=True):

@@ -383,3 +383,16 @@ def test_a_simulated_embedding_has_the_shape_that_was_asked_for():
     assert taxa.groupby("family")["species"].nunique().tolist() == [1, 1, 2, 3, 5, 8, 12]
     sizes = taxa["species"].value_counts()
     assert sizes.max() == 30 and sizes.min() == 1 and taxa["genus"].nunique() < taxa["species"].nunique()
+
+
+def test_prepared_vectors_are_kept_for_each_setting_and_layer(tmp_path):
+    random = np.random.default_rng(0)
+    layers = {"shallow": random.normal(size=(30, 12)), "deep": random.normal(size=(30, 12))}
+    settings = [{}, {"whitening_power": 1.0}, {"species_layers": {"first": 2.0, "deep": 1.0}}, {"n_smoothing_neighbors": 2}]
+    for setting in settings * 2:
+        clusterer = clustering.Clusterer.of(**setting)
+        for kept, again in zip(clusterer.prepare_both(layers, 0, tmp_path), clusterer.prepare_both(layers), strict=True):
+            np.testing.assert_array_equal(kept, again)
+    assert len(list(tmp_path.iterdir())) == 4  # the deep layer by three preparations, and the shallow one
+    clustering.Clusterer.of(signed_sqrt=False, pca_components=0).prepare_both(layers, 0, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4  # scaling alone is quicker than reading
