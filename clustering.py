@@ -281,9 +281,12 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
       with clouds of the same shape without clusters, one per family. Where the silhouette of the cut is not clearly higher than
       that of the clouds (by half of `structure`), the cut is taken that is best relative to them, if that is higher by
       `structure`. A single family has no neighbours; it is divided only if its silhouette is higher at all.
+    - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
+      looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
-    found = scoring.silhouette_values(partitions, points, EXCLUDED)
+    rows = _at_home(trees, points)
+    found = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
     means, errors = found.mean(axis=2), found.std(axis=2) / np.sqrt(found.shape[2])
     sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
     chosen, n_excluded = _with_most_excluded(
@@ -298,6 +301,28 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
                 [i if above[i, e] >= structure else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
             )
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+
+
+def _at_home(trees, points, n_neighbors=5, sample=10_000):
+    """Rows of the points that have two of their own family among their five nearest neighbours.
+
+    `trees` and `points` as in `common_cut`. All rows if these are fewer than three quarters: then the families are not where
+    the neighbours are, and a stranger is no exception. Neighbours come from a random `sample` of more points than that.
+    """
+    n, everyone = len(points), np.arange(len(points))
+    if len(trees) == 1 or n <= n_neighbors:
+        return everyone
+    family = np.empty(n, int)
+    for number, (rows, _) in enumerate(trees):
+        family[rows] = number
+    drawn = np.random.default_rng(0).permutation(n)[:sample]
+    single = points.astype(np.float32)  # precise enough for neighbours, and twice as fast
+    near = drawn[NearestNeighbors(n_neighbors=n_neighbors + 1).fit(single[drawn]).kneighbors(single, return_distance=False)]
+    itself = near == everyone[:, None]
+    itself[~itself.any(axis=1), -1] = True  # a point that was not drawn has one neighbour too many
+    near = near[~itself].reshape(n, n_neighbors)
+    rows = np.flatnonzero((family[near] == family[:, None]).sum(axis=1) >= 2)
+    return rows if len(rows) >= 0.75 * n else everyone
 
 
 def _with_most_excluded(choices, sizes):
@@ -318,7 +343,7 @@ def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
     most = int(n / min_mean_cluster_size) - len(trees)  # merges above the cut
     above = np.concatenate([[0, 1], candidates(min(most, len(merges) - 1))])
     cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2])  # cuts[j] lies below the j highest merges
-    return [labels_at(trees, height, n) for height in cuts[np.unique(above[above < len(cuts)])]]
+    return _labels_at_all(trees, cuts[np.unique(above[above < len(cuts)])], n)
 
 
 def _without_clusters(trees, points, min_mean_cluster_size):
@@ -327,22 +352,35 @@ def _without_clusters(trees, points, min_mean_cluster_size):
     The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with.
     """
     random, clouds = np.random.default_rng(0), np.empty_like(points)
-    for rows, _ in trees:
-        family = points[rows]
-        shape = np.cov(family, rowvar=False) if len(rows) > 1 else np.zeros((points.shape[1],) * 2)
-        clouds[rows] = random.multivariate_normal(family.mean(axis=0), np.atleast_2d(shape), len(rows), "ignore", method="eigh")
-    again = [(rows, LinkageTree(clouds[rows], method=tree.method)) for rows, tree in trees]
+    for members, _ in trees:
+        clouds[members] = _normal_cloud(points[members], random)
+    again = [(members, LinkageTree(clouds[members], method=tree.method)) for members, tree in trees]
     partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
-    return scoring.silhouette_values(partitions, clouds, EXCLUDED).mean(axis=2)
+    counted = _at_home(again, clouds)
+    return scoring.silhouette_values([labels[counted] for labels in partitions], clouds[counted], EXCLUDED).mean(axis=2)
 
 
-def labels_at(trees, height, n):
-    """Labels (n,) of all trees (see `common_cut`) cut at a height, unique over the trees."""
-    labels, used = np.empty(n, int), 0
+def _normal_cloud(points, random):
+    """As many points (n, d) from the normal distribution with the mean and covariance of `points` (n, d)."""
+    if len(points) == 1:
+        return points.copy()
+    mean = points.mean(axis=0)
+    # R of X = QR has the covariance of X as R'R: normal numbers times R need no decomposition of the covariance itself
+    root = np.linalg.qr(points - mean, mode="r") / np.sqrt(len(points) - 1)
+    return mean + random.normal(size=(len(points), len(root))) @ root
+
+
+def _labels_at_all(trees, heights, n):
+    """Labels (n,) of all trees (see `common_cut`) cut at each height, unique over the trees: a list of arrays."""
+    labels, used = np.empty((len(heights), n), int), np.zeros(len(heights), int)
     for rows, tree in trees:
-        labels[rows] = tree.at(height) + used
-        used = labels[rows].max()
-    return labels
+        below = np.searchsorted(tree.merges[:, 2], heights, side="right")  # merges; equal numbers are the same cut
+        for number in np.unique(below):
+            same = np.flatnonzero(below == number)
+            found = tree.at(heights[same[0]])
+            labels[np.ix_(same, rows)] = found + used[same, None]
+            used[same] += found.max()
+    return list(labels)
 
 
 def join_small(labels, trees, points, smallest, apart=1.5):
@@ -357,13 +395,12 @@ def join_small(labels, trees, points, smallest, apart=1.5):
         if not len(small) or not len(large):
             continue
         nearest = NearestNeighbors(n_neighbors=1).fit(points[large]).kneighbors(points[small], return_distance=False)[:, 0]
-        for label in np.unique(labels[small]):
-            members = labels[small] == label
-            host = labels[large[nearest[members]]]
-            for other in np.unique(host):
-                guests, hosts = small[members][host == other], points[labels == other][:200]
-                if cdist(points[guests], hosts).mean() <= apart * pdist(hosts).mean():
-                    joined[guests] = other
+        pairs = pd.DataFrame({"guest": labels[small], "host": labels[large[nearest]]})
+        members = pd.Series(large).groupby(labels[large]).indices
+        for (_, host), guests in pairs.groupby(["guest", "host"]).indices.items():
+            hosts = points[large[members[host][:200]]]
+            if cdist(points[small[guests]], hosts).mean() <= apart * pdist(hosts).mean():
+                joined[small[guests]] = host
     return joined
 
 

@@ -396,3 +396,54 @@ def test_prepared_vectors_are_kept_for_each_setting_and_layer(tmp_path):
     assert len(list(tmp_path.iterdir())) == 4  # the deep layer by three preparations, and the shallow one
     clustering.Clusterer.of(signed_sqrt=False, pca_components=0).prepare_both(layers, 0, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4  # scaling alone is quicker than reading
+
+
+@pytest.mark.parametrize("share", [0.03, 0.06])
+def test_a_few_wrong_family_names_do_not_multiply_the_clusters(share):
+    points, taxa = draw_embedding(EmbeddingConfig(photographs=30), seed=1)
+    family, random = taxa["family"].to_numpy(object), np.random.default_rng(0)
+    wrong = random.permutation(len(family))[: round(share * len(family))]
+    family[wrong] = [random.choice([name for name in set(family) if name != true]) for true in family[wrong]]
+    labels = clustering.cluster({"only": points}, family, clustering.Clusterer.of())
+    right = ~np.isin(np.arange(len(family)), wrong)
+    n_species = taxa["species"].nunique()
+    assert n_species / 1.5 < labels.loc[right, "species"].nunique() < n_species * 1.5
+    assert metrics.adjusted_mutual_info_score(taxa.loc[right, "species"], labels.loc[right, "species"]) > 0.8
+
+
+def test_strangers_are_left_out_unless_they_are_many():
+    points, names = blobs(4, each=20)
+
+    def at_home(family, **options):
+        trees = [(rows, None) for rows in pd.Series(family).groupby(family).indices.values()]
+        return clustering._at_home(trees, points, **options).tolist()
+
+    groups = names // 2
+    assert at_home(groups) == list(range(80))
+    groups[[0, 45]] = [1, 0]
+    for found in (at_home(groups), at_home(groups, sample=40)):
+        assert set(range(80)) - set(found) == {0, 45}
+    assert at_home(np.random.default_rng(0).integers(12, size=80)) == list(range(80))  # families without any sense
+
+
+def test_a_cloud_has_the_mean_and_the_covariance_of_what_it_is_compared_with():
+    random = np.random.default_rng(0)
+    for n in (4000, 12):  # more points than dimensions, and fewer
+        points = random.normal(size=(n, 40)) * np.linspace(0.1, 3, 40) + 5
+        clouds = np.concatenate([clustering._normal_cloud(points, random) for _ in range(8000 // n)])
+        scale = np.cov(points, rowvar=False).max()
+        np.testing.assert_allclose(np.cov(clouds, rowvar=False), np.cov(points, rowvar=False), atol=0.15 * scale)
+        np.testing.assert_allclose(clouds.mean(axis=0), points.mean(axis=0), atol=0.3)
+    assert clustering._normal_cloud(points[:1], random).tolist() == points[:1].tolist()
+
+
+def test_cuts_of_several_trees_are_those_of_each():
+    points, names = blobs(9, each=7, spread=0.3)
+    trees = [(rows, clustering.LinkageTree(points[rows], method="average")) for rows in np.split(np.arange(63), [20, 21])]
+    partitions = clustering.cuts_at_common_heights(trees, 63)
+    assert [len(set(labels)) for labels in partitions][:2] == [3, 4] and len(set(partitions[-1])) > 50
+    for labels in partitions:
+        assert all(len(set(labels[rows]) & set(labels[other])) == 0 for (rows, _), (other, _) in itertools.combinations(trees, 2))
+        largest = max(tree.merges[-len(set(labels[rows])), 2] for rows, tree in trees if len(set(labels[rows])) < len(rows))
+        for rows, tree in trees:  # all merges up to the largest one below the cut, and no other
+            assert metrics.adjusted_rand_score(labels[rows], tree.at(largest)) == 1
