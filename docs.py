@@ -234,8 +234,9 @@ def saved(*datasets):
         n = read(dataset, "effort")["photographs"].iloc[0]
         best = table.drop(["one by one", "nearest neighbours"], level="strategy").xs(0.9, level="goal").min()
         sentences.append(
-            f"**{plotting.dataset_name(dataset)}**: {best:,.0f} decisions give 90 % of {n:,} photographs the right name; one by one it takes "
-            f"{table['one by one', 0.9]:,.0f}, with propagation to nearest neighbours {table['nearest neighbours', 0.9]:,.0f}."
+            f"**{plotting.dataset_name(dataset)}**: {best:,.0f} decisions give 90 % of {n:,} photographs the right name; "
+            f"one by one it takes {table['one by one', 0.9]:,.0f}, with propagation to nearest neighbours "
+            f"{table['nearest neighbours', 0.9]:,.0f}."
         )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
