@@ -97,9 +97,9 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 #   one standard error of the best. Clusters of other families count as neighbours, so a family may stay one cluster.
 #
 # Photographs that are strangers in their family, by their nearest neighbours, are left out when the height is chosen: most of
-# them have a wrong family name. Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie far
-# away. Where no cut gives clusters large enough, families stay whole. This is the rule `common_height`, the default for trees
-# (`clustering.common_cut`). The other rules choose a number for every family by itself.
+# them have a wrong family name. Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie
+# far away. Where no cut gives clusters large enough, families stay whole. This is the rule `common_height`, the default for
+# trees (`clustering.common_cut`). The other rules choose a number for every family by itself.
 #
 # ## How many genera?
 #
