@@ -262,7 +262,7 @@ COMMON = "common_height"  # the rule that looks at all families at once
 STRUCTURE = 0.05  # of a silhouette: what it has to be above that of clouds without clusters
 
 
-def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
+def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
@@ -279,26 +279,29 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - Whole families can win because they lie far apart, whatever is in them. So if hardly any is divided, every cut is compared
       with clouds of the same shape without clusters, one per family. Where the silhouette of the cut is not clearly higher than
-      that of the clouds (by half of `structure`), the cut is taken that is best relative to them, if that is higher by
-      `structure`. A single family has no neighbours; it is divided only if its silhouette is higher at all.
+      that of the clouds (by half of STRUCTURE), the cut is taken that is best relative to them, if that is higher by STRUCTURE.
+      A single family has no neighbours; it is divided only if its silhouette is higher at all.
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
+
+    If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: the last two
+    points do not apply.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
-    rows = _at_home(trees, points)
+    rows = _at_home(trees, points) if given else np.arange(len(points))
     found = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
     means, errors = found.mean(axis=2), found.std(axis=2) / np.sqrt(found.shape[2])
     sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
     chosen, n_excluded = _with_most_excluded(
         [np.flatnonzero(means[:, e] >= (means[:, e] - errors[:, e])[means[:, e].argmax()])[0] for e in EXCLUDED], sizes
     )
-    if len(trees) == 1 or (np.isfinite(structure) and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
+    if len(trees) == 1 or (given and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
         if len(trees) == 1:
             chosen = chosen if above[chosen, n_excluded] > 0 else 0
-        elif above[chosen, n_excluded] < structure / 2 and above.max() >= structure:
+        elif above[chosen, n_excluded] < STRUCTURE / 2 and above.max() >= STRUCTURE:
             chosen, n_excluded = _with_most_excluded(
-                [i if above[i, e] >= structure else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
+                [i if above[i, e] >= STRUCTURE else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
             )
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
 
@@ -517,9 +520,8 @@ class TreeClusterer(Clusterer):
         if self.k_rule != COMMON:
             return super().cut_all(points, genus_points, groups, given, seed)
         trees = [(rows, LinkageTree(points[rows], method=self.method)) for rows in groups]
-        structure = STRUCTURE if given else np.inf  # families that were found as clusters may well be whole
         labels = np.zeros((3, len(points)), int)
-        labels[1] = common_cut(trees, points, self.min_mean_cluster_size, structure)
+        labels[1] = common_cut(trees, points, self.min_mean_cluster_size, given)
         for rows, tree in trees:
             labels[0, rows] = self._genera(labels[1, rows], tree, genus_points[rows], seed) + labels[0].max() + 1
         return labels
