@@ -9,6 +9,11 @@ All settings are checked before anything is written (settings.py). The Makefile 
 takes long to import is imported.
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+
 import argparse
 import hashlib
 import itertools
@@ -17,7 +22,7 @@ import sys
 
 import listing
 from clean import clean, plans_of
-from files import atomic_write
+from files import atomic_write, one_line
 from parameters import (
     ROOT,
     check_parameters,
@@ -431,7 +436,7 @@ def main():
             settings = Settings(given, goals)
             print(write_plan(settings.dataset, Plan(settings, goals).makefile()))
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 

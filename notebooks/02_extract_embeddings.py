@@ -129,10 +129,12 @@ def is_done(path, rows):
 
 # %%
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "_SUCCESS").unlink(missing_ok=True)
-for stray in set(folder.glob("part-*.parquet")) - set(shards):
-    stray.unlink()
+strays = set(folder.glob("part-*.parquet")) - set(shards)
 pending = {path: rows for path, rows in shards.items() if not is_done(path, rows)}
+if strays or pending:  # otherwise another make may be reading them
+    (folder / "_SUCCESS").unlink(missing_ok=True)
+for stray in strays:
+    stray.unlink()
 print(f"{len(shards) - len(pending)} of {len(shards)} shards are complete already")
 
 
