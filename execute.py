@@ -18,7 +18,7 @@ UNDO = contextlib.ExitStack()  # what an interrupt has to take back
 
 
 def end_at_once(signal_number, frame):
-    """Take back what was begun and end. An exception instead would pass through libraries that print tracebacks of their own."""
+    """Take back what was begun and end: an exception would pass through libraries that print tracebacks of their own."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     UNDO.close()
@@ -96,7 +96,7 @@ def run(source, output, files, assignments, stored=()):
 
     executed, failed = (output.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
     try:
-        with scratch_folder() as scratch, claim(executed):
+        with tempfile.TemporaryDirectory() as scratch, claim(executed):
             if output.is_file() and output.stat().st_ctime_ns > began and last_run(output)[0] == parameters:
                 executed.unlink()
                 print(f"{output.stem}: another make has run it", flush=True)
@@ -136,11 +136,6 @@ def execute(notebook, executed, parameters, scratch):
         # it is interrupted before it is shut down, and would sometimes call that an error
         extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
     )
-
-
-def scratch_folder():
-    """A temporary folder with a path that is short enough for the paths of sockets in it."""
-    return tempfile.TemporaryDirectory(dir="/tmp" if len(tempfile.gettempdir()) > 70 else None)
 
 
 @contextlib.contextmanager
@@ -242,6 +237,8 @@ def main():
     shown = commands.add_parser("publish", help="keep the outputs of runs in the notebooks")
     shown.add_argument("pairs", nargs="+", metavar="script=run")
     arguments = parser.parse_args()
+    if len(tempfile.gettempdir()) > 60:  # the kernel, and the processes that load photographs, have sockets there
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
     try:
         if arguments.command == "publish":
             publish(arguments.pairs)

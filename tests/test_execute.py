@@ -1,4 +1,4 @@
-"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published; faults leave no half results."""
+"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published, and no half results are left."""
 
 import errno
 import os
@@ -144,13 +144,10 @@ def test_errors_of_the_disk_are_one_line_whenever_they_happen(tmp_path, monkeypa
         "while saving": (execute.papermill, "execute_notebook"),
         "at the end": (execute, "store"),
     }
+    monkeypatch.setattr(execute.papermill, "execute_notebook", lambda *_, **__: None)
     monkeypatch.setattr(*patched[moment], fail)
-    if moment != "at the end":
-        monkeypatch.setattr(execute, "store", lambda *_: None)
-    else:
-        monkeypatch.setattr(execute.papermill, "execute_notebook", lambda *_, **__: None)
     with pytest.raises(SystemExit) as caught:
-        execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [], ["a=2"], ["source=x"])
+        execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [], ["dataset=d"], ["source=x"])
     assert caught.value.code == message
     assert left(tmp_path) == ["one.failed.ipynb"]  # from which make sees that it has to run again
 
