@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 import parameters
 from files import atomic_write
@@ -55,7 +54,7 @@ def load_plan(dataset):
     FileNotFoundError if make has not run chapter 06.
     """
     path = dataset_dir(dataset) / "config.yaml"
-    plan = (yaml.safe_load(path.read_text()) or {}).get("plan") if path.is_file() else None
+    plan = parameters.read_yaml(path).get("plan") if path.is_file() else None
     if not plan:
         raise FileNotFoundError(
             f"{path} holds no plan: name encoders, clusterers and seeds, or run make all DATASET={dataset}"

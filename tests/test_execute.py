@@ -1,4 +1,4 @@
-"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published, and no half results are left."""
+"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published, nothing is left half done."""
 
 import errno
 import os
