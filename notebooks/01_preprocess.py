@@ -130,7 +130,7 @@ rows = rows[~conflicts]
 # the folder are not followed. Different files with one name are ambiguous and rejected. Of identical files the first is kept.
 
 # %%
-images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
+images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
 unwritable = {path for path in images if path.encode("utf-8", "ignore").decode() != path}
 files = match_files(photos, [path for path in images if path not in unwritable])
 reject(
