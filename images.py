@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files may be decompression bombs
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # also for what Pillow decodes without being asked, such as frames
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP")  # no other decoder of Pillow sees a file; MPO is JPEG with more frames
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")  # no other decoder of Pillow sees a file; JPEG opens the first frame of MPO
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")  # Pillow would take the thumbnail in such a file
 OTHERS = (  # how files of other formats begin
     (rb"GIF8", "GIF"), (rb"....ftyp(hei|hev|mif|msf)", "HEIC"), (rb"....ftypavi", "AVIF"), (rb"%!PS|\xc5\xd0\xd3\xc6", "EPS"),

@@ -1,7 +1,9 @@
 """Paths and tables that several chapters share: locate, read, join and write them."""
 
+import csv
 import hashlib
 import itertools
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,13 +64,44 @@ def load_plan(dataset):
     return plan
 
 
+# Text that a spreadsheet would run as a formula: =, @ or the like at its start, or + and - before more than a plain word
+# or number, perhaps behind apostrophes that were added before.
+FORMULA = re.compile(r"'*\s*(?:[=@＝＠]|[+\-＋－].*[^\w.\- ])|'*[\t\r\n]", re.DOTALL)
+
+
+def _escaped(table):
+    """The table with an apostrophe before every text, also in the header, that a spreadsheet would run as a formula."""
+
+    def escape(cell):
+        return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{name: texts[name].map(escape) for name in texts}).rename(columns=escape)
+
+
+def _unescaped(table):
+    """What `_escaped` was given."""
+
+    def unescape(cell):
+        return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
+
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{name: texts[name].map(unescape) for name in texts}).rename(columns=unescape)
+
+
 def write_table(table, path):
-    """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all."""
+    """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all.
+
+    In a .csv, text that a spreadsheet would run as a formula has an apostrophe before it, which `read_table` removes.
+    """
     with atomic_write(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False)
+            texts = table.select_dtypes(exclude=["number", "bool"])
+            returns = any("\r" in cell for name in texts for cell in texts[name] if isinstance(cell, str))
+            quoted = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # Python's csv does not quote a carriage return
+            _escaped(table).to_csv(temporary, index=False, quoting=quoted)
 
 
 @contextmanager
@@ -90,9 +123,8 @@ def read_table(path, **options):
     FileNotFoundError if there is no such file, ValueError if it cannot be read; both name the file and say what to do.
     """
     path = Path(path)
-    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
     with _reading(path):
-        return read(path, **options)
+        return pd.read_parquet(path, **options) if path.suffix == ".parquet" else _unescaped(pd.read_csv(path, **options))
 
 
 def file_digest(path):
