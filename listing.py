@@ -69,9 +69,9 @@ def datasets():
 
 
 def images_below(folder):
-    """All images, of supported and unsupported formats, and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
+    """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
 
-    Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
+    Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
     are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
     missing or unreadable counts as empty.
     """

@@ -58,7 +58,8 @@ def check_parameters(given, declared, source):
         kind = type(declared[name])
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if not (fits or value is None or declared[name] is None or (kind is float and type(value) is int)):
-            raise ValueError(f"{source}: {name} should be a {kind.__name__}, as {declared[name]!r}, but is {reprlib.repr(value)}")
+            found = reprlib.repr(value)
+            raise ValueError(f"{source}: {name} should be a {kind.__name__}, as {declared[name]!r}, but is {found}")
     return given
 
 
