@@ -3,6 +3,7 @@ plan of make and for the chapters.
 """
 
 import errno
+import glob
 import os
 import re
 from contextlib import contextmanager
@@ -22,15 +23,33 @@ REMEDIES = {
 
 @contextmanager
 def atomic_write(path):
-    """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails."""
+    """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails.
+
+    What a process that was killed has left of this file is removed, too.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".*-{glob.escape(path.name)}"):
+        number = left.name[1:].partition("-")[0]
+        if left.name == f".{number}-{path.name}" and number.isdecimal() and not _runs(int(number)):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _runs(number):
+    """Whether there is a process of this number."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        pass
+    return True
 
 
 def one_line(error, longest=1000):

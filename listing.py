@@ -71,9 +71,9 @@ def datasets():
 def images_below(folder):
     """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
 
-    Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
-    are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
-    missing or unreadable counts as empty.
+    Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
+    data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
+    and date, an unreadable file without. A folder that is missing or unreadable counts as empty.
     """
     root = os.path.realpath(folder)
     own = datasets()

@@ -52,12 +52,13 @@ def tuned_file(weights):
         raise ValueError(f"weights {weights!r} lie outside the project")
     if not path.is_file():
         raise FileNotFoundError(f"{weights} is missing: chapter 03 writes it (make {weights})")
-    if path.parent == (utils.ROOT / "models").resolve() and (shipped := shipped_digests().get(path.name)):
-        if (found := utils.file_digest(path)) != shipped:
-            raise ValueError(
-                f"{weights} is not the file that ships: its SHA-256 is {found[:12]}..., not {shipped[:12]}... Fetch it again "
-                "(git checkout models), or enter the digest of a file of your own in models/SHA256SUMS"
-            )
+    shipped = shipped_digests().get(path.name) if path.parent == (utils.ROOT / "models").resolve() else None
+    found = utils.file_digest(path) if shipped else None
+    if found != shipped:
+        raise ValueError(
+            f"{weights} is not the file that ships: its SHA-256 is {found[:12]}..., not {shipped[:12]}... Fetch it again "
+            "(git checkout models), or enter the digest of a file of your own in models/SHA256SUMS"
+        )
     return path
 
 

@@ -271,7 +271,7 @@ def test_pinned_weights_are_those_of_their_commit_and_of_their_digest(hugging_fa
     commit, digest = "0" * 40, hashlib.sha256(TENSORS).hexdigest()
     hugging_face.pinned[DEIT_REPO] = {"revision": commit, "file": "model.safetensors", "sha256": digest}
     hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS + b" ")  # the newest commit has another file
-    with pytest.raises(FileNotFoundError, match="holds none of model.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"holds none of model\.safetensors"):
         pretrained.weights_file(*DEIT)
     hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS, revision=commit)
     assert pretrained.weights_file(*DEIT).read_bytes() == TENSORS
