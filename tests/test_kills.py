@@ -10,6 +10,7 @@ import random
 import shutil
 import signal
 import sys
+from multiprocessing import forkserver
 
 import in_process
 import pytest
@@ -55,6 +56,9 @@ class Chapters:
         config.write_text(config.read_text().replace("input_size: 128", "input_size: 32"))
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["in_process", "training", "plotting", "clustering", "scoring", "trust"])
+        with pytest.MonkeyPatch.context() as patch:  # before Python 3.14 it looks for modules nowhere else
+            patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+            forkserver.ensure_running()
 
     def run(self, chapter, *parameters, dataset, last=None):
         """Run a chapter, or kill it before its change number `last`; return what it printed, and its number of changes."""
