@@ -286,8 +286,15 @@ def loaded(loader):
     """The batches of a DataLoader. An error in a worker is raised again without its traceback: RuntimeError in one line."""
     try:
         yield from loader
-    except RuntimeError as error:
-        raise RuntimeError(str(error).strip().rpartition("RuntimeError: ")[2]) from None
+    except Exception as error:
+        text = str(error).strip()
+        if "Original Traceback" in text:
+            text = text.splitlines()[-1].removeprefix("RuntimeError: ")
+        elif "DataLoader worker" in text:
+            text = f"a process that loads photographs died, perhaps for want of memory ({' '.join(text.split())})"
+        elif not isinstance(error, RuntimeError):
+            raise
+        raise RuntimeError(text) from None
 
 
 class Photos(Dataset):

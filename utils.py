@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import parameters
@@ -176,12 +177,20 @@ def load_embeddings(dataset, encoder, ids, layer=None):
     """Embeddings of the given specimens: {layer: float32 array (len(ids), d)}, layers from shallow to deep.
 
     If a `layer` is given by name, or as "first" or "last", only that layer is read. Rows are joined by `hash_id`. KeyError
-    names ids that have no embedding.
+    names ids that have no embedding, ValueError those with infinite or undefined values, or a table of another form.
     """
     folder = embeddings_dir(dataset, encoder)
     if not (folder / "_SUCCESS").is_file():
         raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
-    return read_shards(folder, ids, layer)
+    found = read_shards(folder, ids, layer)
+    for name, values in found.items():
+        if not (np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0))):  # without a copy as large
+            bad = [i for i, row in zip(ids, values, strict=True) if not np.isfinite(row).all()]
+            raise ValueError(
+                f"{encoder} has infinite or undefined values in {name} for {len(bad)} specimens: {', '.join(bad[:10])}. "
+                "Make the embeddings again (precision=float32 may help)"
+            )
+    return found
 
 
 def load_layer(dataset, encoder, ids, layer="last"):
@@ -202,15 +211,24 @@ def read_shards(folder, ids, layer=None):
     for path in shards:
         with _reading(path):
             parts.append(pq.read_table(path, columns=["hash_id", *names]))
-    table = pa.concat_tables(parts)
-    rows = pd.Index(table["hash_id"].to_pylist()).get_indexer(list(ids))
+    with _reading(folder):
+        table = pa.concat_tables(parts)
+    known = pd.Index(table["hash_id"].to_pylist())
+    if known.has_duplicates:
+        twice = known[known.duplicated()].unique()
+        raise ValueError(f"{folder} holds {len(twice)} specimens twice: {', '.join(map(str, twice[:10]))}; run chapter 02 again")
+    rows = known.get_indexer(list(ids))
     if (rows < 0).any():
         missing = [i for i, row in zip(ids, rows, strict=True) if row < 0]
         raise KeyError(f"{folder.name} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
     found = {}
     for name in names:
         column = table[name].combine_chunks()
-        values = column.flatten().to_numpy().astype(np.float32, copy=False)
+        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        # a missing list would move all rows behind it
+        if not lists or column.null_count or pc.count_distinct(pc.list_value_length(column)).as_py() > 1:
+            raise ValueError(f"{folder}: column {name} should hold one vector per specimen, all of one length")
+        values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         found[name] = values.reshape(len(column), -1)[rows]
     return found
 

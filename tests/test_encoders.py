@@ -4,7 +4,9 @@ import functools
 import hashlib
 import http.server
 import json
+import os
 import re
+import signal
 import threading
 
 import numpy as np
@@ -468,6 +470,28 @@ def test_a_photo_that_vanished_is_named(random_weights, photos, tmp_path):
     encoder = build(str(random_weights), **RESNET18)
     with pytest.raises(RuntimeError, match=r"\A.*gone\.jpg was readable in chapter 01 but is not now.*\Z"):
         embed(encoder, [*photos, tmp_path / "gone.jpg"])
+
+
+def out_of_memory():
+    raise MemoryError("3 GB for one photograph")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (out_of_memory, r"^MemoryError: 3 GB for one photograph$"),
+        (killed, r"DataLoader worker \(pid.*(killed by signal: Killed|exited unexpectedly)"),
+    ],
+)
+def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, photos, photo, message):
+    encoder = build(str(random_weights), **RESNET18)
+    with pytest.raises(RuntimeError, match=message) as caught:
+        embed(encoder, [*photos, photo], batch_size=4)
+    assert "\n" not in str(caught.value)
 
 
 # --------------------------------------------------------------------------------------------------------- truth

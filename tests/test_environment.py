@@ -61,7 +61,8 @@ def test_hosted_jobs_run_fixed_actions_without_credentials_and_audit_the_lock():
     assert uses and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name) for name in uses)
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
     assert len(checkouts) == 3 and all(step["with"]["persist-credentials"] is False for step in checkouts)
-    assert workflow["permissions"] == {"contents": "read"} and not any("permissions" in job for job in workflow["jobs"].values())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
     audits = " ".join(step.get("run", "") for step in workflow["jobs"]["audit"]["steps"])
     assert re.search(r"pip-audit==\S+ --require-hashes .*--requirement requirements\.txt", audits)
     assert re.search(r"zizmor==\S+ \.github", audits)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, write_csv
+from conftest import ROOT, Workbench, write_csv
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -372,3 +372,112 @@ def test_memory_that_an_image_takes_is_bounded(tmp_path, mode, side, message, me
     done = subprocess.run([sys.executable, "-c", CHILD, tmp_path / "a.img"], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.startswith(message), done.stderr
     assert int(done.stdout.split()[-1]) / (1024 if sys.platform == "linux" else 1024**2) < megabytes
+
+
+# ------------------------------------------------------------------------------------------------------ embeddings
+
+METHODS = ("pooled_average", "nested_kmeans_10", "flat_ward", "images_alone", "nested_ward")
+
+
+def embedded(bench, families, vectors, dataset="d"):
+    """A dataset with these families (missing where empty) and vectors (n, d) of the encoder "own"."""
+    ids = [f"{n:03d}" for n in range(len(vectors))]
+    names = pd.Series(families, dtype="string").replace("", pd.NA)
+    table = pd.DataFrame({"hash_id": pd.Series(ids, dtype="string"), "path": pd.Series(ids, dtype="string"), "family": names})
+    table = table.assign(genus=names, species=names, width=np.int32(9), height=np.int32(9), sha256=table["hash_id"])
+    utils.write_table(table, bench.data(dataset, "metadata.parquet"))
+    utils.write_table(pd.DataFrame(columns=["hash_id", "path", "reason"]), bench.data(dataset, "rejected.csv"))
+    folder = bench.data(dataset, "embeddings", "own")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    own = pd.DataFrame({"hash_id": ids, "layer": list(np.asarray(vectors, np.float32))})
+    own.to_parquet(folder / "part-00000.parquet", index=False)
+    (folder / "_SUCCESS").touch()
+    return ids
+
+
+def clustered(bench, ids, families, method):
+    """Cluster and score a dataset; check that every specimen has its clusters, and that families stay what they are."""
+    bench.cluster("d", method, encoder="own")
+    found = pd.read_parquet(bench.data("d", "clusters", "own", method, "seed=0.parquet"))
+    utils.check_clusters(found, ids)
+    if any(families) and method != "images_alone":
+        assert found.set_index("hash_id").loc[ids, "family_cluster"].nunique() == len(set(families))
+    bench.run("06", dataset="d", encoders=["own"], clusterers=[method], seeds=[0], submit=f"own/{method}")
+    scores = pd.read_csv(bench.data("d", "scores.csv"), keep_default_na=False, na_values=[""])
+    assert np.isfinite(scores["value"]).all()
+
+
+SPREAD = np.random.default_rng(0).normal(size=(12, 5))
+HARD = {
+    "zero vectors": (["A", "B"] * 6, np.zeros((12, 5))),
+    "some zero vectors": (["A"] * 6 + ["B"] * 6, SPREAD * (np.arange(12) % 3 > 0)[:, None]),
+    "constant columns": (["A"] * 6 + ["B"] * 6, SPREAD * [1, 0, 0, 0, 0] + [0, 3, 0, -1, 0]),
+    "a constant": (["A"] * 6 + ["B"] * 6, np.full((12, 5), 2.5)),
+    "families of one image": ([f"F{n}" for n in range(12)], SPREAD),
+    "one large family and single images": (["A"] * 9 + ["B", "C", "D"], SPREAD),
+    "two images": (["A", "B"], SPREAD[:2]),
+    "two images of one family": (["A", "A"], SPREAD[:2]),
+    "two images alike": (["A", "A"], SPREAD[[0, 0]]),
+    "one image": (["A"], SPREAD[:1]),
+    "no family": ([""] * 12, SPREAD),
+    "huge values": (["A"] * 6 + ["B"] * 6, SPREAD * 1e18),
+    "tiny values": (["A"] * 6 + ["B"] * 6, SPREAD * 1e-30),
+    "one dimension": (["A"] * 6 + ["B"] * 6, SPREAD[:, :1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_hard_embeddings_are_clustered_and_scored(bench, case):
+    families, vectors = HARD[case]
+    ids = embedded(bench, families, vectors)
+    for method in METHODS if TIMES > 1 else METHODS[:2]:
+        clustered(bench, ids, families, method)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("chapter", ["04", "05"])
+def test_undefined_values_are_refused_with_the_ids(bench, value, chapter):
+    vectors = SPREAD.copy()
+    vectors[7, 2] = value
+    embedded(bench, ["A"] * 12, vectors)
+    with pytest.raises(ValueError, match=r"^own has infinite or undefined values in layer for 1 specimens: 007\. Make"):
+        bench.run("04", dataset="d", encoder="own") if chapter == "04" else bench.cluster("d", encoder="own")
+    assert not bench.data("d", "clusters").exists() and not bench.data("d", "maps").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: pd.concat([table, table[:2]]), "holds 2 specimens twice: 000, 001; run chapter 02"),
+        (lambda table: table.assign(layer=[None, *table["layer"][1:]]), "should hold one vector per specimen"),
+        (lambda table: table.assign(layer=[row[: 5 - i % 2] for i, row in enumerate(table["layer"])]), "all of one length"),
+        (lambda table: table.assign(layer=1.5), "should hold one vector per specimen"),
+        (lambda table: table.drop(columns="hash_id"), "part-00000.parquet cannot be read .*hash_id"),
+        (lambda table: table[3:], "has no embedding for 3 specimens: 000, 001, 002"),
+    ],
+)
+def test_tables_of_another_form_are_named(bench, change, message):
+    embedded(bench, ["A"] * 12, SPREAD)
+    path = bench.data("d", "embeddings", "own", "part-00000.parquet")
+    change(pd.read_parquet(path)).to_parquet(path, index=False)
+    with pytest.raises((ValueError, KeyError), match=message) as caught:
+        bench.cluster("d", encoder="own")
+    assert "own" in str(caught.value)
+
+
+@fuzz(6)
+@given(
+    st.lists(st.sampled_from("AAABBC"), min_size=1, max_size=12),
+    st.integers(1, 4),
+    st.sampled_from([1.0, 1e-20, 1e15]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(METHODS),
+)
+def test_any_small_embedding_is_clustered_and_scored(families, dimensions, scale, seed, method):
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(len(families), dimensions)).round(random.integers(3)) * scale
+    with TemporaryDirectory() as root:
+        bench = Workbench(Path(root))
+        clustered(bench, embedded(bench, families, vectors), families, method)
