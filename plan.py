@@ -34,7 +34,7 @@ from parameters import (
     parse_assignments,
     suggestion,
 )
-from rules import Rule, imported, make_list, must_run_again
+from rules import Rule, imported, make_list, must_run_again, shard_lost
 from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
@@ -208,7 +208,8 @@ class Plan:
         where, kept = self.weights_for([encoder])
         given = [f"encoder={encoder}", *where]
         name, done = "02_extract_embeddings", self.embedded([encoder])
-        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=kept)
+        lost = shard_lost(f"{self.data}/embeddings/{encoder}")
+        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=kept, force=lost)
         drawn = [*self.mapped([encoder]), f"{self.figures}/umap_{encoder}.png"]
         self.chapter("04_umap_visualization", drawn, done, [f"encoder={encoder}"], label=encoder)
 

@@ -216,7 +216,8 @@ def read_shards(folder, ids, layer=None):
     known = pd.Index(table["hash_id"].to_pylist())
     if known.has_duplicates:
         twice = known[known.duplicated()].unique()
-        raise ValueError(f"{folder} holds {len(twice)} specimens twice: {', '.join(map(str, twice[:10]))}; run chapter 02 again")
+        named = ", ".join(map(str, twice[:10]))
+        raise ValueError(f"{folder} holds {len(twice)} specimens twice: {named}; run chapter 02 again")
     rows = known.get_indexer(list(ids))
     if (rows < 0).any():
         missing = [i for i, row in zip(ids, rows, strict=True) if row < 0]

@@ -27,12 +27,12 @@ CHAPTERS = {  # in the order of make, with the parameters that make would give
     "03": ("trainer=coarse_to_fine", "start=resnet18_untrained", *TRAINING, "-f", "params/trainers/coarse_to_fine.yaml"),
     "05": ("encoder=pixels", "clusterer=pooled_average", "seeds=0 1", "-f", "params/clusterers/pooled_average.yaml"),
     "06": ("encoders=pixels", "clusterers=pooled_average", "seeds=0", f"submit={SUBMIT}"),
-    "12": (f"run={SUBMIT}",),
-    "14": ("setting=coarse_to_fine",),
     "16": (f"run={SUBMIT}", "encoders=pixels"),
-    "17": (f"run={SUBMIT}", "seeds=0"),
 }
 SLOW = {  # with FAULTS only
+    "12": (f"run={SUBMIT}",),
+    "14": ("setting=coarse_to_fine",),
+    "17": (f"run={SUBMIT}", "seeds=0"),
     "00": ("dataset=other", "n_families=3", "n_genera=6", "n_species=12", "n_specimens=3", "image_size=64"),
     "04": ("encoder=pixels",),
     "10": ("encoders=pixels", "clusterers=pooled_average", "seeds=0"),

@@ -361,6 +361,18 @@ def test_lost_file_is_made_again(planned, lost, run):
     assert planned.runs("all", *SETTINGS) == []
 
 
+def test_lost_or_cut_off_shard_is_made_again(planned):
+    folder = planned.data("mine", "embeddings", "pixels")
+    (folder / "part-00000.parquet").write_text("whole")
+    (folder / "_SUCCESS").write_text("part-00000.parquet 5\n")
+    os.utime(folder / "_SUCCESS", (1, 1))
+    assert planned.would_run("all", *SETTINGS) == []
+    (folder / "part-00000.parquet").write_text("who")
+    assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
+    (folder / "part-00000.parquet").unlink()
+    assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
+
+
 def test_reused_weights_do_not_train_again(planned):
     arguments = ("data/mine/models/simclr.yaml", "DATASET=mine")
     planned.runs(*arguments)
