@@ -17,7 +17,6 @@ import pytest
 from conftest import Project, make_world
 
 TIMES = int(os.environ.get("FAULTS", "1"))
-RUN = ("encoders=pixels resnet18_untrained", "clusterers=pooled_average nested_kmeans_10", "seeds=0")
 SUBMIT = "pixels/pooled_average"
 TRAINING = ("epochs=2", "image_size=32", "input_size=32", "batch_size=16")
 CHAPTERS = {  # in the order of make, with the parameters that make would give
