@@ -7,6 +7,7 @@ sends the chapters that it would run as `$(PYTHON) execute.py ...` to this proce
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -164,6 +165,7 @@ def run_and_count(root, arguments, dataset, last, connection):
 
     With `last` None it runs to the end and sends the finished process and the number of changes.
     """
+    multiprocessing.set_start_method("fork", force=True)  # for processes that load photographs: imports take seconds
     changes = 0
 
     def count(event, details):
