@@ -108,6 +108,7 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
+	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
 
 bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

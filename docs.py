@@ -24,7 +24,7 @@ IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
 
 def read(dataset, name):
     """A table of figures/<dataset>/."""
-    return pd.read_csv(ROOT / "figures" / dataset / f"{name}.csv")
+    return utils.read_table(ROOT / "figures" / dataset / f"{name}.csv")
 
 
 def rows_of(header, rows):

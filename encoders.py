@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
@@ -60,9 +61,21 @@ def build_network(library, architecture, weights, layers, input_size, weights_di
     torch.manual_seed(seed)
     try:
         network, transform = builders[library](architecture, weights, layers, input_size, file)
-    except (RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file or 'this config'} does not fit {library}'s {architecture}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # of torch, safetensors, pickle, timm and open_clip, for a file of another kind or network
+        raise ValueError(f"{file or 'this config'} does not fit {library}'s {architecture}: {_misfit(error)}") from error
     return Network(network.eval(), transform, utils.file_digest(file) if file else f"untrained, seed {seed}")
+
+
+def _misfit(error):
+    """Why weights do not fit, in one line with at most two names of each kind; torch lists every tensor."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:  # both advise to read it without protection
+        return "it holds other things than tensors, which are not read: save its state dict as .safetensors"
+    text = re.sub(r'("[^"]*", "[^"]*")((?:, "[^"]*")+)', lambda found: f"{found[1]} and {found[2].count(', ')} more", text)
+    first, *others = re.split(r"(?=size mismatch for )", text)
+    return first + "".join(others[:1]) + (f" ({len(others) - 1} more of other sizes)" if others[1:] else "")
 
 
 def _torchvision(architecture, weights, layers, input_size, file):
@@ -273,8 +286,15 @@ def loaded(loader):
     """The batches of a DataLoader. An error in a worker is raised again without its traceback: RuntimeError in one line."""
     try:
         yield from loader
-    except RuntimeError as error:
-        raise RuntimeError(str(error).strip().rpartition("RuntimeError: ")[2]) from None
+    except Exception as error:
+        text = str(error).strip()
+        if "Original Traceback" in text:
+            text = text.splitlines()[-1].removeprefix("RuntimeError: ")
+        elif "DataLoader worker" in text:
+            text = f"a process that loads photographs died, perhaps for want of memory ({' '.join(text.split())})"
+        elif not isinstance(error, RuntimeError):
+            raise
+        raise RuntimeError(text) from None
 
 
 class Photos(Dataset):

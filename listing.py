@@ -11,6 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
+    ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
+)  # fmt: skip
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
 
 # Files in data/<dataset>/ itself, with the number of the chapter that writes them.
@@ -68,9 +71,9 @@ def datasets():
 def images_below(folder):
     """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
 
-    Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
-    are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
-    missing or unreadable counts as empty.
+    Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
+    data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
+    and date, an unreadable file without. A folder that is missing or unreadable counts as empty.
     """
     root = os.path.realpath(folder)
     own = datasets()
@@ -94,7 +97,7 @@ def images_below(folder):
                 elif inner != str(ROOT / "figures"):
                     deeper = None if place is None else f"{place}/{name}".lstrip("/")
                     pending.append((inner, f"{below}{name}/", deeper))
-            elif name.lower().endswith((*IMAGES, ".csv")) and name not in made:
+            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, ".csv")) and name not in made:
                 status = _status(entry)
                 if status is not None:
                     found.append((f"{below}{name}", status))

@@ -12,6 +12,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from torchvision.models import get_model_weights
 
+import parameters
 import utils
 
 
@@ -19,10 +20,14 @@ def weights_file(library, architecture, weights, folder=""):
     """Path of the pretrained weights: <folder>/<architecture>.safetensors or .pth, or the hub's verified download.
 
     The weights of a tuned encoder are a file of this project. FileNotFoundError says which file to put where, if there is
-    no such file in the folder or the hub is out of reach.
+    no such file in the folder or the hub is out of reach; ValueError says what else than weights the file holds.
     """
-    if library == "tuned":
-        return tuned_file(weights)
+    file = tuned_file(weights) if library == "tuned" else _find(library, architecture, weights, folder)
+    _check_content(file)
+    return file
+
+
+def _find(library, architecture, weights, folder):
     candidates = [Path(folder).expanduser() / f"{architecture}{suffix}" for suffix in (".safetensors", ".pth")]
     if folder:
         for path in candidates:
@@ -41,12 +46,45 @@ def weights_file(library, architecture, weights, folder=""):
 
 
 def tuned_file(weights):
+    """Path of the weights of a tuned encoder. Those that ship with the project must have the digest in models/SHA256SUMS."""
     path = (utils.ROOT / weights).resolve()
     if not path.is_relative_to(utils.ROOT.resolve()):
         raise ValueError(f"weights {weights!r} lie outside the project")
     if not path.is_file():
         raise FileNotFoundError(f"{weights} is missing: chapter 03 writes it (make {weights})")
+    shipped = shipped_digests().get(path.name) if path.parent == (utils.ROOT / "models").resolve() else None
+    found = utils.file_digest(path) if shipped else None
+    if found != shipped:
+        raise ValueError(
+            f"{weights} is not the file that ships: its SHA-256 is {found[:12]}..., not {shipped[:12]}... Fetch it again "
+            "(git checkout models), or enter the digest of a file of your own in models/SHA256SUMS"
+        )
     return path
+
+
+def shipped_digests():
+    """{file name: SHA-256} of models/SHA256SUMS, which `sha256sum -c` reads, too."""
+    lines = (utils.ROOT / "models" / "SHA256SUMS").read_text().splitlines()
+    return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+
+
+def pinned_files():
+    """{repository of the hub: its commit, file and SHA-256} of models/hub.yaml."""
+    return parameters.read_yaml("models/hub.yaml")
+
+
+FIRST_BYTES = {".safetensors": rb".{8}\{", ".pth": rb"PK\x03\x04|\x80[\x02-\x05]", ".bin": rb"PK\x03\x04|\x80[\x02-\x05]"}
+NO_WEIGHTS = ((rb"\s*<", "a web page"), (rb"version https://git-lfs", "a Git-LFS pointer (git lfs pull fetches the file)"))
+
+
+def _check_content(file):
+    """ValueError if a file does not begin as weights do. torch would advise to read it without any protection."""
+    with file.open("rb") as stream:
+        head = stream.read(64)
+    if not re.match(FIRST_BYTES.get(file.suffix, b""), head, re.DOTALL):
+        kinds = [kind for pattern, kind in NO_WEIGHTS if re.match(pattern, head)]
+        found = "empty" if not head else kinds[0] if kinds else f"no {file.suffix} file"
+        raise ValueError(f"{file} is {found}, and not weights: download it again")
 
 
 def _download(library, architecture, weights, attempts=3):
@@ -90,17 +128,24 @@ def _from_open_clip(architecture, weights):
 
 
 def _from_hugging_face(repo, *names):
-    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: check it."""
-    for name in names:
+    """A file of a repository: the commit and the file of models/hub.yaml, with the SHA-256 there.
+
+    From a repository that is not listed there: the first of `names` that it holds, with the checksum that the hub gives. The
+    hub's cache names a large file by it.
+    """
+    pinned = pinned_files().get(repo)
+    for name in [pinned["file"]] if pinned else names:
         try:
-            path = Path(hf_hub_download(repo, name))
+            path = Path(hf_hub_download(repo, name, revision=pinned and pinned["revision"]))
         except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
             raise ConnectionError(error) from error
         except EntryNotFoundError:
             continue
         blob = path.resolve()
-        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and utils.file_digest(blob) != blob.name:
+        wanted = pinned["sha256"] if pinned else blob.name if re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
+        if wanted and utils.file_digest(blob) != wanted:
             blob.unlink()
-            raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
+            source = "in models/hub.yaml" if pinned else "that the hub gives for it"
+            raise OSError(f"{repo}/{name} does not have the checksum {source}")
         return path
     raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")

@@ -47,7 +47,7 @@ import listing
 import plotting
 import utils
 from images import load_rgb
-from specimen_table import COLUMNS, drop_marks, find_csv, match_files, printable, read_rows
+from specimen_table import COLUMNS, drop_marks, find_csv, match_files, printable, read_rows, why_unmatched
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -130,7 +130,7 @@ rows = rows[~conflicts]
 # the folder are not followed. Different files with one name are ambiguous and rejected. Of identical files the first is kept.
 
 # %%
-images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
+images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
 unwritable = {path for path in images if path.encode("utf-8", "ignore").decode() != path}
 files = match_files(photos, [path for path in images if path not in unwritable])
 reject(
@@ -143,7 +143,8 @@ if not files["hash_id"].isin(rows["hash_id"]).any():
         f"(such as {' '.join(', '.join(files['path'][:3]).split()) or 'none'}) and {len(rows)} usable rows (such as "
         f"{' '.join(', '.join(rows['hash_id'][:3]).split()) or 'none'}). Name each image <hash_id>.<extension>"
     )
-reject(rows[~rows["hash_id"].isin(files["hash_id"])], "no image file of this name")
+unmatched = rows[~rows["hash_id"].isin(files["hash_id"])]
+reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"]))
 mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
 reject(files[~files["hash_id"].isin(mentioned)], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
