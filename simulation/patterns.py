@@ -85,7 +85,11 @@ def opacity(one):
 
 def marked(one, outline, root, tip, width):
     """The pattern of an individual within a closed outline, from its `root` to its `tip`, `width` to either side."""
+    return clipped(outline, framed(PATTERNS[one["pattern"]](one), root, tip, width))
+
+
+def framed(content, root, tip, width):
+    """A pattern, drawn from `root` to `tip` and `width` to either side."""
     (x, y), (dx, dy) = root, np.subtract(tip, root)
     across = width / math.hypot(dx, dy)
-    frame = f"matrix({dx:.4g},{dy:.4g},{-dy * across:.4g},{dx * across:.4g},{x:.4g},{y:.4g})"
-    return clipped(outline, group(PATTERNS[one["pattern"]](one), frame))
+    return group(content, f"matrix({dx:.4g},{dy:.4g},{-dy * across:.4g},{dx * across:.4g},{x:.4g},{y:.4g})")
