@@ -55,17 +55,17 @@ def draw_scene(random, clutter=1.0, place=None):
         place=place or any_place,
         relief=min(clutter, 1.0),
         things=int(poisson.ppf(random.random(), 4 * clutter)) if clutter else 0,
-        covered=bool(random.random() < 0.12 * min(clutter, 1.0)),
+        covered=bool(random.random() < 0.1 * min(clutter, 1.0)),
         x=random.normal(0, 0.035),
         y=random.normal(0, 0.035),
-        scale=random.uniform(0.78, 1.02),
+        scale=random.uniform(0.84, 1.04),
         rotation=random.normal(0, 22),
         mirrored=bool(random.random() < 0.5),
         tilt=abs(random.normal(0, 0.08)),
         tilt_along=random.uniform(0, 180),
         light=random.uniform(200, 340),
         elevation=random.uniform(38, 62),
-        exposure=random.normal(0, 0.2),
+        exposure=random.normal(0.08, 0.2),
         warmth=random.normal(0, 0.05),
         blur=random.gamma(2, 0.2),
         depth=random.gamma(1.5, 0.5),
@@ -80,12 +80,12 @@ def photograph(traits, scene, size=224):
     random = np.random.default_rng(scene.seed)
     insect = insects.draw(traits, np.random.default_rng(traits.get("individual_seed", 0)), random).moved(pose(scene))
     picture = PLACED[scene.place](scene, random, size)
-    picture = PLAIN + scene.relief * (picture - PLAIN)
+    picture = (PLAIN + scene.relief * (picture - PLAIN)).astype(np.float32)
     if scene.place in WILD[:3]:
         picture = strewn(picture, scene, random)
     picture = lit(picture, insect, scene, random, 2.2 if scene.place == "drawer" else 1.0)
     if scene.place == "drawer":
-        picture = over(picture, rasterise(pin(scene), size))
+        picture = over(picture, rasterise(pin(scene, insects.thorax(traits["form"])), size))
     if scene.covered and scene.place in WILD:
         picture = over(picture, rasterise(cover(random), size).filter(ImageFilter.GaussianBlur(random.uniform(1, 3) * size / 224)), 0.02)
     return develop(out_of_depth(picture, scene), scene, random)
@@ -110,20 +110,20 @@ def lit(ground, art, scene, random, lift=1.0):
     """
     size = len(ground)
     layer = rasterise(art.colour, size)
-    surface = np.asarray(rasterise(art.matter, size), np.float32) / 255
-    height = gaussian_filter(surface[:, :, 0] * surface[:, :, 3], 0.004 * size)
+    surface = rasterise(art.matter, size // 2).resize((size, size), Image.Resampling.BILINEAR)  # it is smooth: half the pixels do
+    surface = np.asarray(surface, np.float32) / 255
+    height = gaussian_filter(surface[:, :, 0] * surface[:, :, 3], 0.0025 * size)
     shine, rough = surface[:, :, 1:2] * surface[:, :, 3:], surface[:, :, 2:3] * surface[:, :, 3:]
     down, across = np.gradient(height * 0.13 * size)
     steep = math.radians(scene.elevation)
-    light = np.array([math.cos(steep) * math.cos(math.radians(scene.light)), math.cos(steep) * math.sin(math.radians(scene.light)), math.sin(steep)])
+    light = np.array([math.cos(steep) * math.cos(math.radians(scene.light)), math.cos(steep) * math.sin(math.radians(scene.light)), math.sin(steep)], np.float32)
     norm = np.sqrt(1 + down**2 + across**2)
     diffuse = np.clip((light[2] - across * light[0] - down * light[1]) / norm, 0, None)
-    half = light + (0, 0, 1)
-    half /= np.linalg.norm(half)
+    half = (light + np.array([0, 0, 1], np.float32)) / np.float32(math.sqrt(2 + 2 * light[2]))
     mirror = np.clip((half[2] - across * half[0] - down * half[1]) / norm, 0, None)
     grain = noise(random, size, max(size // 4, 2), octaves=2)[:, :, None] - 0.5
     rgba = np.asarray(layer, np.float32)
-    shade = 0.42 + 0.72 * diffuse[:, :, None] / light[2] ** 0.5
+    shade = 0.5 + 0.66 * diffuse[:, :, None] / light[2] ** 0.5
     body = rgba[:, :, :3] * shade * (1 + rough * grain * 0.9) + 235 * shine**1.5 * mirror[:, :, None] ** 28
     opaque = rgba[:, :, 3:] / 255
     ground = ground * (1 - 0.5 * shadow(layer, light, 0.02 * lift, 0.010 * lift)) * (1 - 0.35 * shadow(layer, light, 0.006 * lift, 0.004))
@@ -199,10 +199,10 @@ def midge(random):
 
 def leaf(scene, random, size):
     """The upper side of a leaf with its midrib and side veins; beyond its margin the blurred distance."""
-    hue, saturation, lightness = random.uniform((70, 0.25, 0.22), (125, 0.55, 0.42))
+    hue, saturation, lightness = random.uniform((72, 0.22, 0.22), (112, 0.45, 0.36))
     far = noise(random, size, 3, 1, 3)
     distance = shaded(np.clip((far - 0.5) * 2 + 0.5, 0, 1), [css(hue - 15, 0.3, lightness * k) for k in (0.25, 0.6, 1.3)])
-    bend, half = random.normal(0, 14), random.uniform(70, 130)
+    bend, half = random.normal(0, 14), random.uniform(95, 170)
     spine = curve([(bend, 150), (0, 0), (-bend, -150)], 40, closed=False)
     blade = np.concatenate([spine + (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None], (spine - (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None])[::-1]])
     drawn, rise = shape(blade, css(hue, saturation, lightness)), random.uniform(15, 50)
@@ -210,20 +210,49 @@ def leaf(scene, random, size):
     for k in range(2, 40, random.integers(4, 7)):
         for side in (-half, half):
             x, y = spine[k]
-            drawn += line(curve([(x, y), (x + 0.5 * side, y - 0.6 * rise), (x + 1.1 * side, y - 1.3 * rise)], 8, False), pale, 1.3, 0.6)
-    drawn = group(drawn + line(spine, pale, 3.2, 0.9), f"rotate({random.uniform(0, 360):.0f})")
+            drawn += line(curve([(x, y), (x + 0.5 * side, y - 0.6 * rise), (x + 1.1 * side, y - 1.3 * rise)], 8, False), pale, 1.8, 0.75)
+    drawn = group(drawn + line(spine, pale, 4.5, 0.95), f"rotate({random.uniform(0, 360):.0f})")
     layer = rasterise(drawn, size)
     texture = noise(random, size, 14, 1, 3)
-    lit_leaf = np.asarray(layer, np.float32)[:, :, :3] * sloping(texture * 0.03, scene, 1.0) * (0.75 + 0.5 * noise(random, size, 3, 1, 2))[:, :, None]
+    veins = softened(layer.convert("L"), 0.012) / 255  # blade between the veins bulges
+    light = sloping(texture * 0.008 - veins * 0.06, scene, 1.0) * (0.75 + 0.5 * noise(random, size, 3, 1, 2))[:, :, None]
+    lit_leaf = np.asarray(layer, np.float32)[:, :, :3] * light
     opaque = np.asarray(layer, np.float32)[:, :, 3:] / 255
     return distance * (1 - opaque) + lit_leaf * opaque
 
 
 def flower(scene, random, size):
-    """A flower head: ray florets around a disc of florets, green behind."""
+    """A flower head with green behind it: a daisy or an umbel."""
     far = noise(random, size, 3, 1, 3)
     hue = random.uniform(75, 120)
     distance = shaded(np.clip((far - 0.5) * 2 + 0.5, 0, 1), [css(hue, 0.35, k) for k in (0.1, 0.24, 0.42)])
+    drawn = daisy(random) if random.random() < 0.5 else umbel(random)
+    turned = f"translate({random.normal(0, 14):.1f},{random.normal(0, 14):.1f}) rotate({random.uniform(0, 90):.0f})"
+    layer = rasterise(group(drawn, turned), size).filter(ImageFilter.GaussianBlur(random.uniform(0, 1.6) * size / 224))
+    rgba = np.asarray(layer, np.float32)
+    shade = sloping(softened(layer.convert("L"), 0.006) / 255 * 0.04, scene, 1.0) * (0.8 + 0.4 * noise(random, size, 4, 1, 2))[:, :, None]
+    opaque = rgba[:, :, 3:] / 255
+    return distance * (1 - opaque) + np.clip(rgba[:, :, :3] * shade, 0, 255) * opaque
+
+
+def umbel(random):
+    """SVG of an umbel: clusters of small flowers with five petals."""
+    drawn, tone = "", [(60, 0.1, 0.88), (350, 0.3, 0.8), (54, 0.6, 0.55), (70, 0.2, 0.75)][random.integers(4)]
+    angle = np.linspace(0, 2 * np.pi, 5, endpoint=False)
+    for i in range(34):
+        r, turn = 118 * math.sqrt((i + 0.5) / 34), i * math.pi * (3 - 5**0.5)
+        middle = np.array([r * math.cos(turn), r * math.sin(turn)]) + random.normal(0, 4, 2)
+        drawn += line([(0, 0), middle], css(80, 0.3, 0.3), 2)
+        for place in middle + random.normal(0, 8, (7, 2)):
+            size = random.uniform(2.2, 3.6)
+            petals = place + size * np.stack([np.cos(angle + i), np.sin(angle + i)], 1)
+            colour = css(tone[0], tone[1], tone[2] * random.uniform(0.8, 1.06))
+            drawn += "".join(ellipse(*p, 0.75 * size, 0.75 * size, colour) for p in petals) + ellipse(*place, 0.9, 0.9, css(65, 0.5, 0.45))
+    return drawn
+
+
+def daisy(random):
+    """SVG of ray florets around a disc of florets."""
     petal_hue, saturation, lightness = ((50, 0.08, 0.88), (48, 0.85, 0.5), (330, 0.45, 0.68), (275, 0.35, 0.62))[random.integers(4)]
     n, disc, reach = random.integers(13, 24), random.uniform(45, 80), random.uniform(105, 150)
     drawn = ""
@@ -235,14 +264,11 @@ def flower(scene, random, size):
         drawn += group(shape(petal, tone, 1, css(petal_hue, saturation, lightness * 0.6), 0.6) + nerve, f"rotate({360 * (i + random.normal(0, 0.15)) / n:.1f})")
     k = np.arange(1, 260)
     r, angle = disc * np.sqrt(k / 260), k * np.pi * (3 - 5**0.5)
-    core = css(random.uniform(38, 52), 0.8, 0.45)
-    drawn += ellipse(0, 0, disc, disc, css(40, 0.7, 0.3))
-    drawn += "".join(ellipse(a, b, 2.4, 2.4, core) for a, b in zip(r * np.cos(angle), r * np.sin(angle), strict=True))
-    layer = rasterise(group(drawn, f"translate({random.normal(0, 12):.1f},{random.normal(0, 12):.1f}) rotate({random.uniform(0, 90):.0f})"), size)
-    rgba = np.asarray(layer, np.float32)
-    shade = sloping(softened(layer.convert("L"), 0.006) / 255 * 0.04, scene, 1.0) * (0.8 + 0.4 * noise(random, size, 4, 1, 2))[:, :, None]
-    opaque = rgba[:, :, 3:] / 255
-    return distance * (1 - opaque) + np.clip(rgba[:, :, :3] * shade, 0, 255) * opaque
+    tone = ((46, 0.7, 0.44), (40, 0.5, 0.32), (28, 0.4, 0.2))[random.integers(3)]
+    drawn += ellipse(0, 0, disc, disc, css(tone[0], tone[1], 0.65 * tone[2]))
+    for a, b in zip(r * np.cos(angle), r * np.sin(angle), strict=True):
+        drawn += ellipse(a, b, 2.1, 2.1, css(tone[0], tone[1], tone[2] * random.uniform(0.85, 1.15)))
+    return drawn
 
 
 def bark(scene, random, size):
@@ -281,7 +307,7 @@ def soil(scene, random, size):
 
 def drawer(scene, random, size):
     """The foam of a museum drawer with the label of the specimen."""
-    grey = random.uniform(205, 238) * (1 + np.array([1, 0.2, -1.2]) * random.uniform(0, 0.035))
+    grey = random.uniform(180, 222) * (1 + np.array([1, 0.2, -1.2]) * random.uniform(0, 0.035))
     foam = grey * (0.96 + 0.08 * noise(random, size, 50, 1, 2))[:, :, None] * (0.93 + 0.14 * noise(random, size, 2, 1, 2))[:, :, None]
     return over(foam, rasterise(label(random), size), 0.008)
 
@@ -303,11 +329,12 @@ def label(random):
     return group(drawn, f"translate({x:.1f},{y:.1f}) rotate({random.normal(0, 4):.1f})")
 
 
-def pin(scene):
-    """SVG of the head and shaft of the pin through the thorax."""
-    x, y = 220 * scene.x, 220 * scene.y
+def pin(scene, thorax):
+    """SVG of the head and shaft of the pin through the `thorax`, a point of the insect before it is posed."""
     turn = math.radians(scene.rotation)
-    x, y = x + 26 * scene.scale * math.sin(turn) + 3, y - 26 * scene.scale * math.cos(turn)
+    a, b = scene.scale * thorax[0] * (-1 if scene.mirrored else 1) + 3, scene.scale * thorax[1]
+    x = 220 * scene.x + a * math.cos(turn) - b * math.sin(turn)
+    y = 220 * scene.y + a * math.sin(turn) + b * math.cos(turn)
     shaft = line([(x, y), (x + 3, y - 10)], "#6a6a6e", 1.1, 0.95)
     return shaft + ellipse(x + 3, y - 11, 2.6, 2.6, "#1b1b20") + ellipse(x + 2.2, y - 12, 0.9, 0.9, "#ffffff", 0.8)
 
@@ -331,9 +358,9 @@ def strewn(ground, scene, random):
 
 def cover(random):
     """SVG of a blade of grass or a leaf that hides part of the insect."""
-    bow, turn, off = random.normal(0, 20), random.uniform(0, 360), random.choice([-1, 1]) * random.uniform(30, 75)
+    bow, turn, off = random.normal(0, 20), random.uniform(0, 360), random.choice([-1, 1]) * random.uniform(28, 80)
     spine = curve([(bow, 160), (0, 0), (-bow, -160)], 20, closed=False)
-    wide = random.uniform(4, 14)
+    wide = random.uniform(2.5, 9)
     colour = foliage(random)
     blade = np.concatenate([spine - (wide, 0), (spine + (wide, 0))[::-1]])
     return group(shape(blade, colour) + line(spine, "#000000", 0.8, 0.15), f"rotate({turn:.0f}) translate({off:.0f},0)")

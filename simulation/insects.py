@@ -47,6 +47,11 @@ ORDERS = {
     "Lepidoptera": ("geometer", "owlet", "butterfly", "hawkmoth"),
     "Diptera": ("hoverfly", "blowfly", "cranefly", "robberfly"),
 }
+SIDE_VIEWS = ("damselfly", "demoiselle", *ORDERS["Orthoptera"])  # the other forms are seen from above
+ZOOMS = {  # so that all orders fill the picture
+    "Odonata": 1.0, "Orthoptera": 1.16, "Hemiptera": 1.1, "Hymenoptera": 1.08, "Coleoptera": 1.12, "Lepidoptera": 1.0,
+    "Diptera": 1.06,
+}  # fmt: skip
 MARKS = ("none", "stigma", "zigzag", "dots", "patch")
 CHARACTERS = {
     "body_plan": tuple(ORDERS),
@@ -57,15 +62,16 @@ CHARACTERS = {
     "sculpture": ("smooth", "furrowed", "pitted"),
 }
 
-# Hues in degrees at even steps of the trait, ranges of saturation and of lightness
+# Hues in degrees at even steps of the trait, ranges of saturation and of lightness, greatest difference to the hue of the pattern
 PALETTES = {
-    "Odonata": ((2, 15, 35, 60, 100, 165, 195, 215), (0.25, 0.75), (0.26, 0.5)),
-    "Orthoptera": ((14, 24, 32, 42, 58, 76, 92, 110), (0.15, 0.5), (0.26, 0.52)),
-    "Hemiptera": ((0, 12, 22, 30, 40, 62, 84, 108), (0.2, 0.65), (0.22, 0.5)),
-    "Hymenoptera": ((8, 18, 26, 32, 38, 42, 46, 50), (0.15, 0.7), (0.1, 0.34)),
-    "Coleoptera": ((-6, 8, 18, 30, 44, 90, 150, 200), (0.2, 0.75), (0.14, 0.46)),
-    "Lepidoptera": ((4, 16, 24, 30, 36, 42, 52, 206), (0.1, 0.6), (0.26, 0.7)),
-    "Diptera": ((10, 20, 28, 34, 40, 80, 140, 205), (0.1, 0.45), (0.12, 0.36)),
+    "Odonata": ((2, 15, 35, 60, 100, 165, 195, 215), (0.25, 0.7), (0.26, 0.5), 60),
+    "Orthoptera": ((18, 26, 32, 40, 54, 70, 84, 96), (0.15, 0.45), (0.26, 0.5), 24),
+    "Hemiptera": ((2, 14, 24, 32, 42, 58, 74, 96), (0.2, 0.6), (0.2, 0.46), 30),
+    "Hymenoptera": ((8, 18, 26, 32, 38, 42, 46, 50), (0.15, 0.7), (0.1, 0.34), 14),
+    "Coleoptera": ((0, 12, 20, 28, 38, 52, 120, 195), (0.2, 0.75), (0.12, 0.42), 26),
+    "Lepidoptera": ((8, 18, 24, 28, 32, 38, 46, 58), (0.08, 0.45), (0.24, 0.7), 16),
+    "butterfly": ((4, 14, 20, 26, 34, 42, 50, 58), (0.3, 0.8), (0.26, 0.75), 24),
+    "Diptera": ((16, 24, 30, 34, 40, 52, 110, 200), (0.1, 0.45), (0.12, 0.34), 22),
 }
 
 
@@ -89,27 +95,33 @@ class Insect(dict):
 def draw(traits, random, pose):
     """Art of an insect with the given traits (all of SHAPE_TRAITS, COLOUR_TRAITS and CHARACTERS; sex and wear)."""
     one = Insect(traits, random, pose)
-    return FORMS[traits["form"]](one).moved(f"scale({one.span('size', 0.86, 1.06):.4f})")
+    zoom = ZOOMS[traits["body_plan"]] * one.span("size", 0.86, 1.06)
+    return FORMS[traits["form"]](one).moved(f"scale({zoom:.4f})")
+
+
+def thorax(form):
+    """Where a collector puts the pin: (x, y)."""
+    return (-42, -4) if form in SIDE_VIEWS else (0, -26)
 
 
 def colours(one):
     """The colours of an individual: ground, pattern, accent, a darker and a lighter ground, legs, eyes and wing membrane."""
-    hues, saturations, lightnesses = PALETTES[one["body_plan"]]
+    hues, saturations, lightnesses, apart = PALETTES.get(one["form"], PALETTES[one["body_plan"]])
     hue = float(np.interp(one.span("hue", 0, len(hues) - 1), range(len(hues)), hues))
     fade = one.get("wear", 0.0)  # old scales and old cuticle are paler
     saturation = one.span("saturation", *saturations) * (1 - 0.4 * fade)
     lightness = one.span("lightness", *lightnesses) * (1 - 0.25 * fade) + 0.25 * fade * 0.6
-    other = hue + one.span("second_hue", -60, 60)
+    other = hue + one.span("second_hue", -apart, apart)
     step = 0.36 if lightness < 0.46 else -0.36
     return SimpleNamespace(
         ground=css(hue, saturation, lightness),
         pattern=css(other, saturation * 0.95, lightness + step * one.span("pattern_strength", 0.5, 1.1) * (1 - 0.4 * fade)),
-        accent=css(other + 40, saturation + 0.15, 0.5 - 0.3 * step),
+        accent=css(hue - 2 * (other - hue), saturation + 0.1, 0.5 - 0.3 * step),
         dark=css(hue, saturation * 0.7, lightness * 0.36),
         light=css(hue, saturation * 0.6, lightness + (1 - lightness) * 0.45),
         legs=css(hue - 4, saturation * 0.7, one.span("second_hue", 0.1, 0.32)),
         eyes=css(one.span("eyes", -10, 34), 0.45, one.span("second_hue", 0.1, 0.3)),
-        membrane=css(one.span("second_hue", 20, 60), 0.28, 0.62),
+        membrane=css(one.span("second_hue", 20, 60), 0.24, 0.58),
     )
 
 
@@ -273,7 +285,7 @@ def hind_wing(one, root, angle, length):
     return Wing(outline * (long, deep), root, angle, length)
 
 
-def scaled_wing(one, wing, hem, depth=3.2, dim=False, heights=(0.22, 0.36)):
+def scaled_wing(one, wing, hem, depth=3.2, dim=False, heights=(0.1, 0.24)):
     """A wing covered with scales: its ground, pattern, veins, fringe, and where it is worn, gaps in the margin."""
     waves = 6 + round(one.span("venation", 0, 5))
     outline = frill(wing.place(wing.outline), one["margin"], one.span("taper", 0.5, 1.2) * depth, waves, hem)
@@ -369,11 +381,11 @@ def hawkmoth(one):
 def elytra(one, half, low, shoulder, waist, top=-22.0):
     """The right wing case, its surface and pattern; `low` is its end, `half` its greatest width."""
     span = low - top
-    case = curve([
-        (0.3, top + 1), (shoulder * 0.75, top), (shoulder, top + 0.1 * span), (half, top + 0.42 * span),
-        (half * (0.72 + 0.2 * waist), top + 0.75 * span), (0.45 * half * waist + 2, low - 0.05 * span), (0.5, low), (0.3, top + 0.5 * span),
-    ], 70)  # fmt: skip
-    hem = slice(8, 62)
+    turn = np.linspace(0, 0.5 * np.pi, 26)
+    blunt = 0.62 / max(waist, 0.5)
+    end = np.stack([half * np.cos(turn) ** blunt, top + (0.4 + 0.6 * np.sin(turn)) * span], 1)
+    start = curve([(0.3, top + 1), (shoulder * 0.75, top), (shoulder, top + 0.1 * span), (half, top + 0.4 * span)], 26, closed=False)
+    case, hem = np.concatenate([start, end, [(0.3, low)]]), slice(10, 52)
     pattern = framed(PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), (0.48 * half, top), (0.48 * half, low), 0.62 * half)
     border = line(case[hem], one.ink.dark, one.span("border", 0, 9), 0.85)
     relief, marks = Art(), ""
@@ -400,7 +412,7 @@ def beetle(one, half, low, neck, shoulder, waist, prothorax, head, kind, reach, 
     wide, deep = head
     art += feelers(one, (0.62 * wide, y - 0.75 * deep - 0.5 * snout), reach, kind, turn, 10, 1.5 if kind == "beaded" else 1.3)
     if snout:
-        art += plate(tube([(0, y), (0, y - deep - snout)], [0.4 * wide, 0.3 * wide]), one.ink.dark, (0.2, 0.55), gloss(one))
+        art += plate(tube([(0, y), (0, y - deep - snout)], [0.42 * wide, 0.34 * wide]), one.ink.dark, (0.2, 0.55), gloss(one))
     else:
         jaw = [(0.35 * wide, y - 1.5 * deep), (0.5 * wide, y - 1.95 * deep - (3 if one.male else 0)), (0.1 * wide, y - 2.2 * deep)]
         art += limb(curve(jaw, 8, closed=False), one.ink.dark, 2.0, 0.3, 0.6).both()
@@ -430,7 +442,7 @@ def ladybird(one):
     """A round dome with short legs; spots and patches."""
     half, low = one.span("elongation", 62, 48), one.span("elongation", 62, 70)
     middle = half * one.span("thorax", 0.64, 0.76)
-    return beetle(one, half, low, -4, 0.86 * half, one.span("taper", 1.0, 1.3), (0.7 * middle, middle, 0.96 * middle, 20),
+    return beetle(one, half, low, -4, 0.86 * half, one.span("taper", 0.62, 0.82), (0.7 * middle, middle, 0.96 * middle, 20),
                   (one.span("head", 15, 19), 8), "clubbed", one.span("antenna_length", 12, 22), 4.2, 17)  # fmt: skip
 
 
@@ -448,9 +460,9 @@ def weevil(one):
     """A snout with elbowed antennae, pear-shaped wing cases, pits."""
     half, low = one.span("elongation", 46, 32), one.span("elongation", 66, 78)
     rear = half * one.span("thorax", 0.58, 0.74)
-    return beetle(one, half, low, 0, 0.84 * half, one.span("taper", 0.8, 1.2), (0.55 * rear, rear, 0.95 * rear, 27),
-                  (0.36 * rear + 3, 8), "clubbed", one.span("antenna_length", 18, 30), 5.2, 27, snout=one.span("head", 12, 30),
-                  turn=-24)  # fmt: skip
+    return beetle(one, half, low, 0, 0.84 * half, one.span("taper", 0.6, 0.95), (0.55 * rear, rear, 0.95 * rear, 27),
+                  (0.4 * rear + 2, 7), "clubbed", one.span("antenna_length", 20, 32), 5.4, 27, snout=one.span("head", 20, 40),
+                  turn=-34)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------- wasps and bees
@@ -506,7 +518,7 @@ def wasp_body(one, waist, wide, tail, chest_wide, chest_long, furry, shine):
     chest_low = -22 + chest_long
     spine = np.stack([np.zeros(24), np.linspace(chest_low - 3, tail, 24)], 1)
     swell = profile(waist, max(waist, 0.45 * wide), wide, 0.92 * wide, 0.62 * wide, 0.08 * wide)
-    belly = abdomen(one, spine, swell, 6, heights=(0.2, 0.7), gloss=shine, rough=furry)
+    belly = abdomen(one, spine, swell, 6, heights=(0.34, 0.75), gloss=shine, rough=furry)
     if furry > 0.5:
         belly += hair(tube(spine, swell), one.ink.pattern, 4, one.random, 90, 0.7)
     chest = oval(0, -22, chest_wide, chest_long, 2.5)
@@ -578,7 +590,7 @@ def fly(one, belly, chest, head, wings, legs, furry=0.2, shine=0.4):
     reach, thick = legs
     hips = [(0.5 * chest_wide, -26 - 0.5 * chest_long), (0.7 * chest_wide, -26), (0.6 * chest_wide, -26 + 0.6 * chest_long)]
     art = walking_legs(one, hips, reach, thick, (-0.85, 0.2, 0.95))
-    art += abdomen(one, spine, swell, 5, heights=(0.2, 0.7), gloss=shine, rough=furry)
+    art += abdomen(one, spine, swell, 5, heights=(0.34, 0.75), gloss=shine, rough=furry)
     halter = [(0.9 * chest_wide, -26 + 0.75 * chest_long), (1.25 * chest_wide, -26 + 0.95 * chest_long)]
     art += (limb(halter, one.ink.light, 1.2) + limb([halter[1]] * 2, one.ink.light, 3.4)).both()
     box = oval(0, -26, chest_wide, chest_long, 2.6)
@@ -597,24 +609,24 @@ def fly(one, belly, chest, head, wings, legs, furry=0.2, shine=0.4):
                           dark_tip=max(0.0, one["border"] - 0.4))  # fmt: skip
         art += wing.moved(f"scale({side},1)")
     wide, deep = head
-    y = -26 - chest_long - 0.8 * deep
+    y = -26 - chest_long - 0.55 * deep
     apart = 0.12 if one.male else 0.34  # the eyes of males touch
     art += plate(oval(0, y, 0.8 * wide, deep), one.ink.light, (0.2, 0.5), 0.2, 0.3)
-    art += eye(wide * (0.5 + 0.3 * apart), y, wide * (0.52 - 0.25 * apart), deep, one.ink.eyes, 8).both()
+    art += eye(wide * (0.44 + 0.3 * apart), y, wide * (0.5 - 0.2 * apart), deep, one.ink.eyes, 14).both()
     return art + (limb([(1.5, y - 0.9 * deep), (4, y - 1.35 * deep)], one.ink.dark, 2.6) + limb([(4, y - 1.3 * deep), (8, y - 1.7 * deep)], one.ink.dark, 0.8)).both()
 
 
 def hoverfly(one):
     """A fly with a flat, banded abdomen and large eyes."""
     return fly(one, (9, one.span("taper", 15, 24), one.span("elongation", 50, 78)), (one.span("thorax", 15, 20), 18),
-               (one.span("eyes", 17, 23), 10), (one.span("wing_width", 30, 46), one.span("wing_length", 78, 96), 1.0), (34, 3.6),
+               (one.span("eyes", 15, 20), 9), (one.span("wing_width", 30, 46), one.span("wing_length", 78, 96), 1.0), (34, 3.6),
                one.span("texture", 0.1, 0.7), gloss(one, 0.3, 0.8)).moved("translate(0,6)")  # fmt: skip
 
 
 def blowfly(one):
     """A stout, bristly, often metallic fly."""
     return fly(one, (14, one.span("taper", 20, 27), one.span("elongation", 40, 56)), (one.span("thorax", 20, 25), 22),
-               (one.span("eyes", 18, 23), 11), (one.span("wing_width", 44, 60), one.span("wing_length", 74, 92), 1.2), (42, 4.6),
+               (one.span("eyes", 16, 21), 9.5), (one.span("wing_width", 44, 60), one.span("wing_length", 74, 92), 1.2), (42, 4.6),
                one.span("texture", 0.1, 0.3), gloss(one, 0.4, 1.0)).moved("translate(0,8)")  # fmt: skip
 
 
@@ -628,7 +640,7 @@ def cranefly(one):
 def robberfly(one):
     """A long, bristly hunter with strong legs."""
     return fly(one, (11, one.span("taper", 9, 13), one.span("elongation", 76, 96)), (one.span("thorax", 15, 19), 21),
-               (one.span("eyes", 13, 17), 8), (one.span("wing_width", 52, 70), one.span("wing_length", 78, 98), 0.85), (48, 5.4),
+               (one.span("eyes", 12, 15), 7), (one.span("wing_width", 52, 70), one.span("wing_length", 78, 98), 0.85), (48, 5.4),
                one.span("texture", 0.4, 0.9), gloss(one, 0.1, 0.5)).moved("translate(0,0)")  # fmt: skip
 
 
@@ -652,7 +664,7 @@ def bug(one, half, low, shoulder, pronotum, shield, head, reach, legs, thick=3.6
     inner = 0.86 * half
     film = curve([(0, 0.42 * low), (0.55 * inner, 0.3 * low), (0.8 * inner, 0.55 * low), (0.5 * inner, 0.9 * low), (0, low + 2), (-0.5 * inner, 0.9 * low), (-0.8 * inner, 0.55 * low), (-0.55 * inner, 0.3 * low)], 50)
     nerves = lines([[(x, 0.35 * low), (1.1 * x, low)] for x in np.linspace(-0.5, 0.5, 7) * inner], one.ink.dark, 0.8, 0.8)
-    art += plate(film, one.ink.membrane if one["venation"] > 0 else one.ink.dark, (0.2, 0.5), 0.7, 0.05, one.ink.dark, 0.6, nerves)
+    art += plate(film, one.ink.legs if one["venation"] > 0 else one.ink.dark, (0.2, 0.5), 0.7, 0.05, one.ink.dark, 0.6, nerves)
     leather = curve([(0.5, top + 2), (0.92 * inner, top + 3), (inner, 0.15 * low), (0.9 * inner, 0.5 * low), (0.35 * inner, 0.36 * low), (0.5, 0.42 * low)], 50)
     marks = framed(PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), (0.5 * inner, top), (0.62 * inner, 0.5 * low), 0.5 * inner)
     pits = np.stack([one.random.uniform(0, inner, 70), one.random.uniform(top, 0.5 * low, 70)], 1)
@@ -663,7 +675,7 @@ def bug(one, half, low, shoulder, pronotum, shield, head, reach, legs, thick=3.6
     tri = curve([(-half_shield, top - 1), (0, top - 2), (half_shield, top - 1), (0.45 * half_shield, 0.5 * (top + shield[1])), (0, shield[1]), (-0.45 * half_shield, 0.5 * (top + shield[1]))], 36)
     tip = ellipse(0, shield[1], 0.5 * half_shield, 8, one.ink.pattern, one.span("pattern_strength", 0.2, 0.95))
     art += plate(tri, one.ink.ground, (0.35, 0.75), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, tip)
-    side = curve([(0, top - long), (front, top - long + 1), (0.5 * (front + shoulder), top - 0.6 * long), (shoulder + flare, top - 0.32 * long - 0.4 * flare), (0.85 * shoulder, top), (0, top + 1)], 36, closed=False)
+    side = curve([(0, top - long), (front, top - long + 1), (0.5 * (front + shoulder) + 0.12 * half, top - 0.64 * long), (shoulder + flare, top - 0.3 * long - 0.5 * flare), (0.97 * shoulder, top - 0.06 * long), (0.6 * shoulder, top + 2), (0, top + 1)], 36, closed=False)
     calli = "".join(ellipse(s * 0.4 * front, top - 0.7 * long, 0.24 * front, 0.12 * long, one.ink.dark, 0.6) for s in (-1, 1))
     band = line([(-1.2 * shoulder, top - 0.25 * long), (1.2 * shoulder, top - 0.25 * long)], one.ink.pattern, one.span("pattern_scale", 0, 8), 0.7)
     art += plate(np.concatenate([side, side[::-1] * (-1, 1)]), one.ink.ground, (0.3, 0.8), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, calli + band)
@@ -705,7 +717,7 @@ def cicada(one):
     art += abdomen(one, spine, profile(0.85 * wide, 0.9 * wide, 0.7 * wide, 0.2 * wide), 8, heights=(0.2, 0.7), gloss=0.3)
     veins = ((0.18, 0.06), (0.36, 0.12), (0.52, 0.2), (0.7, 0.3), (0.86, 0.3))
     cross = [(0.45, 0), (0.62, 1), (0.5, 2), (0.66, 3), (0.76, 0), (0.8, 1), (0.78, 2), (0.38, 3)]
-    spread = one.span("wing_width", 58, 74)
+    spread = one.span("wing_width", 70, 82)
     for side in (-1, 1):
         wing = clear_wing(one, (0.85 * wide, -34), spread + one.pose.normal(0, 2), length, 1.5, veins, cross, 0.0, dark_tip=max(0.0, one["border"]))
         art += wing.moved(f"scale({side},1)")
@@ -749,7 +761,7 @@ def long_abdomen(one, start, end, swell):
     """The abdomen of a dragonfly: ten rings and two claspers."""
     bend = one.pose.normal(0, 2.5)
     spine = curve([start, (0.5 * (start[0] + end[0]) + bend, 0.5 * (start[1] + end[1])), end], 30, closed=False)
-    art = abdomen(one, spine, profile(*swell, n=30), 10, heights=(0.2, 0.6), gloss=gloss(one, 0.2, 0.6))
+    art = abdomen(one, spine, profile(*swell, n=30), 10, heights=(0.3, 0.65), gloss=gloss(one, 0.2, 0.6))
     along = (spine[-1] - spine[-4]) / np.linalg.norm(spine[-1] - spine[-4])
     side = np.array([-along[1], along[0]])
     return art + limb([spine[-1] + side, spine[-1] + 6 * along + 2.5 * side], one.ink.dark, 1.4) + limb([spine[-1] - side, spine[-1] + 6 * along - 2.5 * side], one.ink.dark, 1.4)
