@@ -47,6 +47,10 @@ ORDERS = {
     "Lepidoptera": ("geometer", "owlet", "butterfly", "hawkmoth"),
     "Diptera": ("hoverfly", "blowfly", "cranefly", "robberfly"),
 }
+SHARES = {  # of the species: large orders have more
+    "Odonata": 0.1, "Orthoptera": 0.1, "Hemiptera": 0.13, "Hymenoptera": 0.15, "Coleoptera": 0.2, "Lepidoptera": 0.18,
+    "Diptera": 0.14,
+}  # fmt: skip
 SIDE_VIEWS = ("damselfly", "demoiselle", *ORDERS["Orthoptera"])  # the other forms are seen from above
 ZOOMS = {  # so that all orders fill the picture
     "Odonata": 1.0, "Orthoptera": 1.16, "Hemiptera": 1.1, "Hymenoptera": 1.08, "Coleoptera": 1.12, "Lepidoptera": 1.0,
@@ -397,9 +401,9 @@ def elytra(one, half, low, shoulder, waist, top=-22.0):
         relief = Art("", clipped(case, lines(rows, "#303000", 1.8, 0.5 * strength)))
     if one["sculpture"] == "pitted":
         pits = np.concatenate(rows)
-        marks = strokes(pits, pits + (0, 0.1), one.ink.dark, 1.7, 0.65 * strength)
-        relief = Art("", clipped(case, strokes(pits, pits + (0, 0.1), "#202000", 2.4, 0.6 * strength)))
-    return plate(case, one.ink.ground, (0.25, 0.8), gloss(one), 0.12, one.ink.dark, 1.2, pattern + border + marks) + relief
+        marks = strokes(pits, pits + (0, 0.1), one.ink.dark, 1.3, 0.5 * strength)
+        relief = Art("", clipped(case, strokes(pits, pits + (0, 0.1), "#202000", 1.8, 0.4 * strength)))
+    return plate(case, one.ink.ground, (0.25, 0.8), gloss(one), 0.12, one.ink.dark, 1.2, marks + pattern + border) + relief
 
 
 def beetle(one, half, low, neck, shoulder, waist, prothorax, head, kind, reach, thick=4.0, legs=30, snout=0.0, turn=-50):
