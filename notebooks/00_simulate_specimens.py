@@ -122,9 +122,11 @@ draw_tree(ax, [colours.get(family, plotting.GREY) if family else "0.3" for famil
 for text, n in (("families", n_families), ("genera", n_genera)):
     ax.axvline(-cut_age(n), color="0.3", linestyle="--", linewidth=1)
     ax.annotate(f"{n} {text}", (-cut_age(n), -1), rotation=90, va="top", ha="right", fontsize=9, color="0.3")
+at = -np.inf
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
-    ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
+    at = max(rows.mean(), at + 0.022 * n_species)  # names do not overlap
+    ax.text(0.015, at, f"{family} ({plans})", va="center", fontsize=9)
 ax.set_title(f"{plotting.dataset_name(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
 plotting.save_figure(figure, figures / "tree.png")
 

@@ -151,7 +151,9 @@ def antenna(spine, colour, kind, width=1.3, size=1.0):
     along = along / np.linalg.norm(along)
     across = np.array([-along[1], along[0]])
     if kind == "clubbed":
-        club = tube(spine[-1] + along * np.linspace(-7 * size, 1, 6)[:, None], size * np.array([0.6, 1.5, 2.2, 2.4, 2, 0.8]))
+        club = tube(
+            spine[-1] + along * np.linspace(-7 * size, 1, 6)[:, None], size * np.array([0.6, 1.5, 2.2, 2.4, 2, 0.8])
+        )
         art += plate(club, colour, (0.2, 0.4))
     if kind == "fan":
         art += limb([spine[-1]] * 2, colour, 2 * width)

@@ -16,6 +16,7 @@ from simulation.photographs import PLAIN, develop, foliage, noise, rasterise, so
 from simulation.svg import css, curve, ellipse, group, line, shape
 
 PLACES = ("sheet", "leaf", "flower", "bark", "stone", "soil", "drawer")
+CHANCES = (0.3, 0.12, 0.1, 0.1, 0.09, 0.09, 0.2)  # most insects are photographed in traps and in collections
 WILD = ("bark", "stone", "soil", "leaf", "flower")  # places where something may lie in front of the insect
 
 
@@ -50,7 +51,7 @@ def draw_scene(random, clutter=1.0, place=None):
 
     `clutter` is the complexity of the background: 0 is a grey board, 1 a natural background; larger numbers add objects.
     """
-    any_place = str(random.choice(PLACES))
+    any_place = str(random.choice(PLACES, p=CHANCES))
     return Scene(
         place=place or any_place,
         relief=min(clutter, 1.0),
@@ -58,8 +59,8 @@ def draw_scene(random, clutter=1.0, place=None):
         covered=bool(random.random() < 0.1 * min(clutter, 1.0)),
         x=random.normal(0, 0.035),
         y=random.normal(0, 0.035),
-        scale=random.uniform(0.84, 1.04),
-        rotation=random.normal(0, 22),
+        scale=random.uniform(0.88, 1.04),
+        rotation=random.normal(0, 16),
         mirrored=bool(random.random() < 0.5),
         tilt=abs(random.normal(0, 0.08)),
         tilt_along=random.uniform(0, 180),
@@ -87,7 +88,11 @@ def photograph(traits, scene, size=224):
     if scene.place == "drawer":
         picture = over(picture, rasterise(pin(scene, insects.thorax(traits["form"])), size))
     if scene.covered and scene.place in WILD:
-        picture = over(picture, rasterise(cover(random), size).filter(ImageFilter.GaussianBlur(random.uniform(1, 3) * size / 224)), 0.02)
+        picture = over(
+            picture,
+            rasterise(cover(random), size).filter(ImageFilter.GaussianBlur(random.uniform(1, 3) * size / 224)),
+            0.02,
+        )
     return develop(out_of_depth(picture, scene), scene, random)
 
 
@@ -110,13 +115,22 @@ def lit(ground, art, scene, random, lift=1.0):
     """
     size = len(ground)
     layer = rasterise(art.colour, size)
-    surface = rasterise(art.matter, size // 2).resize((size, size), Image.Resampling.BILINEAR)  # it is smooth: half the pixels do
+    surface = rasterise(art.matter, size // 2).resize(
+        (size, size), Image.Resampling.BILINEAR
+    )  # it is smooth: half the pixels do
     surface = np.asarray(surface, np.float32) / 255
     height = gaussian_filter(surface[:, :, 0] * surface[:, :, 3], 0.0025 * size)
     shine, rough = surface[:, :, 1:2] * surface[:, :, 3:], surface[:, :, 2:3] * surface[:, :, 3:]
     down, across = np.gradient(height * 0.13 * size)
     steep = math.radians(scene.elevation)
-    light = np.array([math.cos(steep) * math.cos(math.radians(scene.light)), math.cos(steep) * math.sin(math.radians(scene.light)), math.sin(steep)], np.float32)
+    light = np.array(
+        [
+            math.cos(steep) * math.cos(math.radians(scene.light)),
+            math.cos(steep) * math.sin(math.radians(scene.light)),
+            math.sin(steep),
+        ],
+        np.float32,
+    )
     norm = np.sqrt(1 + down**2 + across**2)
     diffuse = np.clip((light[2] - across * light[0] - down * light[1]) / norm, 0, None)
     half = (light + np.array([0, 0, 1], np.float32)) / np.float32(math.sqrt(2 + 2 * light[2]))
@@ -126,7 +140,11 @@ def lit(ground, art, scene, random, lift=1.0):
     shade = 0.5 + 0.66 * diffuse[:, :, None] / light[2] ** 0.5
     body = rgba[:, :, :3] * shade * (1 + rough * grain * 0.9) + 235 * shine**1.5 * mirror[:, :, None] ** 28
     opaque = rgba[:, :, 3:] / 255
-    ground = ground * (1 - 0.5 * shadow(layer, light, 0.02 * lift, 0.010 * lift)) * (1 - 0.35 * shadow(layer, light, 0.006 * lift, 0.004))
+    ground = (
+        ground
+        * (1 - 0.5 * shadow(layer, light, 0.02 * lift, 0.010 * lift))
+        * (1 - 0.35 * shadow(layer, light, 0.006 * lift, 0.004))
+    )
     return ground * (1 - opaque) + np.clip(body, 0, 255) * opaque
 
 
@@ -193,7 +211,9 @@ def midge(random):
     """SVG of a very small fly, or a crumb."""
     x, y, turn = random.uniform((-105, -105, 0), (105, 105, 360))
     r = random.uniform(1.2, 3)
-    drawn = ellipse(0, 0, 0.6 * r, 1.6 * r, "#2a221c", 0.85) + ellipse(0.9 * r, 0.8 * r, 0.5 * r, 1.5 * r, "#8a857c", 0.6)
+    drawn = ellipse(0, 0, 0.6 * r, 1.6 * r, "#2a221c", 0.85) + ellipse(
+        0.9 * r, 0.8 * r, 0.5 * r, 1.5 * r, "#8a857c", 0.6
+    )
     return group(drawn, f"translate({x:.1f},{y:.1f}) rotate({turn:.0f})")
 
 
@@ -201,21 +221,35 @@ def leaf(scene, random, size):
     """The upper side of a leaf with its midrib and side veins; beyond its margin the blurred distance."""
     hue, saturation, lightness = random.uniform((72, 0.22, 0.22), (112, 0.45, 0.36))
     far = noise(random, size, 3, 1, 3)
-    distance = shaded(np.clip((far - 0.5) * 2 + 0.5, 0, 1), [css(hue - 15, 0.3, lightness * k) for k in (0.25, 0.6, 1.3)])
+    distance = shaded(
+        np.clip((far - 0.5) * 2 + 0.5, 0, 1), [css(hue - 15, 0.3, lightness * k) for k in (0.25, 0.6, 1.3)]
+    )
     bend, half = random.normal(0, 14), random.uniform(95, 170)
     spine = curve([(bend, 150), (0, 0), (-bend, -150)], 40, closed=False)
-    blade = np.concatenate([spine + (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None], (spine - (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None])[::-1]])
+    blade = np.concatenate(
+        [
+            spine + (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None],
+            (spine - (half, 0) * np.sin(np.linspace(0.35, 2.7, 40))[:, None])[::-1],
+        ]
+    )
     drawn, rise = shape(blade, css(hue, saturation, lightness)), random.uniform(15, 50)
     pale = css(hue - 8, saturation * 0.8, lightness * 1.45)
     for k in range(2, 40, random.integers(4, 7)):
         for side in (-half, half):
             x, y = spine[k]
-            drawn += line(curve([(x, y), (x + 0.5 * side, y - 0.6 * rise), (x + 1.1 * side, y - 1.3 * rise)], 8, False), pale, 1.8, 0.75)
+            drawn += line(
+                curve([(x, y), (x + 0.5 * side, y - 0.6 * rise), (x + 1.1 * side, y - 1.3 * rise)], 8, False),
+                pale,
+                1.8,
+                0.75,
+            )
     drawn = group(drawn + line(spine, pale, 4.5, 0.95), f"rotate({random.uniform(0, 360):.0f})")
     layer = rasterise(drawn, size)
     texture = noise(random, size, 14, 1, 3)
     veins = softened(layer.convert("L"), 0.012) / 255  # blade between the veins bulges
-    light = sloping(texture * 0.008 - veins * 0.06, scene, 1.0) * (0.75 + 0.5 * noise(random, size, 3, 1, 2))[:, :, None]
+    light = (
+        sloping(texture * 0.008 - veins * 0.06, scene, 1.0) * (0.75 + 0.5 * noise(random, size, 3, 1, 2))[:, :, None]
+    )
     lit_leaf = np.asarray(layer, np.float32)[:, :, :3] * light
     opaque = np.asarray(layer, np.float32)[:, :, 3:] / 255
     return distance * (1 - opaque) + lit_leaf * opaque
@@ -230,7 +264,10 @@ def flower(scene, random, size):
     turned = f"translate({random.normal(0, 14):.1f},{random.normal(0, 14):.1f}) rotate({random.uniform(0, 90):.0f})"
     layer = rasterise(group(drawn, turned), size).filter(ImageFilter.GaussianBlur(random.uniform(0, 1.6) * size / 224))
     rgba = np.asarray(layer, np.float32)
-    shade = sloping(softened(layer.convert("L"), 0.006) / 255 * 0.04, scene, 1.0) * (0.8 + 0.4 * noise(random, size, 4, 1, 2))[:, :, None]
+    shade = (
+        sloping(softened(layer.convert("L"), 0.006) / 255 * 0.04, scene, 1.0)
+        * (0.8 + 0.4 * noise(random, size, 4, 1, 2))[:, :, None]
+    )
     opaque = rgba[:, :, 3:] / 255
     return distance * (1 - opaque) + np.clip(rgba[:, :, :3] * shade, 0, 255) * opaque
 
@@ -239,29 +276,47 @@ def umbel(random):
     """SVG of an umbel: clusters of small flowers with five petals."""
     drawn, tone = "", [(60, 0.1, 0.88), (350, 0.3, 0.8), (54, 0.6, 0.55), (70, 0.2, 0.75)][random.integers(4)]
     angle = np.linspace(0, 2 * np.pi, 5, endpoint=False)
-    for i in range(34):
-        r, turn = 118 * math.sqrt((i + 0.5) / 34), i * math.pi * (3 - 5**0.5)
+    n = random.integers(36, 60)
+    for i in range(n):
+        r, turn = 124 * math.sqrt((i + 0.5) / n), i * math.pi * (3 - 5**0.5)
         middle = np.array([r * math.cos(turn), r * math.sin(turn)]) + random.normal(0, 4, 2)
-        drawn += line([(0, 0), middle], css(80, 0.3, 0.3), 2)
-        for place in middle + random.normal(0, 8, (7, 2)):
+        drawn += line([(0, 0), middle], css(80, 0.3, 0.28), 1.6)
+        for place in middle + random.normal(0, 8, (6, 2)):
             size = random.uniform(2.2, 3.6)
             petals = place + size * np.stack([np.cos(angle + i), np.sin(angle + i)], 1)
-            colour = css(tone[0], tone[1], tone[2] * random.uniform(0.8, 1.06))
-            drawn += "".join(ellipse(*p, 0.75 * size, 0.75 * size, colour) for p in petals) + ellipse(*place, 0.9, 0.9, css(65, 0.5, 0.45))
+            colour = css(tone[0], tone[1], tone[2] * random.uniform(0.7, 1.02))
+            drawn += "".join(ellipse(*p, 0.75 * size, 0.75 * size, colour) for p in petals) + ellipse(
+                *place, 0.9, 0.9, css(65, 0.5, 0.45)
+            )
     return drawn
 
 
 def daisy(random):
     """SVG of ray florets around a disc of florets."""
-    petal_hue, saturation, lightness = ((50, 0.08, 0.88), (48, 0.85, 0.5), (330, 0.45, 0.68), (275, 0.35, 0.62))[random.integers(4)]
+    petal_hue, saturation, lightness = ((50, 0.08, 0.88), (48, 0.85, 0.5), (330, 0.45, 0.68), (275, 0.35, 0.62))[
+        random.integers(4)
+    ]
     n, disc, reach = random.integers(13, 24), random.uniform(45, 80), random.uniform(105, 150)
     drawn = ""
     for i in range(n):
         tone = css(petal_hue, saturation, lightness * random.uniform(0.86, 1.05))
         w = 2.1 * disc / n * random.uniform(1.0, 1.5)
-        petal = curve([(-0.4 * w, -0.7 * disc), (-w, -0.7 * reach), (-0.4 * w, -reach), (0.4 * w, -reach), (w, -0.7 * reach), (0.4 * w, -0.7 * disc)], 26)
+        petal = curve(
+            [
+                (-0.4 * w, -0.7 * disc),
+                (-w, -0.7 * reach),
+                (-0.4 * w, -reach),
+                (0.4 * w, -reach),
+                (w, -0.7 * reach),
+                (0.4 * w, -0.7 * disc),
+            ],
+            26,
+        )
         nerve = line([(0, -disc), (0, -0.95 * reach)], css(petal_hue, saturation, lightness * 0.75), 1, 0.5)
-        drawn += group(shape(petal, tone, 1, css(petal_hue, saturation, lightness * 0.6), 0.6) + nerve, f"rotate({360 * (i + random.normal(0, 0.15)) / n:.1f})")
+        drawn += group(
+            shape(petal, tone, 1, css(petal_hue, saturation, lightness * 0.6), 0.6) + nerve,
+            f"rotate({360 * (i + random.normal(0, 0.15)) / n:.1f})",
+        )
     k = np.arange(1, 260)
     r, angle = disc * np.sqrt(k / 260), k * np.pi * (3 - 5**0.5)
     tone = ((46, 0.7, 0.44), (40, 0.5, 0.32), (28, 0.4, 0.2))[random.integers(3)]
@@ -275,7 +330,9 @@ def bark(scene, random, size):
     """Bark with furrows, and lichen in places."""
     relief = noise(random, size, random.integers(5, 10), random.uniform(0.15, 0.35), 4)
     deep = np.clip((relief - 0.5) * 2.6 + 0.5, 0, 1)
-    tones = (("#1c1511", "#5d4a3a", "#9c8a74"), ("#2c2a27", "#75706a", "#b4afa6"), ("#2a1a10", "#7a5335", "#ad8560"))[random.integers(3)]
+    tones = (("#1c1511", "#5d4a3a", "#9c8a74"), ("#2c2a27", "#75706a", "#b4afa6"), ("#2a1a10", "#7a5335", "#ad8560"))[
+        random.integers(3)
+    ]
     ground = shaded(deep, tones) * sloping(relief * 0.09, scene, 1.0)
     return lichened(ground, random, random.uniform(0, 0.5))
 
@@ -283,10 +340,16 @@ def bark(scene, random, size):
 def stone(scene, random, size):
     """Stone with grains, a crack and lichen."""
     relief, fine = noise(random, size, 5, 1, 5), noise(random, size, 60, 1, 2)
-    tones = (("#3c3c3a", "#85847e", "#bdbbb2"), ("#5c5348", "#a3937d", "#d6c9b4"), ("#33373c", "#6c747c", "#a4abb0"))[random.integers(3)]
-    ground = shaded(np.clip(0.6 * (relief - 0.5) * 2 + 0.9 * (fine - 0.5) + 0.5, 0, 1), tones) * sloping(relief * 0.06 + fine * 0.006, scene, 1.0)
+    tones = (("#3c3c3a", "#85847e", "#bdbbb2"), ("#5c5348", "#a3937d", "#d6c9b4"), ("#33373c", "#6c747c", "#a4abb0"))[
+        random.integers(3)
+    ]
+    ground = shaded(np.clip(0.6 * (relief - 0.5) * 2 + 0.9 * (fine - 0.5) + 0.5, 0, 1), tones) * sloping(
+        relief * 0.04 + fine * 0.004, scene, 1.0
+    )
     crack = np.cumsum(random.normal((0, 14), (9, 5), (18, 2)), 0) - (0, 125)
-    layer = rasterise(group(line(crack, "#201d1a", random.uniform(0.8, 2.5), 0.8), f"rotate({random.uniform(0, 360):.0f})"), size)
+    layer = rasterise(
+        group(line(crack, "#201d1a", random.uniform(0.8, 2.5), 0.8), f"rotate({random.uniform(0, 360):.0f})"), size
+    )
     return lichened(over(ground, layer, 0.01), random, random.uniform(0, 0.6))
 
 
@@ -300,15 +363,29 @@ def lichened(ground, random, share):
 
 def soil(scene, random, size):
     """Sand, soil or litter: grains of several sizes."""
-    relief, grains = noise(random, size, random.integers(4, 9), 1, 4), noise(random, size, random.integers(18, 60), 1, 3)
-    tones = (("#9c8763", "#c8b48c", "#e7dab9"), ("#1f1712", "#4a3a2e", "#7d6a56"), ("#2e1f14", "#71512f", "#b08a57"), ("#1e2a12", "#4c6324", "#93a352"))[random.integers(4)]
-    return shaded(np.clip((relief - 0.5) * 1.4 + (grains - 0.5) * 1.6 + 0.5, 0, 1), tones) * sloping(relief * 0.04 + grains * 0.02, scene, 1.0)
+    relief, grains = (
+        noise(random, size, random.integers(4, 9), 1, 4),
+        noise(random, size, random.integers(18, 60), 1, 3),
+    )
+    tones = (
+        ("#9c8763", "#c8b48c", "#e7dab9"),
+        ("#1f1712", "#4a3a2e", "#7d6a56"),
+        ("#2e1f14", "#71512f", "#b08a57"),
+        ("#1e2a12", "#4c6324", "#93a352"),
+    )[random.integers(4)]
+    return shaded(np.clip((relief - 0.5) * 1.4 + (grains - 0.5) * 1.6 + 0.5, 0, 1), tones) * sloping(
+        relief * 0.03 + grains * 0.012, scene, 1.0
+    )
 
 
 def drawer(scene, random, size):
     """The foam of a museum drawer with the label of the specimen."""
     grey = random.uniform(180, 222) * (1 + np.array([1, 0.2, -1.2]) * random.uniform(0, 0.035))
-    foam = grey * (0.96 + 0.08 * noise(random, size, 50, 1, 2))[:, :, None] * (0.93 + 0.14 * noise(random, size, 2, 1, 2))[:, :, None]
+    foam = (
+        grey
+        * (0.96 + 0.08 * noise(random, size, 50, 1, 2))[:, :, None]
+        * (0.93 + 0.14 * noise(random, size, 2, 1, 2))[:, :, None]
+    )
     return over(foam, rasterise(label(random), size), 0.008)
 
 
@@ -316,7 +393,9 @@ def label(random):
     """SVG of a printed label with illegible lines, below or beside the insect, and the edge of its neighbour in some pictures."""
     wide, high = random.uniform((38, 22), (58, 34))
     x, y = random.uniform(-70, 70), random.uniform(78, 100)
-    drawn = shape([(-wide, -high / 2), (wide, -high / 2), (wide, high / 2), (-wide, high / 2)], "#f7f3e6", 1, "#b8b2a2", 0.6)
+    drawn = shape(
+        [(-wide, -high / 2), (wide, -high / 2), (wide, high / 2), (-wide, high / 2)], "#f7f3e6", 1, "#b8b2a2", 0.6
+    )
     for row in np.arange(-high / 2 + 5, high / 2 - 2, 5.5):
         at = -wide + 4
         while at < wide - 8:
@@ -353,7 +432,10 @@ def strewn(ground, scene, random):
     opaque = rgba[:, :, 3:] / 255
     turn = math.radians(scene.light)
     dark = shadow(layer, np.array([math.cos(turn), math.sin(turn), 0]), 0.018, 0.012)
-    return ground * (1 - 0.45 * dark) * (1 - opaque) + np.clip(rgba[:, :, :3] * sloping(relief, scene, 1.0), 0, 255) * opaque
+    return (
+        ground * (1 - 0.45 * dark) * (1 - opaque)
+        + np.clip(rgba[:, :, :3] * sloping(relief, scene, 1.0), 0, 255) * opaque
+    )
 
 
 def cover(random):

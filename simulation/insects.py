@@ -35,7 +35,8 @@ SHAPE_TRAITS = (
     "antenna_length", "leg_length", "venation", "texture",
 )  # fmt: skip
 COLOUR_TRAITS = (
-    "hue", "second_hue", "saturation", "lightness", "pattern_scale", "pattern_place", "pattern_strength", "border", "gloss",
+    "hue", "second_hue", "saturation", "lightness", "pattern_scale", "pattern_place", "pattern_strength", "border", "shade",
+    "gloss",
 )  # fmt: skip
 # The orders as they branch off one after the other (Misof et al. 2014, Science 346:763-767), and their forms
 ORDERS = {
@@ -53,8 +54,8 @@ SHARES = {  # of the species: large orders have more
 }  # fmt: skip
 SIDE_VIEWS = ("damselfly", "demoiselle", *ORDERS["Orthoptera"])  # the other forms are seen from above
 ZOOMS = {  # so that all orders fill the picture
-    "Odonata": 1.0, "Orthoptera": 1.16, "Hemiptera": 1.1, "Hymenoptera": 1.08, "Coleoptera": 1.12, "Lepidoptera": 1.0,
-    "Diptera": 1.06,
+    "Odonata": 1.0, "Orthoptera": 1.2, "Hemiptera": 1.12, "Hymenoptera": 1.2, "Coleoptera": 1.14, "Lepidoptera": 1.0,
+    "Diptera": 1.18,
 }  # fmt: skip
 MARKS = ("none", "stigma", "zigzag", "dots", "patch")
 CHARACTERS = {
@@ -119,7 +120,9 @@ def colours(one):
     step = 0.36 if lightness < 0.46 else -0.36
     return SimpleNamespace(
         ground=css(hue, saturation, lightness),
-        pattern=css(other, saturation * 0.95, lightness + step * one.span("pattern_strength", 0.5, 1.1) * (1 - 0.4 * fade)),
+        pattern=css(
+            other, saturation * 0.95, lightness + step * one.span("pattern_strength", 0.5, 1.1) * (1 - 0.4 * fade)
+        ),
         accent=css(hue - 2 * (other - hue), saturation + 0.1, 0.5 - 0.3 * step),
         dark=css(hue, saturation * 0.7, lightness * 0.36),
         light=css(hue, saturation * 0.6, lightness + (1 - lightness) * 0.45),
@@ -147,7 +150,9 @@ def stigma(one):
     """Two round spots and a kidney, as owlet moths have them."""
     x, r = one.span("pattern_place", 0.34, 0.52), one.span("pattern_scale", 0.05, 0.09)
     kidney = curve([(0, -2.4), (1.3, -2), (0.9, 0), (1.5, 2), (0, 2.6), (-1.2, 1.4), (-0.8, -1.2)], 24) * r
-    drawn = ellipse(x - 0.16, -0.1, r, 2.2 * r, one.ink.dark, 0.8) + ellipse(x - 0.16, -0.1, 0.6 * r, 1.5 * r, one.ink.light, 0.9)
+    drawn = ellipse(x - 0.16, -0.1, r, 2.2 * r, one.ink.dark, 0.8) + ellipse(
+        x - 0.16, -0.1, 0.6 * r, 1.5 * r, one.ink.light, 0.9
+    )
     return drawn + shape(kidney + (x + 0.08, 0.02), one.ink.light, 0.9, one.ink.dark, 0.025)
 
 
@@ -156,7 +161,9 @@ def zigzag(one):
     x = one.span("pattern_place", 0.5, 0.84)
     y = np.linspace(-1.1, 1.1, 15)
     teeth = x + 0.05 * (np.arange(15) % 2) * one.span("pattern_scale", 0.5, 1.3) - 0.08 * y**2
-    return line(np.stack([teeth, y], 1), one.ink.dark, 0.03, 0.9) + line(np.stack([teeth + 0.03, y], 1), one.ink.light, 0.022, 0.8)
+    return line(np.stack([teeth, y], 1), one.ink.dark, 0.03, 0.9) + line(
+        np.stack([teeth + 0.03, y], 1), one.ink.light, 0.022, 0.8
+    )
 
 
 def dots(one):
@@ -207,7 +214,9 @@ def abdomen(one, spine, widths, n=7, **surface):
         for side in (-1, 1):
             centres = axis + across * (side * half * one.span("pattern_place", 0.35, 0.7))[:, None]
             drawn += "".join(
-                ellipse(*p, size * h, size * h, one.ink.pattern, 0.95) for p, h in zip(centres, half, strict=True) if h > 1.5
+                ellipse(*p, size * h, size * h, one.ink.pattern, 0.95)
+                for p, h in zip(centres, half, strict=True)
+                if h > 1.5
             )
     rim = np.arange(1, n)
     axis, half = np.stack([np.interp(rim, at, spine[:, k]) for k in (0, 1)], 1), np.interp(rim, at, widths)
@@ -245,7 +254,13 @@ def side_legs(one, hips, ground, thick, colour=None, shares=(0.8, 0.95, 1.2), re
             swing = lean + one.pose.normal(0, 0.1)
             knee = (x + dx + 0.55 * a * swing, y + 0.1 * (ground - y) - 0.2 * a * abs(lean))
             ankle = (x + dx + 0.85 * a * swing, ground - 3)
-            joints = [(x + dx, y), knee, ankle, (ankle[0] + 0.12 * a, ground - 1), (ankle[0] + 0.26 * a * (0.4 + abs(lean)), ground)]
+            joints = [
+                (x + dx, y),
+                knee,
+                ankle,
+                (ankle[0] + 0.12 * a, ground - 1),
+                (ankle[0] + 0.26 * a * (0.4 + abs(lean)), ground),
+            ]
             if dx:
                 far += leg(joints, one.ink.dark, thick * 0.9)
             else:
@@ -297,10 +312,14 @@ def scaled_wing(one, wing, hem, depth=3.2, dim=False, heights=(0.1, 0.24)):
     if wear > 0.35:  # birds and twigs tear pieces out of the margin
         for at in one.random.integers(hem.start, hem.stop - 6, 1 + int(3 * wear)):
             middle = outline[at : at + 7].mean(0)
-            outline[at + 1 : at + 6] += (wing.place([(0.4, 0.1)])[0] - middle) * one.random.uniform(0.08, 0.3 * wear + 0.09)
+            outline[at + 1 : at + 6] += (wing.place([(0.4, 0.1)])[0] - middle) * one.random.uniform(
+                0.08, 0.3 * wear + 0.09
+            )
     deep = wing.length * np.abs(wing.outline[:, 1]).max() * 0.95
     marks = wing_marks(one, outline, hem, wing.place([(0.02, 0.06)])[0], wing.place([(1.0, 0.1)])[0], deep)
-    veins = wing.veined([(s, 0.25 * s) for s in np.linspace(0.1, 0.95, 7)], [], one.ink.dark, 0.8, one.span("venation", 0.1, 0.5))
+    veins = wing.veined(
+        [(s, 0.25 * s) for s in np.linspace(0.1, 0.95, 7)], [], one.ink.dark, 0.8, one.span("venation", 0.1, 0.5)
+    )
     shade = shape(outline, one.ink.dark, 0.22) if dim else ""
     root = ellipse(*wing.place([(0.05, 0.05)])[0], 0.3 * wing.length, 0.3 * wing.length, one.ink.dark, 0.25)
     return plate(
@@ -312,12 +331,29 @@ def scaled_wing(one, wing, hem, depth=3.2, dim=False, heights=(0.1, 0.24)):
 def furry_trunk(one, wide, long, tail):
     """Head, furry thorax and abdomen of a moth, from above."""
     spine = np.stack([np.zeros(24), np.linspace(-12, tail, 24)], 1)
-    art = abdomen(one, spine, profile(0.8 * wide, 0.85 * wide, 0.7 * wide, 0.25 * wide), 8, heights=(0.2, 0.6), gloss=0.05, rough=0.7)
-    art += hair(tube(spine, profile(0.8 * wide, 0.85 * wide, 0.7 * wide, 0.2 * wide)), one.ink.light, 3, one.random, 40, 0.4)
+    art = abdomen(
+        one,
+        spine,
+        profile(0.8 * wide, 0.85 * wide, 0.7 * wide, 0.25 * wide),
+        8,
+        heights=(0.2, 0.6),
+        gloss=0.05,
+        rough=0.7,
+    )
+    art += hair(
+        tube(spine, profile(0.8 * wide, 0.85 * wide, 0.7 * wide, 0.2 * wide)), one.ink.light, 3, one.random, 40, 0.4
+    )
     chest = oval(0, -24, wide, long, 2.4)
     art += plate(oval(0, -24 - long - 2, 0.55 * wide, 5.5), one.ink.dark, (0.2, 0.6), 0.1, 0.6)
     art += eye(0.5 * wide, -26 - long, 2.9, 3.2, one.ink.eyes, 0, False).both()
-    art += plate(chest, one.ink.ground, (0.3, 0.85), 0.05, 0.9, marks=ellipse(0, -24, 0.5 * wide, 0.8 * long, one.ink.pattern, 0.5))
+    art += plate(
+        chest,
+        one.ink.ground,
+        (0.3, 0.85),
+        0.05,
+        0.9,
+        marks=ellipse(0, -24, 0.5 * wide, 0.8 * long, one.ink.pattern, 0.5),
+    )
     return art + hair(chest, one.ink.light, 4, one.random, 60) + hair(chest, one.ink.dark, 4, one.random, 40)
 
 
@@ -351,8 +387,17 @@ def owlet(one):
     chest = oval(0, -40, wide, long, 2.5)
     art += plate(oval(0, -44 - long, 0.5 * wide, 7), one.ink.ground, (0.3, 0.7), 0.05, 0.9)
     art += eye(0.47 * wide, -45 - long, 3.2, 3.4, one.ink.eyes, 0, False).both()
-    collar = line(curve([(-0.8 * wide, -46), (0, -50 - 0.3 * long), (0.8 * wide, -46)], 20, closed=False), one.ink.dark, 2.2, 0.7)
-    art += plate(chest, one.ink.ground, (0.4, 0.95), 0.04, 1.0, marks=ellipse(0, -30, 0.4 * wide, 13, one.ink.pattern, 0.6) + collar)
+    collar = line(
+        curve([(-0.8 * wide, -46), (0, -50 - 0.3 * long), (0.8 * wide, -46)], 20, closed=False), one.ink.dark, 2.2, 0.7
+    )
+    art += plate(
+        chest,
+        one.ink.ground,
+        (0.4, 0.95),
+        0.04,
+        1.0,
+        marks=ellipse(0, -30, 0.4 * wide, 13, one.ink.pattern, 0.6) + collar,
+    )
     return art + hair(chest, one.ink.light, 4.5, one.random, 70) + hair(chest, one.ink.dark, 4, one.random, 50)
 
 
@@ -372,7 +417,10 @@ def hawkmoth(one):
     """A moth with narrow wings and a stout body, pointed at the end."""
     length, drop = one.span("wing_length", 90, 104), one.span("elongation", 14, 38) + one.pose.normal(0, 3)
     narrow = Insect(one | {"wing_width": one["wing_width"] - 1.6}, one.random, one.pose)
-    fore, back = fore_wing(narrow, (8, -26), drop - 12, length, 0.1), hind_wing(one, (6, -12), 52 + 0.5 * drop, 0.52 * length)
+    fore, back = (
+        fore_wing(narrow, (8, -26), drop - 12, length, 0.1),
+        hind_wing(one, (6, -12), 52 + 0.5 * drop, 0.52 * length),
+    )
     wings = scaled_wing(one, back, slice(30, 78), dim=True) + scaled_wing(narrow, fore, slice(38, 76))
     wide = one.span("thorax", 12, 16)
     art = wings.both() + moth_antennae(one, -46, False)
@@ -388,9 +436,15 @@ def elytra(one, half, low, shoulder, waist, top=-22.0):
     turn = np.linspace(0, 0.5 * np.pi, 26)
     blunt = 0.62 / max(waist, 0.5)
     end = np.stack([half * np.cos(turn) ** blunt, top + (0.4 + 0.6 * np.sin(turn)) * span], 1)
-    start = curve([(0.3, top + 1), (shoulder * 0.75, top), (shoulder, top + 0.1 * span), (half, top + 0.4 * span)], 26, closed=False)
+    start = curve(
+        [(0.3, top + 1), (shoulder * 0.75, top), (shoulder, top + 0.1 * span), (half, top + 0.4 * span)],
+        26,
+        closed=False,
+    )
     case, hem = np.concatenate([start, end, [(0.3, low)]]), slice(10, 52)
-    pattern = framed(PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), (0.48 * half, top), (0.48 * half, low), 0.62 * half)
+    pattern = framed(
+        PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), (0.48 * half, top), (0.48 * half, low), 0.62 * half
+    )
     border = line(case[hem], one.ink.dark, one.span("border", 0, 9), 0.85)
     relief, marks = Art(), ""
     rows = [np.stack([s * np.interp(np.linspace(0, 1, 16), (0, 0.4, 1), (shoulder, half, 0.5 * half)), np.linspace(top + 3, low - 3, 16)], 1)
@@ -403,10 +457,14 @@ def elytra(one, half, low, shoulder, waist, top=-22.0):
         pits = np.concatenate(rows)
         marks = strokes(pits, pits + (0, 0.1), one.ink.dark, 1.3, 0.5 * strength)
         relief = Art("", clipped(case, strokes(pits, pits + (0, 0.1), "#202000", 1.8, 0.4 * strength)))
-    return plate(case, one.ink.ground, (0.25, 0.8), gloss(one), 0.12, one.ink.dark, 1.2, marks + pattern + border) + relief
+    return (
+        plate(case, one.ink.ground, (0.25, 0.8), gloss(one), 0.12, one.ink.dark, 1.2, marks + pattern + border) + relief
+    )
 
 
-def beetle(one, half, low, neck, shoulder, waist, prothorax, head, kind, reach, thick=4.0, legs=30, snout=0.0, turn=-50):
+def beetle(
+    one, half, low, neck, shoulder, waist, prothorax, head, kind, reach, thick=4.0, legs=30, snout=0.0, turn=-50
+):
     """A beetle from above. `prothorax` is (front, middle, rear half widths, length), `head` (half width, length)."""
     front, middle, rear, long = prothorax
     top = -22.0
@@ -414,21 +472,35 @@ def beetle(one, half, low, neck, shoulder, waist, prothorax, head, kind, reach, 
     hips = [(0.55 * middle, y + 0.6 * long), (0.6 * shoulder, top + 12), (0.7 * half, top + 34)]
     art = walking_legs(one, hips, legs + half * 0.35, thick, (-0.8, 0.05, 0.85))
     wide, deep = head
-    art += feelers(one, (0.62 * wide, y - 0.75 * deep - 0.5 * snout), reach, kind, turn, 10, 1.5 if kind == "beaded" else 1.3)
+    art += feelers(
+        one, (0.62 * wide, y - 0.75 * deep - 0.5 * snout), reach, kind, turn, 10, 1.5 if kind == "beaded" else 1.3
+    )
     if snout:
-        art += plate(tube([(0, y), (0, y - deep - snout)], [0.42 * wide, 0.34 * wide]), one.ink.dark, (0.2, 0.55), gloss(one))
+        art += plate(
+            tube([(0, y), (0, y - deep - snout)], [0.42 * wide, 0.34 * wide]), one.ink.dark, (0.2, 0.55), gloss(one)
+        )
     else:
-        jaw = [(0.35 * wide, y - 1.5 * deep), (0.5 * wide, y - 1.95 * deep - (3 if one.male else 0)), (0.1 * wide, y - 2.2 * deep)]
+        jaw = [
+            (0.35 * wide, y - 1.5 * deep),
+            (0.5 * wide, y - 1.95 * deep - (3 if one.male else 0)),
+            (0.1 * wide, y - 2.2 * deep),
+        ]
         art += limb(curve(jaw, 8, closed=False), one.ink.dark, 2.0, 0.3, 0.6).both()
     art += plate(oval(0, y - 0.7 * deep, wide, deep, 2.3), one.ink.dark, (0.2, 0.6), gloss(one))
     art += eye(0.86 * wide, y - 0.8 * deep, *[one.span("eyes", 2.2, 4.4)] * 2, "#14100c", 0, False).both()
-    side = curve([(0, y - neck), (front, y + 0.5), (middle, y + 0.5 * long), (rear, top - 0.5), (0, top + 1.5)], 30, closed=False)
+    side = curve(
+        [(0, y - neck), (front, y + 0.5), (middle, y + 0.5 * long), (rear, top - 0.5), (0, top + 1.5)], 30, closed=False
+    )
     ring = np.concatenate([side, side[::-1] * (-1, 1)])
     colour = one.ink.dark if one["head"] > 0 else one.ink.ground
-    spots = "".join(ellipse(s * 0.6 * middle, y + 0.5 * long, 0.16 * middle, 0.22 * long, one.ink.pattern, 0.9) for s in (-1, 1))
+    spots = "".join(
+        ellipse(s * 0.6 * middle, y + 0.5 * long, 0.16 * middle, 0.22 * long, one.ink.pattern, 0.9) for s in (-1, 1)
+    )
     marks = spots if one["mark"] in ("dots", "patch") else line([(0, y), (0, top)], one.ink.dark, 1.2, 0.6)
     art += elytra(one, half, low, shoulder, waist, top).both()
-    art += plate(curve([(-3.4, top), (3.4, top), (0, top + 9)], 16), colour, (0.3, 0.6), gloss(one), 0.1, one.ink.dark, 0.6)
+    art += plate(
+        curve([(-3.4, top), (3.4, top), (0, top + 9)], 16), colour, (0.3, 0.6), gloss(one), 0.1, one.ink.dark, 0.6
+    )
     art += Art(line([(0, top + 6), (0, low)], one.ink.dark, 1.1), line([(0, top + 4), (0, low)], "#180000", 1.6, 0.6))
     return art + plate(ring, colour, (0.3, 0.8), gloss(one), 0.15, one.ink.dark, 0.9, marks)
 
@@ -484,13 +556,24 @@ def clear_wing(one, root, angle, length, deep, veins, crossings, spot=0.0, hind=
     drawn = wing.veined(veins, crossings, one.ink.dark, one.span("venation", 0.8, 1.5), strength)
     if spot:
         drawn += wing.stigma(one.span("venation", 0.6, 0.68), 0.11, spot, one.ink.dark)
-    marks = ""
+    marks = pigment(one, wing, 0.16 * deep)
     if dark_tip:
-        marks = ellipse(*wing.tip, 0.3 * length * dark_tip, 0.3 * length * dark_tip, one.ink.dark, 0.5)
-    if one["mark"] in ("patch", "zigzag") and not hind:
-        middle = wing.place([(one.span("pattern_place", 0.4, 0.75), 0.03)])[0]
-        marks += ellipse(*middle, 0.1 * length, 0.16 * length, one.ink.dark, 0.5)
+        marks += ellipse(*wing.tip, 0.3 * length * dark_tip, 0.3 * length * dark_tip, one.ink.dark, 0.6)
     return membrane(wing, one.ink.membrane, one.span("border", 0.16, 0.42), drawn, one.ink.dark, 0.9, marks)
+
+
+def pigment(one, wing, width):
+    """SVG of the pattern of a translucent wing, which is faint in some species and dark in others."""
+    strength = one.span("shade", 0.0, 0.85)
+    tinted = Insect(one, one.random, one.pose)
+    tinted.ink.pattern = tinted.ink.dark
+    drawn = framed(
+        PATTERNS[one["pattern"]](tinted) + MARKED[one["mark"]](tinted),
+        wing.place([(0.05, 0.04)])[0],
+        wing.place([(1.0, 0.04)])[0],
+        width * wing.length,
+    )
+    return f'<g opacity="{strength:.3f}">{drawn}</g>'
 
 
 WASP_VEINS = ((0.12, 0.1), (0.34, 0.1), (0.5, 0.5), (0.78, 0.5))
@@ -503,7 +586,16 @@ def four_wings(one, root, angle, length, deep, spot=0.5, veins=WASP_VEINS):
     art = Art()
     for side in (-1, 1):
         swing = angle + one.pose.normal(0, 4)
-        hind = clear_wing(one, np.add(root, (0, 8)), swing + one.span("hind_wing", 20, 32), 0.68 * length, 0.9 * deep, veins[:3], [(0.5, 0), (0.4, 1)], hind=True)
+        hind = clear_wing(
+            one,
+            np.add(root, (0, 8)),
+            swing + one.span("hind_wing", 20, 32),
+            0.68 * length,
+            0.9 * deep,
+            veins[:3],
+            [(0.5, 0), (0.4, 1)],
+            hind=True,
+        )
         fore = clear_wing(one, root, swing, length, deep, veins, crossings, spot, dark_tip=max(0.0, one["border"]))
         art += (hind + fore).moved(f"scale({side},1)")
     return art
@@ -528,9 +620,16 @@ def wasp_body(one, waist, wide, tail, chest_wide, chest_long, furry, shine):
     chest = oval(0, -22, chest_wide, chest_long, 2.5)
     collar = line(curve([(-0.8 * chest_wide, -22 - 0.55 * chest_long), (0, -22 - 0.8 * chest_long), (0.8 * chest_wide, -22 - 0.55 * chest_long)], 14, False),
                   one.ink.pattern, one.span("pattern_scale", 1, 4), 0.9)  # fmt: skip
-    marks = "" if furry > 0.5 else collar + ellipse(0, -22 + 0.62 * chest_long, 0.4 * chest_wide, 0.16 * chest_long, one.ink.pattern, 0.9)
+    marks = (
+        ""
+        if furry > 0.5
+        else collar + ellipse(0, -22 + 0.62 * chest_long, 0.4 * chest_wide, 0.16 * chest_long, one.ink.pattern, 0.9)
+    )
     marks += line([(0, -22 - chest_long), (0, -22 + chest_long)], one.ink.dark, 0.8, 0.5)
-    trunk = plate(chest, one.ink.dark if furry < 0.5 else one.ink.ground, (0.3, 0.85), shine, max(furry, 0.25), marks=marks)
+    marks = framed(PATTERNS[one["pattern"]](one), (0, -22 - chest_long), (0, -22 + chest_long), chest_wide) + marks
+    trunk = plate(
+        chest, one.ink.dark if furry < 0.5 else one.ink.ground, (0.3, 0.85), shine, max(furry, 0.25), marks=marks
+    )
     if furry > 0.5:
         trunk += hair(chest, one.ink.light, 5, one.random, 120) + hair(chest, one.ink.pattern, 5, one.random, 50)
     return belly, trunk
@@ -539,44 +638,85 @@ def wasp_body(one, waist, wide, tail, chest_wide, chest_long, furry, shine):
 def bee(one):
     """A stout, furry bee from above."""
     chest = one.span("thorax", 19, 25)
-    belly, trunk = wasp_body(one, 0.7 * chest, one.span("taper", 19, 27), one.span("elongation", 46, 66), chest, chest - 1, one.span("texture", 0.6, 1.0), 0.15)
+    belly, trunk = wasp_body(
+        one,
+        0.7 * chest,
+        one.span("taper", 17, 31),
+        one.span("elongation", 40, 70),
+        chest,
+        chest - 1,
+        one.span("texture", 0.6, 1.0),
+        0.15,
+    )
     hips = [(11, -36), (14, -22), (13, -8)]
-    art = walking_legs(one, hips, 40, 5.0, (-0.8, 0.2, 0.95)) + feelers(one, (5, -56), one.span("antenna_length", 20, 32), "thread", -40, 12, 1.8)
-    wings = four_wings(one, (13, -28), one.span("wing_width", 30, 44), one.span("wing_length", 66, 82), 1.15, 0.25)
-    return (art + belly + trunk + head_above(one, -50, one.span("head", 13, 17), 9, 0.34) + wings).moved("translate(0,4)")
+    art = walking_legs(one, hips, 40, 5.0, (-0.8, 0.2, 0.95)) + feelers(
+        one, (5, -56), one.span("antenna_length", 20, 32), "thread", -40, 12, 1.8
+    )
+    wings = four_wings(one, (13, -28), one.span("wing_width", 26, 48), one.span("wing_length", 54, 78), 1.2, 0.25)
+    return (art + belly + trunk + head_above(one, -50, one.span("head", 13, 17), 9, 0.34) + wings).moved(
+        "translate(0,4)"
+    )
 
 
 def wasp(one):
     """A wasp from above: bands, a narrow waist, large eyes."""
     chest = one.span("thorax", 13, 18)
-    belly, trunk = wasp_body(one, 1.8, one.span("taper", 14, 21), one.span("elongation", 62, 86), chest, chest + 5, 0.2, gloss(one, 0.3, 0.8))
+    belly, trunk = wasp_body(
+        one, 1.8, one.span("taper", 12, 25), one.span("elongation", 52, 86), chest, chest + 5, 0.2, gloss(one, 0.3, 0.8)
+    )
     hips = [(8, -36), (10, -22), (9, -8)]
-    art = walking_legs(one, hips, 44, 4.2, (-0.8, 0.2, 0.95)) + feelers(one, (4, -56), one.span("antenna_length", 28, 46), "thread", -48, 12, 2.0)
-    wings = four_wings(one, (10, -28), one.span("wing_width", 34, 52), one.span("wing_length", 72, 92), 0.85, 0.3)
-    return (art + belly + trunk + head_above(one, -52, one.span("head", 13, 17), 8, 0.36) + wings).moved("translate(0,0)")
+    art = walking_legs(one, hips, 44, 4.2, (-0.8, 0.2, 0.95)) + feelers(
+        one, (4, -56), one.span("antenna_length", 28, 46), "thread", -48, 12, 2.0
+    )
+    wings = four_wings(one, (10, -28), one.span("wing_width", 28, 58), one.span("wing_length", 58, 84), 0.95, 0.3)
+    return (art + belly + trunk + head_above(one, -52, one.span("head", 13, 17), 8, 0.36) + wings).moved(
+        "translate(0,0)"
+    )
 
 
 def ichneumon(one):
     """A slender wasp from above: long antennae, thin waist, and in females an ovipositor."""
-    chest, tail = one.span("thorax", 9, 12), one.span("elongation", 44, 66)
-    belly, trunk = wasp_body(one, 1.5, one.span("taper", 6.5, 11), tail, chest, chest + 8, 0.2, gloss(one, 0.2, 0.7))
+    chest, tail = one.span("thorax", 9, 14), one.span("elongation", 36, 70)
+    belly, trunk = wasp_body(one, 1.5, one.span("taper", 7, 15), tail, chest, chest + 8, 0.2, gloss(one, 0.2, 0.7))
     art = walking_legs(one, [(6, -36), (8, -22), (7, -8)], 54, 3.6, (-0.8, 0.25, 1.0))
     if not one.male:
-        art += limb(curve([(0, tail - 2), (1.5, tail + 14), (0, tail + one.span("antenna_length", 18, 42))], 12, False), one.ink.dark, 1.6)
-    wings = four_wings(one, (8, -30), one.span("wing_width", 14, 36), one.span("wing_length", 74, 92), 0.95, 0.7)
+        art += limb(
+            curve([(0, tail - 2), (1.5, tail + 14), (0, tail + one.span("antenna_length", 18, 42))], 12, False),
+            one.ink.dark,
+            1.6,
+        )
+    wings = four_wings(one, (8, -30), one.span("wing_width", 10, 42), one.span("wing_length", 60, 84), 1.05, 0.7)
     reach = one.span("antenna_length", 46, 70)
-    return (art + wings + belly + trunk + feelers(one, (3, -52), reach, "beaded", -58, 16, 1.3) + head_above(one, -49, one.span("head", 10, 13), 7, 0.34)).moved("translate(0,10)")
+    return (
+        art
+        + wings
+        + belly
+        + trunk
+        + feelers(one, (3, -52), reach, "beaded", -58, 16, 1.3)
+        + head_above(one, -49, one.span("head", 10, 13), 7, 0.34)
+    ).moved("translate(0,10)")
 
 
 def sawfly(one):
     """A sawfly from above: no waist, a broad body under the wings."""
     chest = one.span("thorax", 15, 19)
-    belly, trunk = wasp_body(one, 0.85 * chest, 0.95 * chest, one.span("elongation", 52, 78), chest, chest + 3, 0.2, gloss(one, 0.3, 0.8))
+    belly, trunk = wasp_body(
+        one,
+        0.85 * chest,
+        one.span("taper", 0.85, 1.25) * chest,
+        one.span("elongation", 44, 80),
+        chest,
+        chest + 3,
+        0.2,
+        gloss(one, 0.3, 0.8),
+    )
     art = walking_legs(one, [(9, -36), (11, -22), (11, -8)], 40, 4.2, (-0.8, 0.2, 0.95))
     kind = "clubbed" if one["texture"] > 0 else "combed" if one.male else "thread"
     art += feelers(one, (4, -55), one.span("antenna_length", 26, 42), kind, -46, 8, 1.7, 0.9)
-    wings = four_wings(one, (11, -28), one.span("wing_width", 34, 56), one.span("wing_length", 78, 94), 1.1, 0.9)
-    return (art + belly + trunk + head_above(one, -49, one.span("head", 14, 18), 8, 0.3) + wings).moved("translate(0,2)")
+    wings = four_wings(one, (11, -28), one.span("wing_width", 28, 60), one.span("wing_length", 62, 86), 1.15, 0.9)
+    return (art + belly + trunk + head_above(one, -49, one.span("head", 14, 18), 8, 0.3) + wings).moved(
+        "translate(0,2)"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------- flies
@@ -592,15 +732,27 @@ def fly(one, belly, chest, head, wings, legs, furry=0.2, shine=0.4):
     spine = np.stack([np.zeros(24), np.linspace(-26 + 0.7 * chest_long, tail, 24)], 1)
     swell = profile(waist, 0.8 * wide, wide, 0.85 * wide, 0.15 * wide)
     reach, thick = legs
-    hips = [(0.5 * chest_wide, -26 - 0.5 * chest_long), (0.7 * chest_wide, -26), (0.6 * chest_wide, -26 + 0.6 * chest_long)]
+    hips = [
+        (0.5 * chest_wide, -26 - 0.5 * chest_long),
+        (0.7 * chest_wide, -26),
+        (0.6 * chest_wide, -26 + 0.6 * chest_long),
+    ]
     art = walking_legs(one, hips, reach, thick, (-0.85, 0.2, 0.95))
     art += abdomen(one, spine, swell, 5, heights=(0.34, 0.75), gloss=shine, rough=furry)
     halter = [(0.9 * chest_wide, -26 + 0.75 * chest_long), (1.25 * chest_wide, -26 + 0.95 * chest_long)]
     art += (limb(halter, one.ink.light, 1.2) + limb([halter[1]] * 2, one.ink.light, 3.4)).both()
     box = oval(0, -26, chest_wide, chest_long, 2.6)
-    stripes = [[(s * chest_wide, -26 - chest_long), (s * chest_wide, -26 + 0.8 * chest_long)] for s in (-0.5, -0.17, 0.17, 0.5)]
-    marks = lines(stripes, one.ink.light if one["pattern_place"] > 0 else one.ink.dark, one.span("pattern_scale", 0.6, 3.4), one.span("pattern_strength", 0.1, 0.8))
+    stripes = [
+        [(s * chest_wide, -26 - chest_long), (s * chest_wide, -26 + 0.8 * chest_long)] for s in (-0.5, -0.17, 0.17, 0.5)
+    ]
+    marks = lines(
+        stripes,
+        one.ink.light if one["pattern_place"] > 0 else one.ink.dark,
+        one.span("pattern_scale", 0.6, 3.4),
+        one.span("pattern_strength", 0.1, 0.8),
+    )
     marks += line([(-chest_wide, -25), (chest_wide, -25)], one.ink.dark, 0.9, 0.6)
+    marks = framed(PATTERNS[one["pattern"]](one), (0, -26 - chest_long), (0, -26 + chest_long), chest_wide) + marks
     art += plate(box, one.ink.ground, (0.3, 0.85), shine, max(furry, 0.25), marks=marks)
     lobe = oval(0, -26 + 0.98 * chest_long, 0.5 * chest_wide, 0.3 * chest_long)
     art += plate(lobe, one.ink.ground if one["head"] > 0 else one.ink.light, (0.3, 0.7), shine)
@@ -617,34 +769,40 @@ def fly(one, belly, chest, head, wings, legs, furry=0.2, shine=0.4):
     apart = 0.12 if one.male else 0.34  # the eyes of males touch
     art += plate(oval(0, y, 0.8 * wide, deep), one.ink.light, (0.2, 0.5), 0.2, 0.3)
     art += eye(wide * (0.44 + 0.3 * apart), y, wide * (0.5 - 0.2 * apart), deep, one.ink.eyes, 14).both()
-    return art + (limb([(1.5, y - 0.9 * deep), (4, y - 1.35 * deep)], one.ink.dark, 2.6) + limb([(4, y - 1.3 * deep), (8, y - 1.7 * deep)], one.ink.dark, 0.8)).both()
+    return (
+        art
+        + (
+            limb([(1.5, y - 0.9 * deep), (4, y - 1.35 * deep)], one.ink.dark, 2.6)
+            + limb([(4, y - 1.3 * deep), (8, y - 1.7 * deep)], one.ink.dark, 0.8)
+        ).both()
+    )
 
 
 def hoverfly(one):
     """A fly with a flat, banded abdomen and large eyes."""
-    return fly(one, (9, one.span("taper", 15, 24), one.span("elongation", 50, 78)), (one.span("thorax", 15, 20), 18),
-               (one.span("eyes", 15, 20), 9), (one.span("wing_width", 30, 46), one.span("wing_length", 78, 96), 1.0), (34, 3.6),
+    return fly(one, (9, one.span("taper", 13, 28), one.span("elongation", 42, 80)), (one.span("thorax", 14, 22), 18),
+               (one.span("eyes", 15, 20), 9), (one.span("wing_width", 22, 54), one.span("wing_length", 60, 88), 1.1), (34, 3.6),
                one.span("texture", 0.1, 0.7), gloss(one, 0.3, 0.8)).moved("translate(0,6)")  # fmt: skip
 
 
 def blowfly(one):
     """A stout, bristly, often metallic fly."""
-    return fly(one, (14, one.span("taper", 20, 27), one.span("elongation", 40, 56)), (one.span("thorax", 20, 25), 22),
-               (one.span("eyes", 16, 21), 9.5), (one.span("wing_width", 44, 60), one.span("wing_length", 74, 92), 1.2), (42, 4.6),
+    return fly(one, (14, one.span("taper", 18, 30), one.span("elongation", 36, 62)), (one.span("thorax", 18, 27), 22),
+               (one.span("eyes", 16, 21), 9.5), (one.span("wing_width", 36, 66), one.span("wing_length", 60, 86), 1.25), (42, 4.6),
                one.span("texture", 0.1, 0.3), gloss(one, 0.4, 1.0)).moved("translate(0,8)")  # fmt: skip
 
 
 def cranefly(one):
     """A gnat with very long legs and narrow wings."""
-    return fly(one, (4, one.span("taper", 4, 7), one.span("elongation", 66, 92)), (one.span("thorax", 8, 11), 13),
-               (one.span("eyes", 7, 10), 7), (one.span("wing_width", 8, 40), one.span("wing_length", 80, 98), 0.85),
-               (one.span("leg_length", 84, 104), 2.0), 0.2, 0.2).moved("translate(0,2)")  # fmt: skip
+    return fly(one, (5, one.span("taper", 5, 10), one.span("elongation", 52, 84)), (one.span("thorax", 9, 14), 14),
+               (one.span("eyes", 7, 10), 7), (one.span("wing_width", 4, 46), one.span("wing_length", 64, 90), 0.95),
+               (one.span("leg_length", 66, 90), 2.2), 0.2, 0.2).moved("translate(0,2)")  # fmt: skip
 
 
 def robberfly(one):
     """A long, bristly hunter with strong legs."""
-    return fly(one, (11, one.span("taper", 9, 13), one.span("elongation", 76, 96)), (one.span("thorax", 15, 19), 21),
-               (one.span("eyes", 12, 15), 7), (one.span("wing_width", 52, 70), one.span("wing_length", 78, 98), 0.85), (48, 5.4),
+    return fly(one, (11, one.span("taper", 8, 16), one.span("elongation", 60, 88)), (one.span("thorax", 15, 19), 21),
+               (one.span("eyes", 12, 15), 7), (one.span("wing_width", 40, 74), one.span("wing_length", 60, 90), 0.95), (48, 5.4),
                one.span("texture", 0.4, 0.9), gloss(one, 0.1, 0.5)).moved("translate(0,0)")  # fmt: skip
 
 
@@ -662,29 +820,133 @@ def bug(one, half, low, shoulder, pronotum, shield, head, reach, legs, thick=3.6
     art = walking_legs(one, hips, legs + 0.4 * half, thick, (-0.8, 0.05, 0.9))
     wide, deep = head
     art += feelers(one, (0.7 * wide, top - long - 0.8 * deep), reach, "beaded", -52, 8, 1.4)
-    rim = curve([(0, top), (0.9 * half, top + 6), (half, 0.3 * low), (0.8 * half, 0.75 * low), (0, low), (-0.8 * half, 0.75 * low), (-half, 0.3 * low), (-0.9 * half, top + 6)], 60)
-    cells = [[(0.55 * half * s, y), (1.1 * half * s, y + 1.5)] for y in np.linspace(top + 12, 0.85 * low, 6) for s in (-1, 1)]
-    art += plate(rim, one.ink.light if one["border"] > 0 else one.ink.ground, (0.15, 0.4), 0.3, 0.3, one.ink.dark, 0.8, lines(cells, one.ink.dark, 4.2, 0.8))
+    rim = curve(
+        [
+            (0, top),
+            (0.9 * half, top + 6),
+            (half, 0.3 * low),
+            (0.8 * half, 0.75 * low),
+            (0, low),
+            (-0.8 * half, 0.75 * low),
+            (-half, 0.3 * low),
+            (-0.9 * half, top + 6),
+        ],
+        60,
+    )
+    cells = [
+        [(0.55 * half * s, y), (1.1 * half * s, y + 1.5)] for y in np.linspace(top + 12, 0.85 * low, 6) for s in (-1, 1)
+    ]
+    art += plate(
+        rim,
+        one.ink.light if one["border"] > 0 else one.ink.ground,
+        (0.15, 0.4),
+        0.3,
+        0.3,
+        one.ink.dark,
+        0.8,
+        lines(cells, one.ink.dark, 4.2, 0.8),
+    )
     inner = 0.86 * half
-    film = curve([(0, 0.42 * low), (0.55 * inner, 0.3 * low), (0.8 * inner, 0.55 * low), (0.5 * inner, 0.9 * low), (0, low + 2), (-0.5 * inner, 0.9 * low), (-0.8 * inner, 0.55 * low), (-0.55 * inner, 0.3 * low)], 50)
-    nerves = lines([[(x, 0.35 * low), (1.1 * x, low)] for x in np.linspace(-0.5, 0.5, 7) * inner], one.ink.dark, 0.8, 0.8)
-    art += plate(film, one.ink.legs if one["venation"] > 0 else one.ink.dark, (0.2, 0.5), 0.7, 0.05, one.ink.dark, 0.6, nerves)
-    leather = curve([(0.5, top + 2), (0.92 * inner, top + 3), (inner, 0.15 * low), (0.9 * inner, 0.5 * low), (0.35 * inner, 0.36 * low), (0.5, 0.42 * low)], 50)
-    marks = framed(PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), (0.5 * inner, top), (0.62 * inner, 0.5 * low), 0.5 * inner)
+    film = curve(
+        [
+            (0, 0.42 * low),
+            (0.55 * inner, 0.3 * low),
+            (0.8 * inner, 0.55 * low),
+            (0.5 * inner, 0.9 * low),
+            (0, low + 2),
+            (-0.5 * inner, 0.9 * low),
+            (-0.8 * inner, 0.55 * low),
+            (-0.55 * inner, 0.3 * low),
+        ],
+        50,
+    )
+    nerves = lines(
+        [[(x, 0.35 * low), (1.1 * x, low)] for x in np.linspace(-0.5, 0.5, 7) * inner], one.ink.dark, 0.8, 0.8
+    )
+    art += plate(
+        film, one.ink.legs if one["venation"] > 0 else one.ink.dark, (0.2, 0.5), 0.7, 0.05, one.ink.dark, 0.6, nerves
+    )
+    leather = curve(
+        [
+            (0.5, top + 2),
+            (0.92 * inner, top + 3),
+            (inner, 0.15 * low),
+            (0.9 * inner, 0.5 * low),
+            (0.35 * inner, 0.36 * low),
+            (0.5, 0.42 * low),
+        ],
+        50,
+    )
+    marks = framed(
+        PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one),
+        (0.5 * inner, top),
+        (0.62 * inner, 0.5 * low),
+        0.5 * inner,
+    )
     pits = np.stack([one.random.uniform(0, inner, 70), one.random.uniform(top, 0.5 * low, 70)], 1)
     dotted = strokes(pits, pits + (0, 0.1), one.ink.dark, 1.1, one.span("texture", 0.1, 0.8))
     seam = line([(0.75 * inner, top), (0.4 * inner, 0.38 * low)], one.ink.dark, 0.9, 0.6)
-    art += plate(leather, one.ink.ground, (0.25, 0.6), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, marks + dotted + seam).both()
+    art += plate(
+        leather, one.ink.ground, (0.25, 0.6), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, marks + dotted + seam
+    ).both()
     half_shield = shield[0]
-    tri = curve([(-half_shield, top - 1), (0, top - 2), (half_shield, top - 1), (0.45 * half_shield, 0.5 * (top + shield[1])), (0, shield[1]), (-0.45 * half_shield, 0.5 * (top + shield[1]))], 36)
+    tri = curve(
+        [
+            (-half_shield, top - 1),
+            (0, top - 2),
+            (half_shield, top - 1),
+            (0.45 * half_shield, 0.5 * (top + shield[1])),
+            (0, shield[1]),
+            (-0.45 * half_shield, 0.5 * (top + shield[1])),
+        ],
+        36,
+    )
     tip = ellipse(0, shield[1], 0.5 * half_shield, 8, one.ink.pattern, one.span("pattern_strength", 0.2, 0.95))
     art += plate(tri, one.ink.ground, (0.35, 0.75), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, tip)
-    side = curve([(0, top - long), (front, top - long + 1), (0.5 * (front + shoulder) + 0.12 * half, top - 0.64 * long), (shoulder + flare, top - 0.3 * long - 0.5 * flare), (0.97 * shoulder, top - 0.06 * long), (0.6 * shoulder, top + 2), (0, top + 1)], 36, closed=False)
-    calli = "".join(ellipse(s * 0.4 * front, top - 0.7 * long, 0.24 * front, 0.12 * long, one.ink.dark, 0.6) for s in (-1, 1))
-    band = line([(-1.2 * shoulder, top - 0.25 * long), (1.2 * shoulder, top - 0.25 * long)], one.ink.pattern, one.span("pattern_scale", 0, 8), 0.7)
-    art += plate(np.concatenate([side, side[::-1] * (-1, 1)]), one.ink.ground, (0.3, 0.8), gloss(one, 0.1, 0.6), 0.3, one.ink.dark, 0.9, calli + band)
+    side = curve(
+        [
+            (0, top - long),
+            (front, top - long + 1),
+            (0.5 * (front + shoulder) + 0.12 * half, top - 0.64 * long),
+            (shoulder + flare, top - 0.3 * long - 0.5 * flare),
+            (0.97 * shoulder, top - 0.06 * long),
+            (0.6 * shoulder, top + 2),
+            (0, top + 1),
+        ],
+        36,
+        closed=False,
+    )
+    calli = "".join(
+        ellipse(s * 0.4 * front, top - 0.7 * long, 0.24 * front, 0.12 * long, one.ink.dark, 0.6) for s in (-1, 1)
+    )
+    band = line(
+        [(-1.2 * shoulder, top - 0.25 * long), (1.2 * shoulder, top - 0.25 * long)],
+        one.ink.pattern,
+        one.span("pattern_scale", 0, 8),
+        0.7,
+    )
+    art += plate(
+        np.concatenate([side, side[::-1] * (-1, 1)]),
+        one.ink.ground,
+        (0.3, 0.8),
+        gloss(one, 0.1, 0.6),
+        0.3,
+        one.ink.dark,
+        0.9,
+        calli + band,
+    )
     y = top - long
-    snout = curve([(-wide, y + 2), (-0.9 * wide, y - 0.5 * deep), (-0.3 * wide, y - 1.5 * deep), (0.3 * wide, y - 1.5 * deep), (0.9 * wide, y - 0.5 * deep), (wide, y + 2)], 30)
+    snout = curve(
+        [
+            (-wide, y + 2),
+            (-0.9 * wide, y - 0.5 * deep),
+            (-0.3 * wide, y - 1.5 * deep),
+            (0.3 * wide, y - 1.5 * deep),
+            (0.9 * wide, y - 0.5 * deep),
+            (wide, y + 2),
+        ],
+        30,
+    )
     art += plate(snout, one.ink.ground if one["head"] > 0 else one.ink.dark, (0.2, 0.6), 0.3, 0.3, one.ink.dark, 0.7)
     return art + eye(0.95 * wide, y - 0.3 * deep, *[one.span("eyes", 2.6, 4.6)] * 2, one.ink.eyes, 0, False).both()
 
@@ -718,18 +980,65 @@ def cicada(one):
     wide, length = one.span("head", 24, 31), one.span("wing_length", 116, 134)
     art = walking_legs(one, [(13, -48), (17, -32), (16, -18)], 26, 4.2, (-0.9, -0.2, 0.5), shares=(1, 0.8, 0.6))
     spine = np.stack([np.zeros(24), np.linspace(-26, one.span("elongation", 38, 58), 24)], 1)
-    art += abdomen(one, spine, profile(0.85 * wide, 0.9 * wide, 0.7 * wide, 0.2 * wide), 8, heights=(0.2, 0.7), gloss=0.3)
+    art += abdomen(
+        one, spine, profile(0.85 * wide, 0.9 * wide, 0.7 * wide, 0.2 * wide), 8, heights=(0.2, 0.7), gloss=0.3
+    )
     veins = ((0.18, 0.06), (0.36, 0.12), (0.52, 0.2), (0.7, 0.3), (0.86, 0.3))
     cross = [(0.45, 0), (0.62, 1), (0.5, 2), (0.66, 3), (0.76, 0), (0.8, 1), (0.78, 2), (0.38, 3)]
     spread = one.span("wing_width", 70, 82)
     for side in (-1, 1):
-        wing = clear_wing(one, (0.85 * wide, -34), spread + one.pose.normal(0, 2), length, 1.5, veins, cross, 0.0, dark_tip=max(0.0, one["border"]))
+        wing = clear_wing(
+            one,
+            (0.85 * wide, -34),
+            spread + one.pose.normal(0, 2),
+            length,
+            1.5,
+            veins,
+            cross,
+            0.0,
+            dark_tip=max(0.0, one["border"]),
+        )
         art += wing.moved(f"scale({side},1)")
-    chest = curve([(-wide, -56), (0, -58), (wide, -56), (0.95 * wide, -34), (0.4 * wide, -20), (0, -14), (-0.4 * wide, -20), (-0.95 * wide, -34)], 50)
+    chest = curve(
+        [
+            (-wide, -56),
+            (0, -58),
+            (wide, -56),
+            (0.95 * wide, -34),
+            (0.4 * wide, -20),
+            (0, -14),
+            (-0.4 * wide, -20),
+            (-0.95 * wide, -34),
+        ],
+        50,
+    )
     w = [[(s * wide * 0.6, -54), (s * wide * 0.35, -34), (s * 0.1 * wide, -52)] for s in (-1, 1)]
-    art += plate(chest, one.ink.ground, (0.3, 0.85), gloss(one, 0.1, 0.5), 0.3, one.ink.dark, 0.8, lines(w, one.ink.pattern, one.span("pattern_scale", 1, 5), 0.9) + lines([[(-wide, -48), (wide, -48)]], one.ink.dark, 1.2, 0.5))
-    art += plate(oval(0, -61, 0.86 * wide, one.span("thorax", 7, 10), 3), one.ink.ground, (0.25, 0.65), 0.3, 0.3, one.ink.dark, 0.8, line([(-0.5 * wide, -62), (0.5 * wide, -62)], one.ink.pattern, 3, 0.8))
-    return (art + eye(0.92 * wide, -61, *[one.span("eyes", 5, 7.5)] * 2, one.ink.eyes, 0, False).both() + feelers(one, (0.3 * wide, -69), 12, "thread", -60, 2, 0.9)).moved("translate(0,2)")
+    art += plate(
+        chest,
+        one.ink.ground,
+        (0.3, 0.85),
+        gloss(one, 0.1, 0.5),
+        0.3,
+        one.ink.dark,
+        0.8,
+        lines(w, one.ink.pattern, one.span("pattern_scale", 1, 5), 0.9)
+        + lines([[(-wide, -48), (wide, -48)]], one.ink.dark, 1.2, 0.5),
+    )
+    art += plate(
+        oval(0, -61, 0.86 * wide, one.span("thorax", 7, 10), 3),
+        one.ink.ground,
+        (0.25, 0.65),
+        0.3,
+        0.3,
+        one.ink.dark,
+        0.8,
+        line([(-0.5 * wide, -62), (0.5 * wide, -62)], one.ink.pattern, 3, 0.8),
+    )
+    return (
+        art
+        + eye(0.92 * wide, -61, *[one.span("eyes", 5, 7.5)] * 2, one.ink.eyes, 0, False).both()
+        + feelers(one, (0.3 * wide, -69), 12, "thread", -60, 2, 0.9)
+    ).moved("translate(0,2)")
 
 
 # ---------------------------------------------------------------------------------------------------------- dragonflies
@@ -749,12 +1058,21 @@ def net_wing(one, root, angle, length, deep, hind=False):
     drawn = wing.veined(veins, cross, one.ink.dark, 0.55, 0.75)
     drawn += line(wing.place(wing.crossing(0.48, (0, 0), (0.3, 0.05))), one.ink.dark, 2)
     drawn += wing.stigma(one.span("wing_tip", 0.84, 0.88), one.span("border", 0.05, 0.1), 0.3, one.ink.legs)
-    marks, tint = "", one.ink.pattern if one["pattern"] in ("bands", "spots", "marbled") else one.ink.dark
+    marks, tint = pigment(one, wing, 0.12 * deep), one.ink.pattern if one["pattern_place"] > 0 else one.ink.dark
     if one["mark"] in ("patch", "stigma"):
-        marks += ellipse(*wing.place([(0.03, 0.06)])[0], *[length * one.span("pattern_scale", 0.1, 0.28)] * 2, tint, 0.75)
+        marks += ellipse(
+            *wing.place([(0.03, 0.06)])[0], *[length * one.span("pattern_scale", 0.1, 0.28)] * 2, tint, 0.75
+        )
     if one["mark"] in ("zigzag", "patch"):
         x = one.span("pattern_place", 0.42, 0.8)
-        band = wing.place([(x, -0.3), (x + one.span("pattern_scale", 0.06, 0.2), -0.3), (x + one.span("pattern_scale", 0.06, 0.2), 0.4), (x, 0.4)])
+        band = wing.place(
+            [
+                (x, -0.3),
+                (x + one.span("pattern_scale", 0.06, 0.2), -0.3),
+                (x + one.span("pattern_scale", 0.06, 0.2), 0.4),
+                (x, 0.4),
+            ]
+        )
         marks += shape(band, one.ink.dark, 0.7)
     if one["mark"] == "dots":
         marks += ellipse(*wing.place([(0.5, -0.03)])[0], 0.05 * length, 0.05 * length, one.ink.dark, 0.8)
@@ -768,7 +1086,11 @@ def long_abdomen(one, start, end, swell):
     art = abdomen(one, spine, profile(*swell, n=30), 10, heights=(0.3, 0.65), gloss=gloss(one, 0.2, 0.6))
     along = (spine[-1] - spine[-4]) / np.linalg.norm(spine[-1] - spine[-4])
     side = np.array([-along[1], along[0]])
-    return art + limb([spine[-1] + side, spine[-1] + 6 * along + 2.5 * side], one.ink.dark, 1.4) + limb([spine[-1] - side, spine[-1] + 6 * along - 2.5 * side], one.ink.dark, 1.4)
+    return (
+        art
+        + limb([spine[-1] + side, spine[-1] + 6 * along + 2.5 * side], one.ink.dark, 1.4)
+        + limb([spine[-1] - side, spine[-1] + 6 * along - 2.5 * side], one.ink.dark, 1.4)
+    )
 
 
 def dragonfly(one, swell, tail, chest, eyes, length, deep):
@@ -782,23 +1104,52 @@ def dragonfly(one, swell, tail, chest, eyes, length, deep):
         art += (hind + net_wing(one, (5, -52), lift + swing, length, deep)).moved(f"scale({side},1)")
     box = oval(0, -50, chest, 18, 2.4)
     bars = [[(s * 0.45 * chest, -66), (s * 0.6 * chest, -38)] for s in (-1, 1)]
-    art += plate(box, one.ink.ground, (0.3, 0.9), 0.3, 0.3, "none", 0, lines(bars, one.ink.pattern, one.span("pattern_scale", 0.8, 4.5), 0.9) + line([(0, -70), (0, -30)], one.ink.dark, 1, 0.6))
+    art += plate(
+        box,
+        one.ink.ground,
+        (0.3, 0.9),
+        0.3,
+        0.3,
+        "none",
+        0,
+        lines(bars, one.ink.pattern, one.span("pattern_scale", 0.8, 4.5), 0.9)
+        + line([(0, -70), (0, -30)], one.ink.dark, 1, 0.6),
+    )
     art += hair(box, one.ink.light, 2.5, one.random, 40, 0.6)
     y = -70 - 0.5 * eyes
     art += plate(oval(0, y - 0.5 * eyes, 0.7 * eyes, 0.6 * eyes), one.ink.light, (0.2, 0.6), 0.4)
-    return art + eye(0.56 * eyes, y, 0.62 * eyes, 0.72 * eyes, one.ink.eyes if one["head"] < 0 else one.ink.ground, 14).both()
+    return (
+        art
+        + eye(0.56 * eyes, y, 0.62 * eyes, 0.72 * eyes, one.ink.eyes if one["head"] < 0 else one.ink.ground, 14).both()
+    )
 
 
 def skimmer(one):
     """A dragonfly with a short, broad abdomen."""
-    w = one.span("taper", 7, 11)
-    return dragonfly(one, (6, 0.9 * w, w, 0.75 * w, 0.3 * w), one.span("elongation", 46, 62), one.span("thorax", 12, 15), one.span("eyes", 11, 14), one.span("wing_length", 84, 96), 1.25).moved("translate(0,12)")
+    w = one.span("taper", 7, 15)
+    return dragonfly(
+        one,
+        (6, 0.9 * w, w, 0.75 * w, 0.3 * w),
+        one.span("elongation", 40, 70),
+        one.span("thorax", 12, 18),
+        one.span("eyes", 11, 14),
+        one.span("wing_length", 84, 96),
+        1.25,
+    ).moved("translate(0,12)")
 
 
 def hawker(one):
     """A large dragonfly with a long abdomen, narrow behind its base."""
-    w = one.span("taper", 4.2, 6.6)
-    return dragonfly(one, (7.5, 0.7 * w, w, w, 1.15 * w, 0.7 * w), one.span("elongation", 74, 92), one.span("thorax", 11, 14), one.span("eyes", 13, 16), one.span("wing_length", 86, 98), 1.1).moved("translate(0,2)")
+    w = one.span("taper", 5, 9)
+    return dragonfly(
+        one,
+        (8, 0.7 * w, w, w, 1.15 * w, 0.7 * w),
+        one.span("elongation", 66, 94),
+        one.span("thorax", 11, 17),
+        one.span("eyes", 13, 16),
+        one.span("wing_length", 86, 98),
+        1.1,
+    ).moved("translate(0,2)")
 
 
 def side_damselfly(one, deep, wings_up):
@@ -807,16 +1158,27 @@ def side_damselfly(one, deep, wings_up):
     hips = [(-52, 6), (-46, 10), (-40, 13)]
     far, near = side_legs(one, hips, 42, 2.6, shares=(0.7, 0.8, 0.95), reach=28)
     end = (one.span("elongation", 80, 98), one.span("elongation", 22, 30))
-    art = far + long_abdomen(one, (-38, 0), end, (4.4, 3, one.span("taper", 2.4, 3.8), 2.6, 3.6, 2.6))
+    art = far + long_abdomen(one, (-38, 0), end, (5, 3.4, one.span("taper", 2.8, 5.2), 3.2, 4.2, 3))
     length = one.span("wing_length", 104, 120)
     for shift in (4, 0):
         art += net_wing(one, (-42 + shift, -8), wings_up + tilt + shift, length, deep, bool(shift))
     chest = curve([(-62, -8), (-54, -14), (-40, -13), (-32, -4), (-38, 10), (-50, 12), (-58, 4)], 50)
     bars = [[(-60, -4), (-36, -14)], [(-56, 6), (-32, -6)], [(-46, 13), (-32, 3)]]
-    art += plate(chest, one.ink.ground, (0.3, 0.85), gloss(one, 0.2, 0.7), 0.2, "none", 0, lines(bars, one.ink.pattern if one["head"] > 0 else one.ink.dark, one.span("pattern_scale", 0.8, 3.6), 0.9))
+    art += plate(
+        chest,
+        one.ink.ground,
+        (0.3, 0.85),
+        gloss(one, 0.2, 0.7),
+        0.2,
+        "none",
+        0,
+        lines(bars, one.ink.pattern if one["head"] > 0 else one.ink.dark, one.span("pattern_scale", 0.8, 3.6), 0.9),
+    )
     art += limb([(-60, -6), (-68, -9)], one.ink.dark, 5)
     r = one.span("eyes", 7.5, 10)
-    art += plate(oval(-74, -6, 7, 5), one.ink.ground, (0.2, 0.5), 0.4) + eye(-70, -9, r, 0.95 * r, one.ink.eyes if one["texture"] > 0 else one.ink.pattern)
+    art += plate(oval(-74, -6, 7, 5), one.ink.ground, (0.2, 0.5), 0.4) + eye(
+        -70, -9, r, 0.95 * r, one.ink.eyes if one["texture"] > 0 else one.ink.pattern
+    )
     return art + limb([(-77, -14), (-82, -19)], one.ink.dark, 0.9) + near
 
 
@@ -840,23 +1202,81 @@ def hopper(one, deep, wing_end, feeler, reach, thigh, shin, slant, blade=0.0):
     lengths of the hind leg, `blade` that of the ovipositor."""
     far, near = side_legs(one, [(-46, 8), (-30, 10), (-14, 10)], 44, 4.2, shares=(0.85, 0.85, 0.1), reach=26)
     body = curve([(-52, -6), (0, -6), (one.span("elongation", 46, 70), 2)], 26, closed=False)
-    art = far + abdomen(one, body + (0, 4), profile(0.8 * deep, deep, 0.95 * deep, 0.7 * deep, 0.25 * deep, n=26), 9, heights=(0.2, 0.65), gloss=gloss(one, 0.1, 0.5), rough=0.3)
+    art = far + abdomen(
+        one,
+        body + (0, 4),
+        profile(0.8 * deep, deep, 0.95 * deep, 0.7 * deep, 0.25 * deep, n=26),
+        9,
+        heights=(0.2, 0.65),
+        gloss=gloss(one, 0.1, 0.5),
+        rough=0.3,
+    )
     if blade and not one.male:
         x, y = body[-1]
-        art += plate(tube(curve([(x - 4, y + 5), (x + 0.5 * blade, y + 5 + slant), (x + blade, y - 4 + slant)], 10, False), np.linspace(2.8, 0.8, 10)), one.ink.legs, (0.2, 0.4), 0.4)
+        art += plate(
+            tube(
+                curve([(x - 4, y + 5), (x + 0.5 * blade, y + 5 + slant), (x + blade, y - 4 + slant)], 10, False),
+                np.linspace(2.8, 0.8, 10),
+            ),
+            one.ink.legs,
+            (0.2, 0.4),
+            0.4,
+        )
     knee = np.array([8 + thigh, -14 - one.span("leg_length", 14, 32)])
-    wing = Wing(curve([(0, -0.05), (0.3, -0.11), (0.8, -0.1), (1.0, -0.01), (0.9, 0.06), (0.4, 0.1), (0, 0.07)], 70) * (1, one.span("wing_width", 0.9, 1.5)), (-34, -deep + 4), one.span("wing_tip", 1, 7), wing_end)
+    wing = Wing(
+        curve([(0, -0.05), (0.3, -0.11), (0.8, -0.1), (1.0, -0.01), (0.9, 0.06), (0.4, 0.1), (0, 0.07)], 70)
+        * (1, one.span("wing_width", 0.9, 1.5)),
+        (-34, -deep + 4),
+        one.span("wing_tip", 1, 7),
+        wing_end,
+    )
     outline = wing.place(wing.outline)
-    net = wing.veined([(s, 0.1) for s in np.linspace(0.15, 0.85, 5)], [(x, k) for k in range(4) for x in np.arange(0.1, 0.9, one.span("venation", 0.09, 0.05))], one.ink.dark, 0.6, one.span("venation", 0.3, 0.7))
-    marks = framed(PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), wing.place([(0, 0)])[0], wing.tip, 0.12 * wing_end)
+    net = wing.veined(
+        [(s, 0.1) for s in np.linspace(0.15, 0.85, 5)],
+        [(x, k) for k in range(4) for x in np.arange(0.1, 0.9, one.span("venation", 0.09, 0.05))],
+        one.ink.dark,
+        0.6,
+        one.span("venation", 0.3, 0.7),
+    )
+    marks = framed(
+        PATTERNS[one["pattern"]](one) + MARKED[one["mark"]](one), wing.place([(0, 0)])[0], wing.tip, 0.14 * wing_end
+    )
     if wing_end > 8:
         art += plate(outline, one.ink.ground, (0.35, 0.6), 0.15, 0.35, one.ink.dark, 0.7, marks + net)
     crest = one.span("thorax", 0, 7)
-    saddle = curve([(-57, -deep - 1), (-42, -deep - 5 - crest), (-20, -deep - 3), (-16 + slant, -deep + 3), (-24, 0.3 * deep), (-34, 0.75 * deep), (-52, 0.6 * deep)], 50)
-    keel = line(curve([(-58, -0.5 * deep), (-40, -0.45 * deep - 2), (-18, -0.6 * deep)], 14, False), one.ink.pattern, one.span("pattern_scale", 0.8, 5), 0.85)
+    saddle = curve(
+        [
+            (-57, -deep - 1),
+            (-42, -deep - 5 - crest),
+            (-20, -deep - 3),
+            (-16 + slant, -deep + 3),
+            (-24, 0.3 * deep),
+            (-34, 0.75 * deep),
+            (-52, 0.6 * deep),
+        ],
+        50,
+    )
+    saddle_marks = framed(PATTERNS[one["pattern"]](one), (-58, 0), (-14, 0), deep + 4)
+    keel = saddle_marks + line(
+        curve([(-58, -0.5 * deep), (-40, -0.45 * deep - 2), (-18, -0.6 * deep)], 14, False),
+        one.ink.pattern,
+        one.span("pattern_scale", 0.8, 5),
+        0.85,
+    )
     art += plate(saddle, one.ink.ground, (0.35, 0.8), gloss(one, 0.1, 0.5), 0.35, one.ink.dark, 0.7, keel)
     steep = one.span("head", -7, 7)
-    face = curve([(-54, -deep - 2), (-64, -deep - 4), (-74 + steep, -deep + 2), (-76 - 0.4 * steep, 0.1 * deep), (-70, 0.85 * deep), (-60, 0.9 * deep), (-53, 0.5 * deep)], 50)
+    face = curve(
+        [
+            (-54, -deep - 2),
+            (-64, -deep - 4),
+            (-74 + steep, -deep + 2),
+            (-76 - 0.4 * steep, 0.1 * deep),
+            (-70, 0.85 * deep),
+            (-60, 0.9 * deep),
+            (-53, 0.5 * deep),
+        ],
+        50,
+    )
     cheek = line([(-66, -0.1 * deep), (-63, 0.8 * deep)], one.ink.dark, 1.2, 0.7)
     art += plate(face, one.ink.ground, (0.3, 0.75), gloss(one, 0.1, 0.5), 0.3, one.ink.dark, 0.7, cheek)
     art += eye(-66, -0.45 * deep - 2, one.span("eyes", 3, 4.6), one.span("eyes", 4, 6.4), one.ink.eyes, 15, False)
@@ -866,40 +1286,93 @@ def hopper(one, deep, wing_end, feeler, reach, thigh, shin, slant, blade=0.0):
         end = root + reach * np.array([math.cos(turn), math.sin(turn)]) * (1, 0.8)
         bow = (root + end) / 2 + (-0.06 * reach, -0.1 * reach)
         tail = [end + (0.5 * reach, -0.02 * reach)] if feeler == "long" else []
-        art += antenna(curve([root, bow, end, *tail], 30, closed=False), one.ink.dark, "thread", 2.0 if feeler == "thick" else 1.0)
+        art += antenna(
+            curve([root, bow, end, *tail], 30, closed=False), one.ink.dark, "thread", 2.0 if feeler == "thick" else 1.0
+        )
     hip = np.array([-8.0, 8.0])
-    ankle = knee + np.array([0.42 * shin, math.sqrt(max(shin**2 - (0.42 * shin) ** 2, 1))]) * (1, (44 - knee[1]) / math.sqrt(max(shin**2 - (0.42 * shin) ** 2, 1)))
-    femur = tube(np.linspace(hip, knee, 12), profile(3, 7.5, 7, 4.4, 2.6, 3.2, n=12) * one.span("leg_length", 0.85, 1.15))
+    ankle = knee + np.array([0.42 * shin, math.sqrt(max(shin**2 - (0.42 * shin) ** 2, 1))]) * (
+        1,
+        (44 - knee[1]) / math.sqrt(max(shin**2 - (0.42 * shin) ** 2, 1)),
+    )
+    femur = tube(
+        np.linspace(hip, knee, 12), profile(3, 7.5, 7, 4.4, 2.6, 3.2, n=12) * one.span("leg_length", 0.85, 1.15)
+    )
     t = np.linspace(0.12, 0.72, 9)[:, None]
     rib = hip + t * (knee - hip)
     along = (knee - hip) / np.linalg.norm(knee - hip)
     side = np.array([-along[1], along[0]])
-    bars = strokes(rib + 5 * side - 2 * along, rib - 5 * side + 2 * along, one.ink.dark, 0.9, 0.6) + line([hip, knee], one.ink.dark, 1, 0.5)
+    bars = (
+        framed(PATTERNS[one["pattern"]](one), hip, knee, 8)
+        + strokes(rib + 5 * side - 2 * along, rib - 5 * side + 2 * along, one.ink.dark, 0.9, 0.6)
+        + line([hip, knee], one.ink.dark, 1, 0.5)
+    )
     spines = knee + np.linspace(0.3, 0.95, 7)[:, None] * (ankle - knee)
     art += near + limb([knee, ankle], one.ink.pattern if one["mark"] in ("patch", "dots") else one.ink.legs, 2.6, 0.3)
-    art += Art(strokes(spines, spines + (4, -1), one.ink.dark, 0.9)) + limb([ankle, ankle + (8, 1), ankle + (13, 1)], one.ink.legs, 1.8)
-    return (art + plate(femur, one.ink.ground, (0.35, 0.7), 0.25, 0.3, one.ink.dark, 0.8, bars)).moved("translate(-2,8)")
+    art += Art(strokes(spines, spines + (4, -1), one.ink.dark, 0.9)) + limb(
+        [ankle, ankle + (8, 1), ankle + (13, 1)], one.ink.legs, 1.8
+    )
+    return (art + plate(femur, one.ink.ground, (0.35, 0.7), 0.25, 0.3, one.ink.dark, 0.8, bars)).moved(
+        "translate(-2,8)"
+    )
 
 
 def grasshopper(one):
     """Short, thick antennae and long wings."""
-    return hopper(one, one.span("taper", 11, 15), one.span("wing_length", 84, 124), "thick", one.span("antenna_length", 22, 34), 50, 62, 4)
+    return hopper(
+        one,
+        one.span("taper", 11, 19),
+        one.span("wing_length", 70, 126),
+        "thick",
+        one.span("antenna_length", 22, 34),
+        50,
+        62,
+        4,
+    )
 
 
 def bushcricket(one):
     """Very long antennae, and in females a curved ovipositor."""
-    return hopper(one, one.span("taper", 12, 17), one.span("wing_length", 20, 130), "long", one.span("antenna_length", 60, 78), 58, 70, 6, one.span("hind_wing", 24, 40))
+    return hopper(
+        one,
+        one.span("taper", 12, 20),
+        one.span("wing_length", 20, 130),
+        "long",
+        one.span("antenna_length", 60, 78),
+        58,
+        70,
+        6,
+        one.span("hind_wing", 24, 40),
+    )
 
 
 def cricket(one):
     """A low, dark, glossy body, short wings, a straight ovipositor."""
     dark = Insect(one | {"lightness": one["lightness"] - 1.2, "gloss": one["gloss"] + 1}, one.random, one.pose)
-    return hopper(dark, one.span("taper", 15, 18), one.span("wing_length", 54, 84), "long", one.span("antenna_length", 52, 66), 36, 40, 8, one.span("hind_wing", 26, 40))
+    return hopper(
+        dark,
+        one.span("taper", 14, 20),
+        one.span("wing_length", 44, 92),
+        "long",
+        one.span("antenna_length", 52, 66),
+        36,
+        40,
+        8,
+        one.span("hind_wing", 26, 40),
+    )
 
 
 def groundhopper(one):
     """A small grasshopper with a long, crested pronotum and short wings."""
-    return hopper(one, one.span("taper", 13, 18), one.span("wing_length", 5, 60), "thick", one.span("antenna_length", 14, 24), 44, 46, one.span("hind_wing", 16, 60))
+    return hopper(
+        one,
+        one.span("taper", 13, 18),
+        one.span("wing_length", 5, 60),
+        "thick",
+        one.span("antenna_length", 14, 24),
+        44,
+        46,
+        one.span("hind_wing", 16, 60),
+    )
 
 
 FORMS = {

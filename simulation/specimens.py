@@ -19,7 +19,7 @@ class Kind:
     """A kind of organisms, with the module that draws them, the module that photographs them, and how they evolve and vary.
 
     `changes` are the changes of a character per root age; characters in `settled` do not change once families have separated.
-    `morph_traits` are those in which two morphs differ, `free` those in which individuals of a species vary twice as much.
+    `morph_traits` are those in which two morphs differ, `free` those in which individuals of a species vary 1.5 times as much.
     `alike` is the character that a mimic and its model must share for the same traits to look the same.
     """
 
@@ -159,7 +159,9 @@ def simulate(
         states = {"habitat": (insect_photographs.PLACES, 2.0, 0)}
         living = evolution.markov_traits(nodes, states, pagel_lambda, seed_of["habitats"])["habitat"][:n_species]
         specimens["habitat"] = living.set_axis(taxa["species"])[specimens["species"]].to_numpy()
-        specimens["individual"] = [hashlib.sha256(f"{seed} individual {i}".encode()).hexdigest()[:12] for i in range(len(first))]
+        specimens["individual"] = [
+            hashlib.sha256(f"{seed} individual {i}".encode()).hexdigest()[:12] for i in range(len(first))
+        ]
         specimens = specimens.loc[first].reset_index(drop=True)
     scenes = _scenes(KINDS[kind], specimens, first, clutter, habitat, rng)
     named = [hashlib.sha256(f"{seed} {i}".encode()).hexdigest()[:12] for i in range(len(specimens))]
@@ -206,7 +208,9 @@ def _history(kind, nodes, n_families, lam, seed_of, sizes):
         plan = np.repeat(list(sizes), list(sizes.values())).tolist()
         for left, right in nodes[:, :2].astype(int):
             plan.append(plan[left] if plan[left] == plan[right] else "")
-        history["form"] = [insects.ORDERS[p][int(form)] if p else "" for p, form in zip(plan, history["form"], strict=True)]
+        history["form"] = [
+            insects.ORDERS[p][int(form)] if p else "" for p, form in zip(plan, history["form"], strict=True)
+        ]
         history.insert(len(kind.measured), "body_plan", plan)
     return history
 
@@ -242,7 +246,9 @@ def _individuals(kind, species, taxa, counts, within, rng):
     own = species.loc[rows].reset_index(drop=True)
     morph = rng.integers(0, 2, len(rows)) * own.filter(like="morph_").any(axis=1).astype(int)
     measured = list(kind.measured)
-    own[measured] += rng.normal(0, within, (len(rows), len(measured))) * [1 + (name in kind.free) for name in measured]
+    own[measured] += rng.normal(0, within, (len(rows), len(measured))) * [
+        1.5 if name in kind.free else 1 for name in measured
+    ]
     for name in MORPH_TRAITS:
         own[name] += morph * own[f"morph_{name}"]
     about = taxa.loc[rows].reset_index(drop=True).assign(morph=morph, mimics=own["mimics"])
