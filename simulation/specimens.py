@@ -11,7 +11,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sampling import uneven_sizes
-from simulation import evolution, insect_photographs, insects, organisms, photographs
+from simulation import evolution, insects, organisms, photographs
+from simulation.insects import photographs as insect_photographs
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def _individuals(kind, species, taxa, counts, within, rng):
 
 
 def _sexes(specimens, species, rng):
-    """Add sex and wear of all specimens. Males differ from females in SEXUAL_TRAITS, by a step of their own in every species."""
+    """Add sex and wear of all specimens. Males differ from females in SEXUAL_TRAITS, in every species by steps of its own."""
     steps = rng.normal(0, SEXUAL_DISTANCE, (len(species), len(SEXUAL_TRAITS)))
     male = rng.random(len(specimens)) < 0.5
     row = specimens["species"].factorize()[0]  # specimens are in the order of the species
@@ -269,7 +270,8 @@ def _sexes(specimens, species, rng):
 def _first_photographs(counts, repeats, rng):
     """For every photograph the row (n,) of the first one of the same individual, which is its own row for most.
 
-    Photographs of a species follow each other. With the probability `repeats` a photograph shows the individual of the one before.
+    Photographs of a species follow each other. With the probability `repeats` a photograph shows the individual of the one
+    before.
     """
     again = rng.random(sum(counts)) < repeats
     again[np.cumsum([0, *counts[:-1]])] = False

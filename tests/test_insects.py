@@ -13,7 +13,9 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 import utils
 from encoders import tabulate
-from simulation import evolution, insect_photographs, insects, photographs, specimens
+from simulation import evolution, insects, photographs, specimens
+from simulation.insects import parts
+from simulation.insects import photographs as insect_photographs
 
 KIND = specimens.KINDS["insects"]
 FORMS = [(order, form) for order, forms in insects.ORDERS.items() for form in forms]
@@ -133,7 +135,7 @@ def test_the_same_insect_under_the_same_conditions_gives_the_same_bytes(place):
 def test_without_clutter_the_ground_is_a_grey_board():
     scenes = [insect_photographs.draw_scene(np.random.default_rng(seed), clutter=0) for seed in range(40)]
     assert not any(scene.things or scene.covered for scene in scenes)
-    nothing = insects.Art()
+    nothing = parts.Art()
     for scene in scenes[:8]:
         ground = insect_photographs.PLACED[scene.place](scene, np.random.default_rng(0), 32)
         assert np.ptp(ground) > 5 and scene.relief == 0
@@ -143,7 +145,7 @@ def test_without_clutter_the_ground_is_a_grey_board():
 
 def test_the_lit_side_is_bright_and_the_shadow_falls_on_the_other():
     scene = insect_photographs.draw_scene(np.random.default_rng(0))
-    disc = insects.plate(insects.oval(0, 0, 60, 60), "#808080", (0.2, 0.8), 0.0, 0.0)
+    disc = parts.plate(parts.oval(0, 0, 60, 60), "#808080", (0.2, 0.8), 0.0, 0.0)
     means = {}
     for direction in (180, 0):
         scene.light = direction
@@ -294,8 +296,8 @@ def test_the_conditions_of_the_photographs_tell_nothing_by_default_and_the_habit
 
 @pytest.mark.parametrize(
     ("setting", "same"),
-    [({"mimicry": 1.0}, "scene_"), ({"within_species": 2.0}, "scene_"), ({"dimorphic": 1.0}, "scene_"), ({"habitat": 1.0}, "trait_"),
-     ({"clutter": 3.0}, "trait_")],
+    [({"mimicry": 1.0}, "scene_"), ({"within_species": 2.0}, "scene_"), ({"dimorphic": 1.0}, "scene_"),
+     ({"habitat": 1.0}, "trait_"), ({"clutter": 3.0}, "trait_")],
 )  # fmt: skip
 def test_one_setting_changes_nothing_but_its_own_matter(setting, same):
     one, other = (specimens.simulate(**SMALL | change).specimens for change in ({}, setting))

@@ -149,7 +149,7 @@ def lit(ground, art, scene, random, lift=1.0):
 
 
 def shadow(layer, light, far, soft):
-    """The shadow (size, size, 1) of an RGBA layer, 0 to 1: moved away from the light by `far` and blurred by `soft` of the width."""
+    """The shadow (size, size, 1) of an RGBA layer, 0 to 1: moved by `far` and blurred by `soft`, shares of the width."""
     mask = layer.getchannel("A")
     cast = Image.new("L", mask.size)
     cast.paste(mask, tuple(int(d) for d in np.round(-far * mask.width * light[:2])))
@@ -390,7 +390,7 @@ def drawer(scene, random, size):
 
 
 def label(random):
-    """SVG of a printed label with illegible lines, below or beside the insect, and the edge of its neighbour in some pictures."""
+    """SVG of a printed label with illegible lines, below the insect."""
     wide, high = random.uniform((38, 22), (58, 34))
     x, y = random.uniform(-70, 70), random.uniform(78, 100)
     drawn = shape(
@@ -444,5 +444,5 @@ def cover(random):
     spine = curve([(bow, 160), (0, 0), (-bow, -160)], 20, closed=False)
     wide = random.uniform(2.5, 9)
     colour = foliage(random)
-    blade = np.concatenate([spine - (wide, 0), (spine + (wide, 0))[::-1]])
+    blade = np.concatenate([spine - (wide, 0), np.add(spine, (wide, 0))[::-1]])
     return group(shape(blade, colour) + line(spine, "#000000", 0.8, 0.15), f"rotate({turn:.0f}) translate({off:.0f},0)")

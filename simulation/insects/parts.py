@@ -144,34 +144,27 @@ def eye(x, y, rx, ry, colour, turn=0.0, facets=True):
 
 
 def antenna(spine, colour, kind, width=1.3, size=1.0):
-    """An antenna along a `spine` (n, 2): thread, beaded, clubbed, fan, combed, plumed or tapering. `size` scales its branches."""
+    """An antenna along a `spine` (n, 2): thread, beaded, clubbed or combed. `size` scales its club and branches."""
     spine = np.asarray(spine, float)
     art = limb(spine, colour, width, 0.3, 0.2)
-    (x, y), along = spine[-1], spine[-1] - spine[-3]
+    along = spine[-1] - spine[-3]
     along = along / np.linalg.norm(along)
-    across = np.array([-along[1], along[0]])
     if kind == "clubbed":
         club = tube(
             spine[-1] + along * np.linspace(-7 * size, 1, 6)[:, None], size * np.array([0.6, 1.5, 2.2, 2.4, 2, 0.8])
         )
         art += plate(club, colour, (0.2, 0.4))
-    if kind == "fan":
-        art += limb([spine[-1]] * 2, colour, 2 * width)
-        for turn in (-0.5, 0.0, 0.5, 1.0):
-            leaf = spine[-1] + np.outer([0, 0.5, 1], (along * math.cos(turn) + across * math.sin(turn)) * 9 * size)
-            art += plate(tube(leaf, size * np.array([0.6, 1.5, 1.1])), colour, (0.2, 0.4))
     if kind == "beaded":
         steps = spine[:: max(1, len(spine) // 10)]
         art += Art("".join(shape(oval(*p, 1.15 * width, 1.15 * width, n=8), colour) for p in steps))
-    if kind in ("combed", "plumed"):
+    if kind == "combed":
         k = np.arange(1, len(spine) - 1)
         tangent = np.gradient(spine, axis=0)[k]
         tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
         normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1)
         reach = (7 * size * np.sin(np.pi * (k / len(spine)) ** 0.7))[:, None]
-        lean = 0.45 if kind == "combed" else 0.8
         for side in (-1, 1):
-            art += Art(strokes(spine[k], spine[k] + reach * (side * normal + lean * tangent), colour, 0.75, 0.9))
+            art += Art(strokes(spine[k], spine[k] + reach * (side * normal + 0.45 * tangent), colour, 0.75, 0.9))
     return art
 
 
