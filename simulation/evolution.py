@@ -50,7 +50,7 @@ def birth_death_tree(n_species, seed, birth=1.0, death=0.3, stasis=0.06):
     return tree
 
 
-def ladder_of_clades(sizes, seed, crown=0.7, last_split=0.76):
+def ladder_of_clades(sizes, seed, crown=0.8, last_split=0.84):
     """Grow a dendropy.Tree of height 1 whose oldest splits are given: clades of `sizes` {name: species} branch off in order.
 
     The first clade is the sister group of all others, the second that of the rest, and so on. The splits are evenly spaced

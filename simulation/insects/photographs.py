@@ -16,7 +16,7 @@ from simulation.photographs import PLAIN, develop, foliage, noise, rasterise, so
 from simulation.svg import css, curve, ellipse, group, line, shape
 
 PLACES = ("sheet", "leaf", "flower", "bark", "stone", "soil", "drawer")
-CHANCES = (0.3, 0.12, 0.1, 0.1, 0.09, 0.09, 0.2)  # most insects are photographed in traps and in collections
+CHANCES = (0.42, 0.1, 0.05, 0.08, 0.06, 0.06, 0.23)  # most insects are photographed in traps and in collections
 WILD = ("bark", "stone", "soil", "leaf", "flower")  # places where something may lie in front of the insect
 
 
@@ -82,6 +82,10 @@ def photograph(traits, scene, size=224):
     insect = insects.draw(traits, np.random.default_rng(traits.get("individual_seed", 0)), random).moved(pose(scene))
     picture = PLACED[scene.place](scene, random, size)
     picture = (PLAIN + scene.relief * (picture - PLAIN)).astype(np.float32)
+    if scene.place in WILD:  # the lens is focused on the insect
+        softness = random.uniform(0.6, 2.2) * size / 224
+        picture = gaussian_filter(picture, (softness, softness, 0), truncate=2.5)
+        picture = picture.mean((0, 1)) + random.uniform(0.55, 0.9) * (picture - picture.mean((0, 1)))
     if scene.place in WILD[:3]:
         picture = strewn(picture, scene, random)
     picture = lit(picture, insect, scene, random, 2.2 if scene.place == "drawer" else 1.0)
@@ -391,8 +395,8 @@ def drawer(scene, random, size):
 
 def label(random):
     """SVG of a printed label with illegible lines, below the insect."""
-    wide, high = random.uniform((38, 22), (58, 34))
-    x, y = random.uniform(-70, 70), random.uniform(78, 100)
+    wide, high = random.uniform((30, 16), (44, 24))
+    x, y = random.uniform(-75, 75), random.uniform(90, 108)
     drawn = shape(
         [(-wide, -high / 2), (wide, -high / 2), (wide, high / 2), (-wide, high / 2)], "#f7f3e6", 1, "#b8b2a2", 0.6
     )
@@ -401,7 +405,7 @@ def label(random):
         while at < wide - 8:
             word = random.uniform(3, 12)
             steps = np.linspace(at, min(at + word, wide - 4), 7)
-            drawn += line(np.stack([steps, row + random.uniform(-1, 1, 7)], 1), "#3a352e", 0.9, 0.85)
+            drawn += line(np.stack([steps, row + random.uniform(-1, 1, 7)], 1), "#3a352e", 0.8, 0.7)
             at += word + 3
     if random.random() < 0.3:
         drawn += line([(-2 * wide, -2.2 * high), (2 * wide, -2.2 * high)], "#9a917f", 0.5, 0.5)
