@@ -200,8 +200,10 @@ def show(taxa, columns=10, file=None):
     if not len(taxa):
         print("This world has none.")
         return
-    place = pd.Series(names, rows.index)
-    lines = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
+    place, looks = pd.Series(names, rows.index), world.species.get("form", world.species["body_plan"])
+    looks = looks.set_axis(world.taxa["species"])
+    photographs = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
+    lines = {f"{taxon} ({looks[taxon]})": paths for taxon, paths in photographs.items()}
     figure = plotting.contact_sheet(lines, columns)
     if file:
         plotting.save_figure(figure, file)
@@ -223,11 +225,11 @@ members = world.taxa.groupby("genus", sort=False)["species"]
 show(members.get_group(members.size().idxmax())[:6])
 
 # %% [markdown]
-# One species of each family, at most two of each body plan and form:
+# One species of each body plan, or of each form of it:
 
 # %%
-of_family = world.taxa.join(world.species.filter(["body_plan", "form"])).groupby("family", sort=False).first()
-show(of_family.groupby([*of_family.columns[2:]], sort=False).head(2)["species"], file=figures / "specimens.jpg")
+plans = world.species.filter(["body_plan", "form"]).drop_duplicates().index
+show(world.taxa["species"][plans], 8, file=figures / "specimens.jpg")
 
 # %% [markdown]
 # Mimics, each below its model. The model is a species of another family with the same body plan:
@@ -264,10 +266,10 @@ gap.T.map("{:.1%}".format)
 
 # %% jupyter={"source_hidden": true}
 figure, axes = plt.subplots(len(kinds), 1, figsize=(7, 5), sharex=True, squeeze=False)
-for ax, (kind, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE, strict=False):
+for ax, (title, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE, strict=False):
     ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
     ax.set(yticks=[], ylabel="")
-    ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
+    ax.set_title(f"{title}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
 figure.suptitle(f"{plotting.dataset_name(dataset)}: differences between barcodes grow from rank to rank")
 axes[-1, 0].set_xlabel("difference between the barcodes of two specimens (% of sites)")
 figure.tight_layout()
