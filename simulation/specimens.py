@@ -1,6 +1,7 @@
 """A simulated world: species on their tree, individuals that vary within species, and the conditions of their photographs."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from types import ModuleType
 
@@ -21,7 +22,7 @@ class Kind:
 
     `changes` are the changes of a character per root age; characters in `settled` do not change once families have separated.
     `morph_traits` are those in which two morphs differ, `free` those in which individuals of a species vary 1.5 times as much.
-    `alike` is the character that a mimic and its model must share for the same traits to look the same.
+    `alike` gives, from the traits of all species, what a mimic and its model must share for the same colours to look the same.
     """
 
     drawings: ModuleType
@@ -29,7 +30,7 @@ class Kind:
     changes: dict
     settled: tuple
     morph_traits: tuple
-    alike: str
+    alike: Callable
     free: tuple = ()
 
     @property
@@ -49,7 +50,7 @@ KINDS = {
         {"body_plan": 8.0, "pattern": 1.2, "margin": 0.8, "appendage": 0.8},
         ("body_plan",),
         MORPH_TRAITS,
-        "body_plan",
+        lambda species: species["body_plan"],
     ),
     "insects": Kind(
         insects,
@@ -57,7 +58,7 @@ KINDS = {
         {"form": 12.0, "pattern": 4.0, "mark": 4.0, "margin": 1.5, "sculpture": 1.5},
         ("form",),
         MORPH_TRAITS,
-        "form",
+        lambda species: species["form"].where(species["form"].isin(insects.PALETTES), species["body_plan"]),
         ("hue", "second_hue", "saturation", "lightness"),
     ),
 }
@@ -107,7 +108,7 @@ def simulate(
     - `within_species` is the standard deviation of individuals, in units of that between unrelated species.
     - `dimorphic` is the share of species with two morphs.
     - `mimicry` is the share of species that copy the colours of a species of another family. Only species count for which
-      another family has the same body plan (insects: the same form).
+      another family has the same body plan (among Lepidoptera, butterflies mimic only butterflies).
     - `clutter` is the complexity of the background (see photographs.draw_scene).
     - `kind` is "mixed" (animals and plants with six body plans) or "insects".
 
@@ -221,7 +222,7 @@ def _mimics(kind, species, taxa, share, rng):
 
     The same colour traits look different on another body plan, so species without such a model stay unchanged.
     """
-    family, plan = taxa["family"].to_numpy(), species[kind.alike].to_numpy()
+    family, plan = taxa["family"].to_numpy(), kind.alike(species).to_numpy()
     models = [np.flatnonzero((family != family[i]) & (plan == plan[i])) for i in range(len(species))]
     able = np.array([i for i in rng.permutation(len(species)) if len(models[i])], int)
     luck = rng.random(len(species))  # drawn for all species, so a larger share contains the same mimics

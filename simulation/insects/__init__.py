@@ -15,6 +15,7 @@ from simulation.insects.traits import (
     COLOUR_TRAITS,
     MARKS,
     ORDERS,
+    PALETTES,
     SHAPE_TRAITS,
     SHARES,
     SIDE_VIEWS,
@@ -23,7 +24,7 @@ from simulation.insects.traits import (
 )
 from simulation.insects.wasps import bee, ichneumon, sawfly, wasp
 
-__all__ = ["CHARACTERS", "COLOUR_TRAITS", "FORMS", "MARKS", "ORDERS", "SHAPE_TRAITS", "SHARES", "draw", "thorax"]
+__all__ = ["CHARACTERS", "COLOUR_TRAITS", "FORMS", "MARKS", "ORDERS", "PALETTES", "SHAPE_TRAITS", "SHARES", "draw", "thorax"]
 
 FORMS = {
     "skimmer": skimmer, "hawker": hawker, "damselfly": damselfly, "demoiselle": demoiselle,

@@ -50,7 +50,7 @@ CHARACTERS = {
 
 # Hues in degrees at even steps of the trait, ranges of saturation and lightness, greatest difference to the hue of the pattern
 PALETTES = {
-    "Odonata": ((2, 15, 35, 60, 100, 165, 195, 215), (0.25, 0.7), (0.26, 0.5), 60),
+    "Odonata": ((2, 15, 35, 60, 100, 165, 195, 215), (0.25, 0.7), (0.26, 0.5), 45),
     "Orthoptera": ((18, 26, 32, 40, 54, 70, 84, 96), (0.15, 0.45), (0.26, 0.5), 24),
     "Hemiptera": ((2, 14, 24, 32, 42, 58, 74, 96), (0.2, 0.6), (0.2, 0.46), 30),
     "Hymenoptera": ((8, 18, 26, 32, 38, 42, 46, 50), (0.15, 0.7), (0.1, 0.34), 14),
