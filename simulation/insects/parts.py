@@ -111,7 +111,8 @@ def leg(joints, colour, thick, gloss=0.3, foot=None):
 
 def strokes(starts, ends, colour, width, opacity=1.0):
     """Many straight lines as one SVG path: from `starts` to `ends`, both (n, 2)."""
-    d = "".join(f"M{a:.4g},{b:.4g}L{c:.4g},{e:.4g}" for (a, b), (c, e) in zip(starts, ends, strict=True))
+    rows = np.concatenate([np.asarray(starts, float), np.asarray(ends, float)], 1).tolist()
+    d = "".join([f"M{a:.4g},{b:.4g}L{c:.4g},{e:.4g}" for a, b, c, e in rows])
     style = f'stroke="{colour}" stroke-width="{width:.3g}" stroke-opacity="{opacity:.2f}" stroke-linecap="round"'
     return f'<path d="{d}" fill="none" {style}/>'
 
