@@ -72,11 +72,11 @@ def test_the_strangest_insects_can_be_drawn(order, form, value):
 def test_every_trait_can_be_seen_in_most_forms():
     def both(traits):
         art = insects.draw(traits, np.random.default_rng(0), np.random.default_rng(0))
-        return np.stack([np.asarray(photographs.rasterise(part, 40), float) for part in (art.colour, art.matter)])
+        return np.stack([np.asarray(photographs.rasterise(part, 32), float) for part in (art.colour, art.matter)])
 
     changes = {**dict.fromkeys(KIND.measured, 1.5), "pattern": "bands", "mark": "patch", "margin": "entire"}
     changes |= {"sculpture": "furrowed", "sex": "male"}
-    some = FORMS[::4] + FORMS[3::9]
+    some = FORMS[::4]  # one of each order
     seen = pd.DataFrame(False, pd.MultiIndex.from_tuples(some), list(changes))
     for order, form in some:
         one = traits_of(order, form, pattern="marbled", mark="stigma", margin="toothed", sculpture="pitted")
