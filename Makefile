@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- settings on the command line --------------------------------------------------------------------------------
 
-SETTINGS := DATASET SOURCE CSV WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT SWEEP PYTHON
+SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT SWEEP PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
 PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME # not used here, but by the programs
 
@@ -55,7 +55,7 @@ setup: $(READY) ## build .venv from requirements.txt
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
 .PHONY: all submission report sweep FORCE
-all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
+all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 report: ## after all, where taxa are known: label-free indices, robustness, scores of every taxon
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time

@@ -147,9 +147,9 @@ class Plan:
             "01_preprocess",
             [*(f"{data}/{name}" for name in names), f"{figures}/family_sizes.png"],
             made,
-            [f"source={settings.source}", f"csv={settings.csv}"],
+            [f"source={settings.source}", f"csv={settings.csv}", f"labels={settings.labels}"],
             force=self.photographs_changed(),
-            options=settings.to_store("source", "csv"),
+            options=settings.to_store("source", "csv", "labels"),
         )
 
     def weights_for(self, encoders):

@@ -55,13 +55,14 @@ class Settings:
     """
 
     def __init__(self, given, goals=()):
-        self.given = given
+        self.given = dict(given)
         self.dataset = check_dataset(given.get("dataset", "demo"))
         self.data, self.figures = f"data/{self.dataset}", f"figures/{self.dataset}"
         self.world = f"params/worlds/{self.dataset}.yaml" if self.dataset in config_names("worlds") else ""
         self.stored = load_stored(self.dataset)
         self.defaults = DEFAULTS | self._dataset_defaults()
 
+        self.labels = self._labels()
         self.source, self.csv, self.weights = (self.given_or_stored(name) for name in ("source", "csv", "weights"))
         self._check_folders()
         self.encoders = self._names("encoders")
@@ -103,6 +104,21 @@ class Settings:
                 raise BadSetting(f"params/datasets/{name}.yaml: unknown name {key!r}; {hint}")
         given = {key: value for key, value in config.items() if value is not None and key != "title"}
         return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in given.items()}
+
+    def _labels(self):
+        """LABELS. It stands for the table of the photographs, as CSV does, so one of them replaces a stored other."""
+        labels = self.given.get("labels")
+        if labels not in (None, "", "folders"):
+            raise BadSetting(f"LABELS={labels} should be empty or: folders (family/genus/species by depth)")
+        if labels and self.world:
+            raise BadSetting(f"LABELS={labels} is for photographs of your own: {self.dataset} is simulated ({self.world})")
+        if labels and self.given.get("csv"):
+            raise BadSetting(f"LABELS={labels} and CSV={self.given['csv']} cannot both name the photographs: leave one out")
+        if labels:
+            self.given["csv"] = ""
+        elif self.given.get("csv"):
+            self.given["labels"] = ""
+        return self.given_or_stored("labels")
 
     def _check_folders(self):
         if self.world and self.source:

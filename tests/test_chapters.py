@@ -152,12 +152,14 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(bench, tmp_p
             bench.run("01", dataset="bad", source=str(folder))
         return str(caught.value)
 
-    assert "holds no single CSV: put one there" in message()
+    (folder / "one.csv").touch()
+    (folder / "two.csv").touch()
+    assert "holds no single CSV: choose one of one.csv, two.csv by CSV=<name>" in message()
     (folder / "metadata.csv").write_bytes("hash_id,family\na,Zygænidæ\n".encode("latin-1"))
     assert "metadata.csv cannot be read" in message() and "UTF-8" in message()
-    write_csv(folder, [["a", "F"]], ("photo", "family"))
-    assert "no column 'hash_id' but photo, family" in message()
-    assert "metadata.csv" in message() and "rename" in message()
+    write_csv(folder, [["b", "F"]], ("photo", "family"))
+    assert "no column 'hash_id' but photo, family, and none of them holds names of image files" in message()
+    assert "metadata.csv" in message() and "name the column" in message()
     write_csv(folder, [["b", "F"]], ("hash_id", "family"))
     assert "such as a.png" in message() and "such as b" in message() and "Name each image" in message()
     assert not bench.data("bad", "metadata.parquet").exists()
@@ -172,6 +174,47 @@ def photograph(folder, *names):
         with path.open("wb") as stream:
             Image.fromarray(noise).save(stream, "png")
     return folder
+
+
+def test_a_folder_without_a_csv_has_file_names_as_ids_and_no_taxa(bench, tmp_path):
+    folder = photograph(tmp_path / "src", "a.png", "site 1/b.JPG", "site 1/IMG_1.png", "site 2/IMG_1.png", "c.png", "c.jpg")
+    printed, _ = bench.run("01", dataset="d", source=str(folder))
+    table = metadata(bench, "d").set_index("hash_id")
+    assert table["path"].to_dict() == {
+        "a": "a.png", "b": "site 1/b.JPG", "site 1/IMG_1": "site 1/IMG_1.png", "site 2/IMG_1": "site 2/IMG_1.png"
+    }  # fmt: skip
+    assert table[["family", "genus", "species"]].isna().all(axis=None)
+    assert rejections(bench)["c"] == "ambiguous: several different files: c.jpg, c.png"
+    assert "there is no CSV: ids are file names, and no taxon has a name" in printed.splitlines()[-1]
+
+
+def test_folders_are_taxa_by_depth_if_labels_say_so(bench, tmp_path):
+    names = ("F/G/G s/1.png", "F/G/G s/2020/2.png", "F/G/3.png", "F/unknown/4.png", "5.png", "E/G/1.png")
+    folder = photograph(tmp_path / "src", *names)
+    write_csv(folder, [["1", "from the CSV"]], ("hash_id", "family"))
+    printed, _ = bench.run("01", dataset="d", source=str(folder), labels="folders")
+    table = metadata(bench, "d").set_index("hash_id")[["family", "genus", "species"]].fillna("")
+    assert {i: tuple(names) for i, names in table.T.items()} == {
+        "F/G/G s/1": ("F", "G", "G s"), "2": ("F", "G", "G s"), "3": ("F", "G", ""), "4": ("F", "", ""),
+        "5": ("", "", ""), "E/G/1": ("E", "G", ""),
+    }  # fmt: skip
+    assert "folders are taken for taxa: family (2), genus (2), species (1)" in printed
+
+
+@pytest.mark.parametrize(
+    "cells", [["a.png", "deep/b.png"], ["a", "b"], ["./a.png", r"elsewhere\deep\b.png"], ["/home/me/a.png", "deep/b"]]
+)
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_csv_with_a_column_of_file_names_is_understood_and_says_so(bench, tmp_path, cells, separator):
+    folder = photograph(tmp_path / "src", "a.png", "deep/b.png")
+    lines = ["Date,My photo,Family", *(f"2024,{cell},F{n}" for n, cell in enumerate(cells)), "2024,gone.png,F3"]
+    (folder / "moths.csv").write_text("\n".join(lines).replace(",", separator))
+    printed, _ = bench.run("01", dataset="d", source=str(folder))
+    table = metadata(bench, "d")
+    assert table[["hash_id", "path", "family"]].values.tolist() == [["a", "a.png", "F0"], ["b", "deep/b.png", "F1"]]
+    assert rejections(bench)["gone.png"] == "no image file of this name"
+    assert "moths.csv has no column hash_id: its column My photo holds the names of the image files" in printed
+    assert "columns of moths.csv not used: Date" in printed
 
 
 def rejections(bench, dataset="d"):

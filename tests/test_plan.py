@@ -694,3 +694,19 @@ def test_every_shipped_sweep_can_be_planned():
 def test_planning_imports_no_heavy_library():
     code = "import sys, plan; print(*(set(sys.modules) & {'numpy', 'pandas', 'papermill', 'jupytext', 'matplotlib', 'torch'}))"
     assert not subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout.split()
+
+
+def test_labels_and_csv_replace_each_other(planned):
+    assert "01_preprocess" in planned.runs("all", *SETTINGS, "LABELS=folders")
+    assert yaml.safe_load(planned.data("mine", "config.yaml").read_text())["labels"] == "folders"
+    assert "01_preprocess" not in planned.runs("all", *SETTINGS)
+    assert "01_preprocess" in planned.runs("all", *SETTINGS, "CSV=metadata.csv")
+    stored = yaml.safe_load(planned.data("mine", "config.yaml").read_text())
+    assert stored["csv"] == "metadata.csv" and "labels" not in stored
+    for given, reason in (
+        (("DATASET=mine", "LABELS=folders", "CSV=metadata.csv"), "LABELS=folders and CSV=metadata.csv cannot both"),
+        (("DATASET=mine", "LABELS=folder"), "LABELS=folder should be empty or: folders"),
+        (("DATASET=demo", "LABELS=folders"), "is for photographs of your own"),
+    ):
+        done = planned.make("all", *given, check=False)
+        assert done.returncode and reason in done.stderr
