@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- settings on the command line --------------------------------------------------------------------------------
 
-SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT SWEEP PYTHON
+SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW SWEEP PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
 PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME # not used here, but by the programs
 
@@ -57,7 +57,7 @@ setup: $(READY) ## build .venv from requirements.txt
 .PHONY: all submission report sweep FORCE
 all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
-report: ## after all, where taxa are known: label-free indices, robustness, scores of every taxon
+report: ## after all: an atlas of the photographs; where taxa are known: indices without labels, robustness, scores of every taxon
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
@@ -93,6 +93,7 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure \
+  19_contact_sheets 20_atlas-specimen_resnet18_double 21_review \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)

@@ -65,6 +65,7 @@ class Settings:
         self.labels = self._labels()
         self.source, self.csv, self.weights = (self.given_or_stored(name) for name in ("source", "csv", "weights"))
         self._check_folders()
+        self.review = self._review()
         self.encoders = self._names("encoders")
         self.clusterers = self._names("clusterers")
         self.seeds = self._seeds()
@@ -132,6 +133,15 @@ class Settings:
                 raise BadSetting(f"{name.upper()}={text} is not a folder (looked for {as_path(text)})")
         if self.given.get("csv"):
             self._check_csv(as_path(self.source or f"{self.data}/photos"))
+
+    def _review(self):
+        """REVIEW: the path of a review.csv, or empty."""
+        review = self.given_or_stored("review")
+        if review and not as_path(review).is_file():
+            raise BadSetting(
+                f"REVIEW={review}{self._origin('review')} is not a file: give the review.csv that the atlas saved, or REVIEW= for none"
+            )
+        return review
 
     def _check_csv(self, photos):
         if Path(self.csv).name != self.csv or not (photos / self.csv).is_file():

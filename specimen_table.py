@@ -15,6 +15,7 @@ import listing
 import utils
 
 COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+REVIEW = ["hash_id", "cluster", "decision", "duplicate_of"]  # the first columns of a review.csv, which describes no photographs
 
 
 def printable(path):
@@ -101,10 +102,12 @@ def rows_of_folders(paths):
 def find_csv(photos, listed, csv=""):
     """Path of the CSV that describes the photographs in the folder `photos`; `listed` are the files in it.
 
-    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV, or None if there is none.
+    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV, or None if there is none; a review
+    that was saved beside the photographs does not count.
     FileNotFoundError names the CSV files that were found instead.
     """
     found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
+    found = [path for path in found if path == csv or not _is_review(photos / path)]
     if not csv and not found:
         return None
     chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
@@ -113,6 +116,14 @@ def find_csv(photos, listed, csv=""):
         remedy = f"choose one of {names} by CSV=<name>" if found else "put it there"
         raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
     return photos / chosen
+
+
+def _is_review(path):
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return stream.readline().startswith(",".join(REVIEW))
+    except (OSError, ValueError):
+        return False
 
 
 def read_csv(path):
