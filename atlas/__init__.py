@@ -157,7 +157,7 @@ def contents(dataset, title, table, xy, points, method="average"):
         "arrays": {
             "xy": packed(xy, "f4"),
             "trust": packed(table["trust"].fillna(-1), "f4"),
-            "right": packed(table["right"], "i1"),
+            "correct": packed(table["right"], "i1"),
             "merges": packed(merges, "i4"),
             "heights": packed(heights, "f4"),
             "vectors": packed(quantised(points[rows]), "i1"),

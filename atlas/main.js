@@ -75,8 +75,8 @@ class App {
     say(`${some(rows.length)} chosen`);
   }
   chooseClusters(ks) {
-    this.keys = new Set(ks.slice(1).map(k => `c${k}`));
-    if (ks.length) this.chooseKey(`c${ks[0]}`, true);
+    this.keys = new Set(ks.slice(0, -1).map(k => `c${k}`));
+    if (ks.length) this.chooseKey(`c${ks.at(-1)}`, true);
     else this.all();
   }
 
@@ -137,7 +137,7 @@ class App {
       ...(name ? [`named ${[name.family, name.genus, name.species].filter(Boolean).join(" › ")}`] : []),
       k < 0 ? "in no cluster" : `cluster ${atlas.clusters[k].label}`,
       ...(atlas.trust[row] >= 0 ? [`trust ${atlas.trust[row].toFixed(2)}`] : []),
-      ...(atlas.right[row] >= 0 ? [atlas.right[row] ? "of the main species of its cluster" : "of another species than most of its cluster"] : []),
+      ...(atlas.correct[row] >= 0 ? [atlas.correct[row] ? "of the main species of its cluster" : "of another species than most of its cluster"] : []),
       ...(atlas.mark[row] === 2 ? [`duplicate of ${atlas.data.ids[atlas.original[row]]}`] : decision ? [decision] : []),
     ];
   }
@@ -343,8 +343,8 @@ class App {
     if (ks) this.chooseClusters(ks);
     else if (this.keys.size) {
       const keys = [...this.keys].filter(key => key[0] !== "b" && this.tree.rows(key).length);
-      this.keys = new Set(keys.slice(1));
-      keys.length ? this.chooseKey(keys[0], true) : this.all();
+      this.keys = new Set(keys.slice(0, -1));
+      keys.length ? this.chooseKey(keys.at(-1), true) : this.all();
     } else {
       const rows = this.chosen ? [...this.chosen] : null;
       rows ? this.chooseRows(rows, text, false) : this.all();

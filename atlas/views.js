@@ -40,7 +40,7 @@ class Colours {
     this.modes = ["family", "genus", "species"].filter(rank => atlas.data.names[rank].length).map(rank => [rank, rank]);
     this.modes.push(["cluster", "species cluster"]);
     if (atlas.trust.some(value => value >= 0)) this.modes.push(["trust", "trust"]);
-    if (atlas.right.some(value => value >= 0)) this.modes.push(["right", "right or wrong"]);
+    if (atlas.correct.some(value => value >= 0)) this.modes.push(["right", "right or wrong"]);
     this.modes.push(["decision", "decision"]);
     this.mode = this.modes[0][0];
   }
@@ -55,7 +55,7 @@ class Colours {
     if (mode === "right") {
       const legend = [{text: "the main species of its cluster", colour: RIGHT[1]}, {text: "another species", colour: RIGHT[0]},
         {text: "no name", colour: GREY}];
-      return {legend, of: row => RIGHT[atlas.right[row]] ?? GREY};
+      return {legend, of: row => RIGHT[atlas.correct[row]] ?? GREY};
     }
     const kinds = ["accepted", "edited", "noise", "duplicate"];
     if (mode === "decision") {
@@ -172,10 +172,10 @@ class MapView {
     this.deck = new deck.Deck({
       parent: document.getElementById("canvas"),
       views: new deck.OrthographicView({id: "map", flipY: false}),
-      initialViewState: this.whole,
+      viewState: this.whole,
       controller: {inertia: false, keyboard: true, doubleClickZoom: true},
       getCursor: ({isHovering}) => isHovering ? "pointer" : "grab",
-      onViewStateChange: ({viewState}) => { this.view = viewState; this._later(); },
+      onViewStateChange: ({viewState}) => this.go(viewState),
       onResize: () => this._later(),
       onHover: info => app.hover(this._rowAt(info), info),
       onClick: (info, event) => app.pickOnMap(this._rowAt(info), event.srcEvent),
@@ -208,7 +208,7 @@ class MapView {
 
   go(view) {
     this.view = view;
-    this.deck.setProps({initialViewState: {...view}});
+    this.deck.setProps({viewState: view});
     this._later();
   }
   fit() { this.whole = this._whole(); this.go(this.whole); }
@@ -252,25 +252,34 @@ class MapView {
   }
 
   // Rows that are drawn as thumbnails. The map is divided into squares of the size of a thumbnail, which stay in place while one
-  // pans; a square with few photographs shows the first of them, or the first that is chosen.
+  // pans. A square with few photographs shows the first of them, or the first that is chosen, unless it would cover a neighbour.
   withRoom() {
     if (!this.thumbsOn) return [];
     const {atlas, chosen} = this.app, [left, low, right, high] = this.bounds();
-    const side = THUMB / 2 ** (Math.round(2 * this.view.zoom) / 2);
-    const squares = new Map();
+    const side = THUMB / 2 ** (Math.floor(2 * this.view.zoom) / 2), apart = THUMB / 2 ** this.view.zoom;
+    const squares = new Map(), key = (x, y) => Math.floor(x / side) * 100003 + Math.floor(y / side);
     for (let row = 0; row < atlas.n; row++) {
       const x = atlas.xy[2 * row], y = atlas.xy[2 * row + 1];
       if (x < left || x > right || y < low || y > high) continue;
-      const key = Math.floor(x / side) * 100003 + Math.floor(y / side), square = squares.get(key);
-      if (!square) squares.set(key, [1, row]);
+      const square = squares.get(key(x, y));
+      if (!square) squares.set(key(x, y), {count: 1, row});
       else {
-        square[0]++;
-        if (chosen && chosen.has(row) && !chosen.has(square[1])) square[1] = row;
+        square.count++;
+        if (chosen && chosen.has(row) && !chosen.has(square.row)) square.row = row;
       }
     }
-    const rows = [];
-    for (const [count, row] of squares.values()) if (count <= ROOM) rows.push(row);
-    return rows.length > MOST ? rows.filter((_, i) => i % Math.ceil(rows.length / MOST) === 0) : rows;
+    const rows = [], taken = new Map();
+    const free = (x, y) => [-side, 0, side].every(dx => [-side, 0, side].every(dy => {
+      const other = taken.get(key(x + dx, y + dy));
+      return other === undefined || Math.abs(atlas.xy[2 * other] - x) >= apart || Math.abs(atlas.xy[2 * other + 1] - y) >= apart;
+    }));
+    for (const {count, row} of squares.values()) {
+      const x = atlas.xy[2 * row], y = atlas.xy[2 * row + 1];
+      if (count > ROOM || rows.length === MOST || !free(x, y)) continue;
+      taken.set(key(x, y), row);
+      rows.push(row);
+    }
+    return rows;
   }
 
   layers() {
@@ -414,6 +423,7 @@ class TreeView {
 
   rows(key) {
     const {atlas} = this.app;
+    if (!this.clustersOf(key).every(k => atlas.clusters[k])) return []; // of a decision that was undone
     if (key[0] === "b") return atlas.rowsOf(Number(key.split(":")[1]));
     return this.clustersOf(key).flatMap(k => atlas.members(k));
   }
@@ -529,7 +539,7 @@ class GridView {
   _tile(row) {
     const {atlas, sprites, picked} = this.app;
     const tile = make("button", {class: `tile${atlas.isOdd(row) ? " odd" : ""}`, role: "option", tabindex: -1,
-      "aria-selected": String(picked.has(row)), "aria-label": this.app.describe(row).join(", ")}, sprites.element(row, 92));
+      "aria-selected": String(picked.has(row)), "aria-label": this.app.describe(row).join(", ")}, sprites.element(row, innerWidth < 800 ? 80 : 86));
     const flag = {1: "noise", 2: "duplicate"}[atlas.mark[row]];
     if (flag) tile.append(make("span", {class: "flag"}, flag));
     tile.dataset.row = row;
