@@ -54,16 +54,17 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission report sweep FORCE
-all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= ENCODERS= ...]
+.PHONY: all submission atlas report sweep FORCE
+all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
-report: ## after all: an atlas of the photographs; where taxa are known: indices without labels, robustness, scores of every taxon
+atlas: ## map, tree and photographs in one HTML file, data/<dataset>/atlas/, in which clusters can be corrected
+report: ## after all, where taxa are known: the atlas, indices without labels, robustness, scores of every taxon
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission atlas report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))

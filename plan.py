@@ -51,7 +51,7 @@ SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them
 }
 WORLD_FIGURES = ("tree.png", "barcode_gap.png", "specimens.jpg")
 PLANS_KEPT = 10
-ATLAS_FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "atlas").glob("*.[hjc]*s*") if path.suffix != ".py")
+ATLAS_FILES = [f"atlas/{name}" for name in ("page.html", "atlas.css", "model.js", "views.js", "main.js")]
 
 
 def dated_in_future(path):
@@ -281,6 +281,7 @@ class Plan:
         tables = [f"{data}/submission.csv", f"{data}/trust.csv", *self.reviewed(), f"{data}/previews/clusters/index.csv"]
         self.phony["all"] = [*tables, *drawn, *world, f"{figures}/family_sizes.png", *maps]
         self.phony["submission"] = [f"{data}/submission.csv"]
+        self.phony["atlas"] = [f"{data}/atlas/{settings.submit.partition('/')[0]}.html"]
         self.phony["bench"] = [f"{data}/metadata.parquet"]
 
     def reviewed(self):
@@ -301,17 +302,19 @@ class Plan:
             options=settings.to_store("submit", "review"),
         )
         drawn = [f"{data}/previews/clusters/index.csv", *([f"{self.figures}/clusters.jpg"] if settings.world else [])]
-        about = [run, seed, f"reviewed={str(bool(settings.review)).lower()}"]
-        self.chapter("19_contact_sheets", drawn, [trusted, *self.reviewed()], about, options=settings.to_store("submit", "review"))
-        for encoder in dict.fromkeys(settings.encoders):
-            own = encoder == settings.submit.partition("/")[0]
-            clusterer = settings.submit.partition("/")[2]
+        about = [run, seed, f"reviewed={bool(settings.review)}"]
+        kept = settings.to_store("submit", "review")
+        self.chapter("19_contact_sheets", drawn, [trusted, *self.reviewed()], about, options=kept)
+        submitted, clusterer = settings.submit.split("/")
+        for encoder in settings.encoders:  # trust and review are of the submitted run
+            own = encoder == submitted
             needs = [trusted, *self.reviewed()] if own else self.partitions(encoder, clusterer)
+            known = [f"trusted={own}", f"reviewed={own and bool(settings.review)}"]
             self.chapter(
                 "20_atlas",
                 [f"{data}/atlas/{encoder}.html"],
                 [*needs, *self.mapped([encoder]), *ATLAS_FILES],
-                [f"run={encoder}/{clusterer}", seed, f"trusted={str(own).lower()}", f"reviewed={str(own and bool(settings.review)).lower()}"],
+                [f"run={encoder}/{clusterer}", seed, *known],
                 label=encoder,
                 options=settings.to_store("submit", "review") if own else (),
             )

@@ -128,8 +128,8 @@ def check_kept(review, found):
     """Raise ValueError unless every decision of a `review` stands in `found`, the table of `apply_review`."""
     joined = review.merge(found, on="hash_id", suffixes=("", "_found"))
     kept = joined["decision"].isin(KEPT)
-    lost = len(joined) < len(review) or (joined["decision"] != joined["decision_found"]).any()
-    moved = (joined["cluster"] != joined["species_cluster"])[kept].any()
+    lost = len(joined) < len(review) or (joined["decision"] != joined["decision_found"].fillna("")).any()
+    moved = (joined["cluster"] != joined["species_cluster"].fillna(""))[kept].any()
     joined_by_others = found["species_cluster"].isin(joined["cluster"][kept]) & found["decision"].isna()
     if lost or moved or joined_by_others.any():
         raise ValueError("a decision of the review was changed")

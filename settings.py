@@ -138,9 +138,8 @@ class Settings:
         """REVIEW: the path of a review.csv, or empty."""
         review = self.given_or_stored("review")
         if review and not as_path(review).is_file():
-            raise BadSetting(
-                f"REVIEW={review}{self._origin('review')} is not a file: give the review.csv that the atlas saved, or REVIEW= for none"
-            )
+            described = f"REVIEW={review}{self._origin('review')}"
+            raise BadSetting(f"{described} is not a file: give the review.csv that the atlas saved, or REVIEW= for none")
         return review
 
     def _check_csv(self, photos):

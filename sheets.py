@@ -48,7 +48,10 @@ def verdicts(labels, species):
     A cluster is *merged* if less than PURE of its named photographs are of one species. It is *pure* if most photographs of that
     species are in it, and otherwise *split*. Without any name the verdict is empty. `about` says which species it holds.
     """
+    clusters = pd.unique(np.asarray(labels, object))
     named = pd.DataFrame({"cluster": labels, "species": species}).dropna()
+    if named.empty:
+        return pd.DataFrame("", clusters, ["verdict", "about"])
     counts = named.groupby(["cluster", "species"]).size().rename("n").reset_index()
     counts = counts.sort_values(["n", "species"], ascending=[False, True], kind="stable")
     sizes, totals = named["cluster"].value_counts(), named["species"].value_counts()
@@ -65,7 +68,7 @@ def verdicts(labels, species):
 
     found = pd.DataFrame({"verdict": np.select([merged, split], ["merged", "split"], "pure")}, index=main.index)
     found["about"] = pd.Series({c: describe(c, group) for c, group in counts.groupby("cluster")}, dtype="string")
-    return found.reindex(pd.unique(np.asarray(labels, object))).fillna("")
+    return found.reindex(clusters).fillna("")
 
 
 def strips_of(rows, labels, points, trust, odd, judged):

@@ -180,8 +180,12 @@ class MapView {
       onHover: info => app.hover(this._rowAt(info), info),
       onClick: (info, event) => app.pickOnMap(this._rowAt(info), event.srcEvent),
       onError: error => say(`the map cannot be drawn: ${error.message}`),
-      onAfterRender: () => { this.frames = (this.frames ?? 0) + 1; },
+      onAfterRender: () => {
+        this.frames = (this.frames ?? 0) + 1;
+        if (this.colour) this.first ??= performance.now(); // when the dots were first drawn
+      },
       pickingRadius: 6,
+      deviceProps: {type: "webgl", webgl: {antialias: false}}, // dots have smooth edges of their own, thumbnails are upright
       layers: [],
     });
     new ResizeObserver(() => this._resized()).observe(document.getElementById("canvas"));
@@ -203,7 +207,7 @@ class MapView {
   _later() {
     if (this.planned) return;
     this.planned = true;
-    requestAnimationFrame(() => { this.planned = false; this.layers(); });
+    setTimeout(() => { this.planned = false; this.layers(); }, 80); // thumbnails need not be chosen anew for every frame
   }
 
   go(view) {
@@ -234,6 +238,10 @@ class MapView {
       const faint = chosen && !chosen.has(row);
       this.fill.set(faint ? [200, 203, 206, 90] : [...this.colour.of(row), 235], 4 * row);
     }
+    this.dots = { // a new object: deck.gl takes the same one for unchanged data
+      length: atlas.n,
+      attributes: {getPosition: {value: this.positions, size: 3}, getFillColor: {value: this.fill, size: 4, normalized: true}},
+    };
     this.coloured = (this.coloured ?? 0) + 1;
     this.layers();
   }
@@ -287,11 +295,7 @@ class MapView {
     const {atlas, sprites, picked, current} = this.app;
     const layers = [new deck.ScatterplotLayer({
       id: "dots",
-      data: {length: atlas.n, attributes: {
-        getPosition: {value: this.positions, size: 3},
-        getFillColor: {value: this.fill, size: 4, normalized: true},
-      }},
-      updateTriggers: {getFillColor: this.coloured},
+      data: this.dots,
       radiusUnits: "pixels",
       getRadius: Math.min(Math.max(2.2 * 2 ** ((this.view.zoom - this.whole.zoom) / 3) * (2000 / Math.max(atlas.n, 2000)) ** 0.3, 1.4), 7),
       pickable: true,
@@ -302,7 +306,10 @@ class MapView {
       if (!pages.has(page)) pages.set(page, []);
       pages.get(page).push({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]});
     }
-    const most = [...pages].sort((a, b) => b[1].length - a[1].length).slice(0, sprites.most);
+    // pages that are on the graphics card already come first: to exchange one takes longer than to draw thousands of dots
+    const here = page => this.onCard?.has(page) ? 1 : 0;
+    const most = [...pages].sort((a, b) => here(b[0]) - here(a[0]) || b[1].length - a[1].length).slice(0, sprites.most);
+    this.onCard = new Set(most.map(one => one[0]).filter(page => sprites.bitmaps.get(page)));
     sprites.forget(new Set(most.map(one => one[0])));
     this.shown = [];
     for (const [page, data] of most) {

@@ -77,9 +77,9 @@ for rank, column in zip(utils.RANKS, ("family", "genus", "scientificName"), stri
     table[f"given_{rank}"] = clusters[column].where((rank != "species") | (level == "species")) if reviewed else pd.NA
 known = (utils.lineage(table, "species").notna() & table["species_cluster"].notna()).to_numpy()
 table["right"] = -1
-table.loc[known, "right"] = trust.right(
-    table["species_cluster"].to_numpy(object)[known], utils.lineage(table, "species").to_numpy(object)[known]
-).astype(int)
+if known.any():
+    species = utils.lineage(table, "species").to_numpy(object)[known]
+    table.loc[known, "right"] = trust.right(table["species_cluster"].to_numpy(object)[known], species).astype(int)
 table["right"].map({1: "right", 0: "wrong", -1: "no name"}).value_counts().to_frame()
 
 # %% [markdown]

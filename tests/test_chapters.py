@@ -16,6 +16,7 @@ from torchvision.models import resnet18
 
 import images
 import listing
+import review
 import plotting
 import utils
 
@@ -643,3 +644,82 @@ def test_a_bad_setting_stops_with_what_was_expected(partly):
         partly.run("04", dataset="nameless", encoder="pixels", n_neighbors=1)
     with pytest.raises(ValueError, match="no layer 'layer9'"):
         partly.run("05", dataset="nameless", encoder="pixels", genus_layers={"layer9": 1.0})
+
+
+# ------------------------------------------------------------------- 19_contact_sheets, 20_atlas and 21_review
+
+
+@pytest.fixture(scope="module")
+def sorted_folder(tmp_path_factory):
+    """A folder without a CSV, clustered by its pixels, with a map; a workbench, and the run."""
+    (root := tmp_path_factory.mktemp("sorted") / "bench").mkdir()
+    bench, folder = Workbench(root), root.parent / "photographs"
+    make_world(folder, families=2, genera=4, species=6, photos=5)
+    (folder / "metadata.csv").unlink()
+    bench.run("01", dataset="d", source=str(folder))
+    bench.encode("d")
+    bench.cluster("d")
+    ids = metadata(bench, "d")["hash_id"]
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2))
+    maps = pd.DataFrame({"hash_id": ids, "layer": "pixels", "x": xy[:, 0], "y": xy[:, 1]})
+    bench.data("d", "maps", "pixels").mkdir(parents=True)
+    maps.to_parquet(bench.data("d", "maps", "pixels", "default.parquet"))
+    about = {"dataset": "d", "run": "pixels/pooled_average"}
+    bench.run("16", **about, encoders=["pixels"])
+    return bench, about
+
+
+def test_clusters_without_names_are_drawn_and_old_pages_removed(sorted_folder):
+    bench, about = sorted_folder
+    pages = bench.data("d", "previews", "clusters")
+    pages.mkdir(parents=True)
+    (pages / "page-9999.jpg").touch()
+    (pages / "mine.jpg").touch()
+    printed, _ = bench.run("19", **about)
+    index, clusters = pd.read_csv(pages / "index.csv"), pd.read_csv(bench.data("d", "trust.csv"))
+    assert index["photographs"].sum() == len(clusters) == 30 and index["verdict"].isna().all()
+    assert {path.name for path in pages.iterdir()} == {"index.csv", "mine.jpg", *index["page"]}
+    assert not list(bench.root.glob("figures/d/clusters.jpg"))  # real photographs stay in data/
+    assert "pages of" in printed
+
+
+def test_a_review_of_the_atlas_comes_back_into_it(sorted_folder):
+    bench, about = sorted_folder
+    printed, variables = bench.run("20", **about)
+    assert "30 photographs" in printed and bench.data("d", "atlas", "pixels.html").is_file()
+    assert variables["data"]["review"] == {} and variables["data"]["names"]["species"] == []
+
+    clusters = pd.read_csv(bench.data("d", "trust.csv"), dtype="string")
+    label = clusters["species_cluster"].value_counts().index[0]
+    inside = clusters["hash_id"][clusters["species_cluster"] == label].tolist()
+    outside = clusters["hash_id"][clusters["species_cluster"] != label].tolist()
+    rows = [[name, label, "accepted", "", "", "species", "F", "G", "<b>G s"] for name in inside]
+    rows += [[outside[0], "", "noise"], [outside[1], "", "duplicate", inside[0]], ["nobody", "", "noise"], [outside[2], "", "?"]]
+    path = bench.root / "review.csv"
+    pd.DataFrame(rows, columns=review.COLUMNS[:9]).to_csv(path, index=False)
+    printed, _ = bench.run("21", **about, encoders=["pixels"], review=str(path))
+    assert f"{len(inside) + 2} photographs decided (2 rows rejected), {len(inside) + 1} named" in printed
+    assert sorted(pd.read_csv(bench.data("d", "review_rejected.csv"))["hash_id"]) == sorted(["nobody", outside[2]])
+    found = pd.read_csv(bench.data("d", "reviewed.csv"), dtype="string").set_index("hash_id")
+    assert len(found) == 30 and set(found.index[found["species_cluster"] == label]) == {*inside, outside[1]}
+    assert (found.loc[[*inside, outside[1]], "scientificName"] == "<b>G s").all() and found.loc[inside, "trust"].notna().all()
+    assert found.loc[outside[0], ["species_cluster", "trust"]].isna().all()
+    assert found.loc[outside[2:], "scientificName"].isna().all()
+
+    bench.run("19", **about, reviewed=True)
+    assert pd.read_csv(bench.data("d", "previews", "clusters", "index.csv"))["photographs"].sum() == 29  # without noise
+    _, variables = bench.run("20", **about, reviewed=True)
+    data = variables["data"]
+    shown = pd.DataFrame(data["review"], index=data["ids"])
+    assert shown["decision"].value_counts().to_dict() == {"accepted": len(inside), "noise": 1, "duplicate": 1}
+    assert (shown.loc[inside, "given_species"] == "<b>G s").all() and shown.loc[outside[1], "duplicate_of"] == inside[0]
+    assert data["ids"][-1] == outside[0] and sum(data["clusters"]["size"]) == 29
+    assert "<b>" not in bench.data("d", "atlas", "pixels.html").read_text()
+
+
+def test_a_review_beside_the_photographs_is_not_taken_for_their_table(bench, tmp_path):
+    folder = photograph(tmp_path / "src", "a.png")
+    write_csv(folder, [["a", "F"]], ("hash_id", "family"), name="moths.csv")
+    write_csv(folder, [["a", "F/g1/s1", "accepted", ""]], review.COLUMNS[:4], name="review.csv")
+    bench.run("01", dataset="d", source=str(folder))
+    assert metadata(bench, "d")["family"].tolist() == ["F"]

@@ -78,7 +78,7 @@ def test_make_all_runs_every_chapter_once(made):
         "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
     ]
-    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1
+    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1 + 1
     assert set(runs(made)) == {*steps(made.first), *steps(made.second)}
     for path in made.data("tiny", "runs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -98,7 +98,7 @@ def test_make_all_writes_all_results(made):
     assert drawn == {
         "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png", "maps.png",
         "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
-        "specimens.jpg", "species.png", "trust.csv", "trust.png",
+        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg",
     }  # fmt: skip
 
 
