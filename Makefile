@@ -112,10 +112,11 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
 
-bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
+bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means), scoring and the atlas
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
 	$(PYTHON) tests/bench_clustering.py
 	$(PYTHON) tests/bench_scoring.py
+	$(PYTHON) tests/bench_atlas.py
 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -1,7 +1,7 @@
 """What a person decided about clusters: read review.csv, keep every decision, and cluster the rest again.
 
-The atlas (chapter 20) writes review.csv, chapter 21 applies it. A decision is about a photograph, so it holds whatever encoder or
-clusterer runs later.
+The atlas (chapter 20) writes review.csv, chapter 21 applies it. A decision is about a photograph, so it holds whatever encoder
+or clusterer runs later.
 """
 
 from dataclasses import replace
@@ -29,12 +29,14 @@ def is_review(header):
 def read_review(path, ids):
     """The decisions about the photographs `ids`: DataFrame of text with COLUMNS, and the rows that cannot be used.
 
-    Rejected rows have `hash_id, row, reason`; `row` is the line number. FileNotFoundError or ValueError, in one line, if there is
-    no such file or it is not a review.
+    Rejected rows have `hash_id, row, reason`; `row` is the line number. FileNotFoundError or ValueError, in one line, if there
+    is no such file or it is not a review.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"REVIEW={path} is not a file: the atlas saves one (data/<dataset>/atlas/<encoder>.html)")
+        raise FileNotFoundError(
+            f"REVIEW={path} is not a file: the atlas saves one (data/<dataset>/atlas/<encoder>.html)"
+        )
     header, records = specimen_table.read_csv(path)
     if not is_review(header):
         wanted = ", ".join(COLUMNS[:4])
@@ -85,9 +87,10 @@ def apply_review(review, clusters, points, genus_points, config, seed=0):
     """The clusters of a run with all decisions of a `review` in them: DataFrame with a row per photograph of `clusters`.
 
     `clusters` (n rows) has hash_id and CLUSTERS, `points` (n, d) and `genus_points` (n, e) are the prepared vectors
-    (`clustering.Config.prepare_both`) in the same order. The columns are hash_id, CLUSTERS and those of `review` from the decision
-    on. Accepted and edited clusters stay as they are. Noise has a family and no other cluster. A duplicate has the cluster and
-    the names of its original. All others are clustered again by `config`, family by family, and get new names of clusters.
+    (`clustering.Config.prepare_both`) in the same order. The columns are hash_id, CLUSTERS and those of `review` from the
+    decision on. Accepted and edited clusters stay as they are. Noise has a family and no other cluster. A duplicate has the
+    cluster and the names of its original. All others are clustered again by `config`, family by family, and get new names of
+    clusters.
     """
     review = review.set_index("hash_id").reindex(clusters["hash_id"])
     decision = review["decision"].fillna("").to_numpy(str)
@@ -101,7 +104,9 @@ def apply_review(review, clusters, points, genus_points, config, seed=0):
     rest = np.flatnonzero(decision == "")
     if len(rest):
         families = found[CLUSTERS[0]].to_numpy(object)[rest]
-        again = clustering.cluster_prepared(points[rest], genus_points[rest], families, replace(config, use_family=True), seed)
+        again = clustering.cluster_prepared(
+            points[rest], genus_points[rest], families, replace(config, use_family=True), seed
+        )
         named = utils.name_clusters(found["hash_id"][rest], again["family"], again["genus"], again["species"])
         found.loc[rest, CLUSTERS[1:]] = _renumbered(named, found.loc[kept, CLUSTERS[1]])[CLUSTERS[1:]].to_numpy()
     found = pd.concat([found, review.drop(columns="cluster").reset_index(drop=True)], axis=1)
@@ -119,7 +124,11 @@ def _renumbered(named, kept):
     numbers = kept.str.extract(r"(?s)^(.*)/g(\d+)$").dropna()
     used = numbers[1].astype(int).groupby(numbers[0]).max()
     number = named["genus_cluster"].str.extract(r"/g(\d+)$")[0].astype(int)
-    genus = named["family_cluster"] + "/g" + (number + named["family_cluster"].map(used).fillna(0).astype(int)).astype("string")
+    genus = (
+        named["family_cluster"]
+        + "/g"
+        + (number + named["family_cluster"].map(used).fillna(0).astype(int)).astype("string")
+    )
     species = genus + "/" + named["species_cluster"].str.rsplit("/", n=1).str[1]
     return named.assign(genus_cluster=genus, species_cluster=species)
 
@@ -153,3 +162,17 @@ def darwin_core(dataset, table):
         taxonID=table["taxonID"].fillna(f"{dataset}:" + name.where(rank == "species").fillna(table["species_cluster"])),
         identificationRemarks=table["identificationRemarks"].fillna(remarks),
     )
+
+
+def load_current(dataset, ids, reviewed=False):
+    """The clusters of the submitted run with their trust, one row per photograph in the order of `ids`.
+
+    They are those of trust.csv, or with `reviewed` those of reviewed.csv with decisions and names.
+    """
+    path = utils.dataset_dir(dataset) / ("reviewed.csv" if reviewed else "trust.csv")
+    # names and ids are text, also "007" and "NA"
+    blank = {name: [""] for name in (*COLUMNS, *CLUSTERS)}
+    table = utils.read_table(path, dtype="string", keep_default_na=False, na_values=blank)
+    table = table.set_index("hash_id").loc[list(ids)].reset_index()
+    trust = table[["trust", "cluster_trust"]].replace("", pd.NA).astype("Float64").astype(float)
+    return table.assign(**trust)

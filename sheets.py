@@ -1,4 +1,4 @@
-"""Contact sheets of clusters: who comes first and last in a strip, what a cluster is worth where taxa are known, and the pages."""
+"""Contact sheets of clusters: the order of a strip, what a cluster is worth where taxa are known, and the pages."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,12 @@ ODD = 0.1  # share of the photographs of a dataset that is least trusted
 STRIPS = 14  # on a page
 PHOTOS = 11  # in a strip
 MARGIN = 3.4  # width of the text at the left, in photographs
-VERDICT_COLOURS = {"pure": plotting.PALETTE[2], "split": plotting.PALETTE[4], "merged": plotting.PALETTE[1], "": plotting.GREY}
+VERDICT_COLOURS = {
+    "pure": plotting.PALETTE[2],
+    "split": plotting.PALETTE[4],
+    "merged": plotting.PALETTE[1],
+    "": plotting.GREY,
+}
 
 
 class Strip(NamedTuple):
@@ -45,8 +50,8 @@ def odd_ones(trust):
 def verdicts(labels, species):
     """What every cluster is worth, by the `species` (n,) of its photographs, missing where unknown: DataFrame by cluster.
 
-    A cluster is *merged* if less than PURE of its named photographs are of one species. It is *pure* if most photographs of that
-    species are in it, and otherwise *split*. Without any name the verdict is empty. `about` says which species it holds.
+    A cluster is *merged* if less than PURE of its named photographs are of one species. It is *pure* if most photographs of
+    that species are in it, and otherwise *split*. Without any name the verdict is empty. `about` says which species it holds.
     """
     clusters = pd.unique(np.asarray(labels, object))
     named = pd.DataFrame({"cluster": labels, "species": species}).dropna()

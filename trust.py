@@ -57,8 +57,8 @@ def features(points, genus_points, families, labels, clusterer, others=(), round
 def independent_clusters(dataset, run, encoders, seed, ids):
     """{encoder: species clusters (n,) of the photographs `ids`} of those `encoders` that may agree with `run`.
 
-    They were trained from other weights than the encoder of `run` ("encoder/clusterer"), have no special role, and stand for one
-    origin each, the first for it.
+    They were trained from other weights than the encoder of `run` ("encoder/clusterer"), have no special role, and stand for
+    one origin each, the first for it.
     """
     encoder, clusterer = run.split("/")
     lineage = encoder_configs.encoder_lineage(dataset, encoder)

@@ -1,9 +1,9 @@
 """The atlas: map, tree and photographs of a dataset in one HTML file that opens from disk, in which clusters can be corrected.
 
 `write_atlas` writes the page from the files beside this module: page.html, atlas.css, model.js (the data and the review),
-views.js (what is drawn), main.js (what is done), and deck.gl in vendor/. The page loads nothing: data, thumbnails and scripts are
-inside, and its content security policy forbids connections. Texts from a dataset are JSON in which "<" is escaped, and the scripts
-show them as text only. Where thumbnails need more than MAX_INSIDE bytes, their pages are files beside the page.
+views.js (what is drawn), main.js (what is done), and deck.gl in vendor/. The page loads nothing: data, thumbnails and scripts
+are inside, and its content security policy forbids connections. Texts from a dataset are JSON in which "<" is escaped, and the
+scripts show them as text only. Where thumbnails need more than MAX_INSIDE bytes, their pages are files beside the page.
 """
 
 import base64
@@ -34,11 +34,11 @@ DIMENSIONS = 128  # of the vectors in the page, for nearest neighbours
 def order_photographs(points, labels, method="average"):
     """Rows (n,) in the order of the atlas, and the trees of all species clusters in it.
 
-    `points` (n, d) are prepared vectors, `labels` a cluster table with family_cluster, genus_cluster and species_cluster, missing
-    for noise. Clusters that are alike stand beside each other within their genus, genera within their family, and photographs
-    within their cluster; noise comes last. The trees are a DataFrame with label and size of every species cluster, and arrays
-    `merges` (m, 2) and `heights` (m,), those of one cluster after the other, size - 1 each. In `merges`, number i below the size
-    is the cluster's photograph i in the order of the atlas, and number size + j its merge j.
+    `points` (n, d) are prepared vectors, `labels` a cluster table with family_cluster, genus_cluster and species_cluster,
+    missing for noise. Clusters that are alike stand beside each other within their genus, genera within their family, and
+    photographs within their cluster; noise comes last. The trees are a DataFrame with label and size of every species cluster,
+    and arrays `merges` (m, 2) and `heights` (m,), those of one cluster after the other, size - 1 each. In `merges`, number i
+    below the size is the cluster's photograph i in the order of the atlas, and number size + j its merge j.
     """
     inside = labels["species_cluster"].notna().to_numpy()
     rows, clusters, merges, heights = [], [], [np.empty((0, 2), int)], [np.empty(0)]
@@ -89,7 +89,10 @@ def thumbnail_pages(thumbnails, cell, side=SHEET):
         if picture is not None:
             picture = picture.copy()
             picture.thumbnail((cell, cell), Image.Resampling.LANCZOS)
-            left, top = used % per_line * cell + (cell - picture.width) // 2, used // per_line * cell + (cell - picture.height) // 2
+            left, top = (
+                used % per_line * cell + (cell - picture.width) // 2,
+                used // per_line * cell + (cell - picture.height) // 2,
+            )
             page.paste(picture, (left, top))
         used += 1
         if used == per_line**2:
@@ -124,9 +127,10 @@ def _texts(column):
 def contents(dataset, title, table, xy, points, method="average"):
     """Everything but the thumbnails: the data of the page (dict), and the rows (n,) in its order.
 
-    `table` has a row per photograph: hash_id, path, the given names (RANKS), family_cluster, genus_cluster, species_cluster, trust
-    (missing where unknown), `right` (1, 0, or -1 where unknown), and of a review decision, duplicate_of, given_family, given_genus
-    and given_species. `xy` (n, 2) is the map, `points` (n, d) the prepared vectors, `method` the linkage of the trees.
+    `table` has a row per photograph: hash_id, path, the given names (RANKS), family_cluster, genus_cluster, species_cluster,
+    trust (missing where unknown), `right` (1, 0, or -1 where unknown), and of a review decision, duplicate_of, given_family,
+    given_genus and given_species. `xy` (n, 2) is the map, `points` (n, d) the prepared vectors, `method` the linkage of the
+    trees.
     """
     rows, clusters, merges, heights = order_photographs(points, table, method)
     table, xy = table.iloc[rows].reset_index(drop=True), np.asarray(xy, float)[rows]
@@ -170,8 +174,8 @@ def contents(dataset, title, table, xy, points, method="average"):
 def write_atlas(path, data, thumbnails, max_inside=MAX_INSIDE):
     """Write the page at `path` from the `data` of `contents` and the thumbnails (PIL or None) in their order.
 
-    Return the paths of all files. Pages of thumbnails lie beside the page, as `<name>.page-<number>.js`, if they are larger than
-    `max_inside` bytes together. Only one page of thumbnails is in memory.
+    Return the paths of all files. Pages of thumbnails lie beside the page, as `<name>.page-<number>.js`, if they are larger
+    than `max_inside` bytes together. Only one page of thumbnails is in memory.
     """
     path = Path(path)
     scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -179,7 +183,9 @@ def write_atlas(path, data, thumbnails, max_inside=MAX_INSIDE):
     template = (HERE / "page.html").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         pages = []
-        for number, page in enumerate(thumbnail_pages(thumbnails, data["thumbnails"]["cell"], data["thumbnails"]["side"])):
+        for number, page in enumerate(
+            thumbnail_pages(thumbnails, data["thumbnails"]["cell"], data["thumbnails"]["side"])
+        ):
             pages.append(Path(scratch, f"{number}.webp"))
             page.save(pages[-1], "webp", quality=75)
         beside = sum(page.stat().st_size for page in pages) * 4 / 3 > max_inside
@@ -213,7 +219,9 @@ def _fill(text, title, style, scripts):
     """The head of the page, with its title, style and content security policy."""
 
     def hashes(parts):
-        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts)
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(part.encode()).digest()).decode()}'" for part in parts
+        )
 
     # scripts that the page's own scripts add, which are the pages of thumbnails beside it, are allowed ('strict-dynamic')
     licence = (HERE / "vendor" / "LICENSE").read_text(encoding="utf-8")
@@ -221,6 +229,11 @@ def _fill(text, title, style, scripts):
         f"default-src 'none'; script-src {hashes(scripts)} 'strict-dynamic'; style-src {hashes([style])}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    for mark, value in (("{{policy}}", policy), ("{{licence}}", licence), ("{{style}}", style), ("{{title}}", html.escape(title))):
+    for mark, value in (
+        ("{{policy}}", policy),
+        ("{{licence}}", licence),
+        ("{{style}}", style),
+        ("{{title}}", html.escape(title)),
+    ):
         text = text.replace(mark, value)
     return text

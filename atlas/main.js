@@ -2,17 +2,31 @@
 // What is done: choosing, searching, the lasso, decisions with keys, and saving.
 
 const KEYS = [
-  ["a", "accept the chosen clusters"], ["s", "split a cluster at its top branch, or split off the chosen branch"],
-  ["m", "merge the chosen clusters"], ["g", "grow the chosen cluster, or a new one from one picked photograph"],
-  ["c", "make one cluster of the picked photographs"], ["n", "mark the picked photographs as noise"],
-  ["d", "mark the picked photographs as duplicates of the first, or of its nearest neighbour"], ["e", "name the chosen clusters"],
-  ["u", "undo"], ["x", "save review.csv"], ["/", "search"], ["l", "lasso"], ["t", "thumbnails on or off"],
-  ["0 + -", "whole map, zoom in, zoom out"], ["arrows", "move in the tree, among the photographs, or on the map"],
-  ["space", "add to the choice"], ["shift", "with a click: pick all up to here"], ["Esc", "choose nothing"], ["?", "this list"],
+  ["a", "accept the chosen clusters"],
+  ["s", "split a cluster at its top branch, or split off the chosen branch"],
+  ["m", "merge the chosen clusters"],
+  ["g", "grow the chosen cluster, or a new one from one picked photograph"],
+  ["c", "make one cluster of the picked photographs"],
+  ["n", "mark the picked photographs as noise"],
+  ["d", "mark the picked photographs as duplicates of the first, or of its nearest neighbour"],
+  ["e", "name the chosen clusters"],
+  ["u", "undo"],
+  ["x", "save review.csv"],
+  ["/", "search"],
+  ["l", "lasso"],
+  ["t", "thumbnails on or off"],
+  ["0 + -", "whole map, zoom in, zoom out"],
+  ["arrows", "move in the tree, among the photographs, or on the map"],
+  ["space", "add to the choice"],
+  ["shift", "with a click: pick all up to here"],
+  ["Esc", "choose nothing"],
+  ["?", "this list"],
 ];
 const CANDIDATES = 40; // photographs that are offered to a growing cluster
 
-function say(text) { document.getElementById("status").textContent = text; }
+function say(text) {
+  document.getElementById("status").textContent = text;
+}
 const some = (count, what = "photograph") => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 
 class App {
@@ -39,7 +53,8 @@ class App {
     this._listen();
     this.tree.build();
     this.all();
-    say(`${some(this.atlas.n)} in ${some(this.atlas.clusters.filter(one => one.root >= 0).length, "cluster")}. Press ? for the keys.`);
+    const clusters = this.atlas.clusters.filter(one => one.root >= 0).length;
+    say(`${some(this.atlas.n)} in ${some(clusters, "cluster")}. Press ? for the keys.`);
   }
 
   // ---- choosing
@@ -65,8 +80,13 @@ class App {
     const branches = [...this.keys].filter(one => one[0] === "b");
     this._group([...new Set([...this.keys].filter(one => one[0] !== "b").flatMap(one => this.tree.clustersOf(one)))]);
     for (const branch of branches) {
-      const [k] = this.tree.clustersOf(branch), inside = this.tree.rows(branch);
-      this.groups.push({title: `branch of ${this.atlas.title(k)}`, about: some(inside.length), rows: this.atlas.ordered(inside)});
+      const [k] = this.tree.clustersOf(branch),
+        inside = this.tree.rows(branch);
+      this.groups.push({
+        title: `branch of ${this.atlas.title(k)}`,
+        about: some(inside.length),
+        rows: this.atlas.ordered(inside),
+      });
     }
     if (key[0] === "c" || key[0] === "b") this.tree.reveal(this.tree.clustersOf(key)[0]);
     this.current = this.groups[0]?.rows[0] ?? -1;
@@ -83,7 +103,10 @@ class App {
   chooseRows(rows, how, pick) {
     this.growing = null;
     this.keys.clear();
-    if (!rows.length) { say(`${how}: nothing found`); return; }
+    if (!rows.length) {
+      say(`${how}: nothing found`);
+      return;
+    }
     this.chosen = new Set(rows);
     this.picked = new Set(pick ? rows : []);
     const byCluster = new Map();
@@ -92,9 +115,12 @@ class App {
       if (!byCluster.has(k)) byCluster.set(k, []);
       byCluster.get(k).push(row);
     }
-    this.groups = [...byCluster].sort((a, b) => b[1].length - a[1].length).map(([k, inside]) => ({
-      ...this._about(k, inside), rows: this.atlas.ordered(inside),
-    }));
+    this.groups = [...byCluster]
+      .sort((a, b) => b[1].length - a[1].length)
+      .map(([k, inside]) => ({
+        ...this._about(k, inside),
+        rows: this.atlas.ordered(inside),
+      }));
     this.current = this.groups[0].rows[0];
     if (byCluster.size === 1 && !byCluster.has(-1)) this.tree.reveal([...byCluster.keys()][0]);
     this._refresh();
@@ -102,14 +128,23 @@ class App {
   }
 
   _group(ks) {
-    this.groups = ks.filter(k => this.atlas.clusters[k]?.root >= 0).map(k => {
-      const atlas = this.atlas;
-      return {...this._about(k, null), get rows() { return this.ordered ??= atlas.ordered(atlas.members(k)); }};
-    });
+    this.groups = ks
+      .filter(k => this.atlas.clusters[k]?.root >= 0)
+      .map(k => {
+        const atlas = this.atlas;
+        return {
+          ...this._about(k, null),
+          get rows() {
+            return (this.ordered ??= atlas.ordered(atlas.members(k)));
+          },
+        };
+      });
   }
   _about(k, inside) {
     if (k < 0) return {title: "noise", about: some(inside.length)};
-    const {label, status, name, root} = this.atlas.clusters[k], size = this.atlas.size(root), trust = this.atlas.trustOf(k);
+    const {label, status, name, root} = this.atlas.clusters[k],
+      size = this.atlas.size(root),
+      trust = this.atlas.trustOf(k);
     const count = inside && inside.length < size ? `${inside.length} of ${some(size)}` : some(size);
     const parts = [name ? label : "", count, Number.isNaN(trust) ? "" : `trust ${trust.toFixed(2)}`, status];
     return {title: this.atlas.title(k), about: parts.filter(Boolean).join(" · "), k};
@@ -128,20 +163,29 @@ class App {
   // ---- photographs
 
   describe(row) {
-    const {atlas} = this, k = atlas.cluster[row];
-    const given = ["family", "genus", "species"].map(rank => atlas.nameOf(rank, row)).filter(Boolean).join(" › ");
-    const name = k >= 0 && atlas.clusters[k].name, decision = atlas.decisionOf(row);
+    const {atlas} = this,
+      k = atlas.cluster[row];
+    const given = ["family", "genus", "species"]
+      .map(rank => atlas.nameOf(rank, row))
+      .filter(Boolean)
+      .join(" › ");
+    const name = k >= 0 && atlas.clusters[k].name,
+      decision = atlas.decisionOf(row);
     return [
       atlas.data.ids[row],
       given || "no name",
       ...(name ? [`named ${[name.family, name.genus, name.species].filter(Boolean).join(" › ")}`] : []),
       k < 0 ? "in no cluster" : `cluster ${atlas.clusters[k].label}`,
       ...(atlas.trust[row] >= 0 ? [`trust ${atlas.trust[row].toFixed(2)}`] : []),
-      ...(atlas.correct[row] >= 0 ? [atlas.correct[row] ? "of the main species of its cluster" : "of another species than most of its cluster"] : []),
+      ...(atlas.correct[row] >= 0
+        ? [atlas.correct[row] ? "of the main species of its cluster" : "of another species than most of its cluster"]
+        : []),
       ...(atlas.mark[row] === 2 ? [`duplicate of ${atlas.data.ids[atlas.original[row]]}`] : decision ? [decision] : []),
     ];
   }
-  _lines(row) { return this.describe(row).map((text, i) => make("p", {}, i ? text : make("b", {}, text))); }
+  _lines(row) {
+    return this.describe(row).map((text, i) => make("p", {}, i ? text : make("b", {}, text)));
+  }
 
   hover(row, {x, y} = {}) {
     const card = document.getElementById("card");
@@ -154,18 +198,42 @@ class App {
     card.style.top = `${Math.max(Math.min(y + 14, clientHeight - card.offsetHeight - 8), 0)}px`;
   }
 
-  point(row) { this.current = row; this.detail(); }
+  point(row) {
+    this.current = row;
+    this.detail();
+  }
 
   detail() {
-    const box = document.getElementById("detail"), {atlas, current} = this;
-    if (current < 0 || current >= atlas.n) { box.replaceChildren(make("p", {}, "Choose a cluster in the tree, photographs with the lasso, or one on the map.")); return; }
+    const box = document.getElementById("detail"),
+      {atlas, current} = this;
+    if (current < 0 || current >= atlas.n) {
+      box.replaceChildren(make("p", {}, "Choose a cluster in the tree, photographs with the lasso, or one on the map."));
+      return;
+    }
     const path = atlas.data.paths[current].split("/").map(encodeURIComponent).join("/");
-    const near = atlas.nearest([current], 6).map(row => make("button", {"aria-label": `neighbour ${this.describe(row).join(", ")}`,
-      title: this.describe(row).join("\n"), onclick: () => this.pickOnMap(row)}, this.sprites.element(row, 40)));
-    box.replaceChildren(this.sprites.element(current, 128, "div", {role: "img", "aria-label": this.describe(current).join(", ")}), make("div", {},
-      ...this._lines(current),
-      make("a", {href: `../photos/${path}`, target: "_blank", rel: "noopener noreferrer"}, "open the photograph"),
-      make("div", {class: "near", "aria-label": "nearest neighbours"}, ...near)));
+    const near = atlas
+      .nearest([current], 6)
+      .map(row =>
+        make(
+          "button",
+          {
+            "aria-label": `neighbour ${this.describe(row).join(", ")}`,
+            title: this.describe(row).join("\n"),
+            onclick: () => this.pickOnMap(row),
+          },
+          this.sprites.element(row, 40),
+        ),
+      );
+    box.replaceChildren(
+      this.sprites.element(current, 128, "div", {role: "img", "aria-label": this.describe(current).join(", ")}),
+      make(
+        "div",
+        {},
+        ...this._lines(current),
+        make("a", {href: `../photos/${path}`, target: "_blank", rel: "noopener noreferrer"}, "open the photograph"),
+        make("div", {class: "near", "aria-label": "nearest neighbours"}, ...near),
+      ),
+    );
   }
 
   pickOnMap(row, event = {}) {
@@ -180,7 +248,8 @@ class App {
     const {order} = this.grid;
     if (how === "range" && this.current >= 0 && order.includes(this.current) && order.includes(row)) {
       const [from, to] = [order.indexOf(this.anchor ?? this.current), order.indexOf(row)].sort((a, b) => a - b);
-      for (const one of order.slice(Math.max(from, 0), to + 1)) if (!this.growing || this.growing.candidates.has(one)) this.picked.add(one);
+      for (const one of order.slice(Math.max(from, 0), to + 1))
+        if (!this.growing || this.growing.candidates.has(one)) this.picked.add(one);
     } else if (how === "toggle" || this.growing) {
       this.picked.has(row) ? this.picked.delete(row) : this.picked.add(row);
       this.anchor = row;
@@ -197,9 +266,11 @@ class App {
 
   // ---- decisions
 
-  targets() { // the clusters that a decision is about
+  targets() {
+    // the clusters that a decision is about
     const {atlas} = this;
-    if (this.keys.size) return [...new Set([...this.keys].flatMap(key => this.tree.clustersOf(key)))].filter(k => atlas.clusters[k]?.root >= 0);
+    if (this.keys.size)
+      return [...new Set([...this.keys].flatMap(key => this.tree.clustersOf(key)))].filter(k => atlas.clusters[k]?.root >= 0);
     const rows = this.picked.size ? [...this.picked] : this.current >= 0 ? [this.current] : [];
     return [...new Set(rows.map(row => atlas.cluster[row]))].filter(k => k >= 0);
   }
@@ -213,17 +284,24 @@ class App {
   }
   _keep() {
     this.unsaved = true;
-    try { localStorage.setItem(this.storage, JSON.stringify(this.log)); } catch { /* no room, or forbidden: review.csv can be saved all the same */ }
+    try {
+      localStorage.setItem(this.storage, JSON.stringify(this.log));
+    } catch {
+      /* no room, or forbidden: review.csv can be saved all the same */
+    }
   }
   _restore() {
     try {
       for (const [what, ...values] of JSON.parse(localStorage.getItem(this.storage) ?? "[]")) {
-        if (!["accept", "split", "merge", "grow", "gather", "noise", "duplicate", "name", "undo"].includes(what)) throw new Error("unknown decision");
+        if (!["accept", "split", "merge", "grow", "gather", "noise", "duplicate", "name", "undo"].includes(what))
+          throw new Error("unknown decision");
         this.atlas[what](...values);
         this.log.push([what, ...values]);
       }
       this.unsaved = this.log.length > 0;
-    } catch { this.log = []; }
+    } catch {
+      this.log = [];
+    }
   }
 
   accept() {
@@ -231,23 +309,31 @@ class App {
     this.decide("accept", ks);
     this._decided(`accepted ${some(ks.length, "cluster")}`);
     // on to the next cluster that is not decided
-    const open = this.atlas.clusters.map((one, k) => k).filter(k => this.atlas.clusters[k].root >= 0 && !this.atlas.clusters[k].status);
+    const open = this.atlas.clusters
+      .map((one, k) => k)
+      .filter(k => this.atlas.clusters[k].root >= 0 && !this.atlas.clusters[k].status);
     const next = open.find(k => k > Math.max(...ks)) ?? open[0];
-    if (this.keys.size && next !== undefined) { this.chooseClusters([next]); say(`accepted ${some(ks.length, "cluster")}; next is ${this.atlas.title(next)}`); }
+    if (this.keys.size && next !== undefined) {
+      this.chooseClusters([next]);
+      say(`accepted ${some(ks.length, "cluster")}; next is ${this.atlas.title(next)}`);
+    }
   }
   split() {
-    const [k] = this.targets(), [key] = this.keys;
+    const [k] = this.targets(),
+      [key] = this.keys;
     const branch = this.keys.size === 1 && key[0] === "b" ? Number(key.split(":")[1]) : undefined;
     const made = branch === undefined ? this.decide("split", k) : this.decide("split", k, branch);
     this._decided(made === null ? "a single photograph cannot be split" : "split in two", made === null ? null : [k, made]);
   }
   merge() {
-    const ks = this.targets(), made = this.decide("merge", ks);
+    const ks = this.targets(),
+      made = this.decide("merge", ks);
     this._decided(`merged ${some(ks.length, "cluster")}`, [made]);
   }
   grow() {
     if (this.growing) {
-      const rows = [...this.picked], {k, seed} = this.growing;
+      const rows = [...this.picked],
+        {k, seed} = this.growing;
       if (!rows.length) return say("pick photographs that belong to the cluster, then press Enter");
       const made = k >= 0 ? this.decide("grow", k, rows) : this.decide("gather", [seed, ...rows]);
       this._decided(`added ${some(rows.length)}`, [made]);
@@ -258,13 +344,18 @@ class App {
     this.startGrowing(single >= 0 ? -1 : this.targets()[0], single);
   }
   startGrowing(k, seed) {
-    const {atlas} = this, rows = k >= 0 ? atlas.members(k) : [seed];
+    const {atlas} = this,
+      rows = k >= 0 ? atlas.members(k) : [seed];
     const candidates = atlas.nearest(rows, CANDIDATES);
     this.growing = {k, seed, candidates: new Set(candidates)};
     this.picked.clear();
     this.groups = [
       {title: k >= 0 ? atlas.title(k) : atlas.data.ids[seed], about: some(rows.length), rows: atlas.ordered(rows).slice(0, 16)},
-      {title: "nearest photographs outside", about: "pick those that belong (shift: all up to here), then press Enter; Esc ends", rows: candidates},
+      {
+        title: "nearest photographs outside",
+        about: "pick those that belong (shift: all up to here), then press Enter; Esc ends",
+        rows: candidates,
+      },
     ];
     this.chosen = new Set([...rows, ...candidates]);
     this._refresh();
@@ -283,9 +374,14 @@ class App {
   }
   duplicate() {
     const rows = [...this.picked];
-    const [first, ...others] = rows, original = others.length ? first : this.atlas.nearest(rows, 1)[0];
+    const [first, ...others] = rows,
+      original = others.length ? first : this.atlas.nearest(rows, 1)[0];
     const done = this.decide("duplicate", others.length ? others : rows, original);
-    this._decided(done === null ? "nothing to mark" : `marked as ${others.length > 1 ? "duplicates" : "a duplicate"} of ${this.atlas.data.ids[original]}`);
+    this._decided(
+      done === null
+        ? "nothing to mark"
+        : `marked as ${others.length > 1 ? "duplicates" : "a duplicate"} of ${this.atlas.data.ids[original]}`,
+    );
   }
   undo() {
     const what = this.decide("undo");
@@ -294,16 +390,28 @@ class App {
   }
 
   name() {
-    const dialog = document.getElementById("names"), ks = this.targets();
+    const dialog = document.getElementById("names"),
+      ks = this.targets();
     const given = this.atlas.clusters[ks[0]].name ?? {family: "", genus: "", species: ""};
-    const inputs = Object.fromEntries(["species", "genus", "family"].map(rank => [rank, document.getElementById(`name-${rank}`)]));
+    const inputs = Object.fromEntries(
+      ["species", "genus", "family"].map(rank => [rank, document.getElementById(`name-${rank}`)]),
+    );
     for (const [rank, input] of Object.entries(inputs)) {
       input.value = given[rank];
-      const known = new Set([...this.atlas.data.names[rank], ...this.atlas.clusters.map(one => one.name?.[rank]).filter(Boolean)]);
-      document.getElementById(`list-${rank}`).replaceChildren(...[...known].slice(0, 3000).map(value => make("option", {value})));
+      const known = new Set([
+        ...this.atlas.data.names[rank],
+        ...this.atlas.clusters.map(one => one.name?.[rank]).filter(Boolean),
+      ]);
+      document
+        .getElementById(`list-${rank}`)
+        .replaceChildren(...[...known].slice(0, 3000).map(value => make("option", {value})));
     }
     const fill = () => {
-      const typed = {species: inputs.species.value.trim(), genus: inputs.genus.value.trim(), family: inputs.family.value.trim()};
+      const typed = {
+        species: inputs.species.value.trim(),
+        genus: inputs.genus.value.trim(),
+        family: inputs.family.value.trim(),
+      };
       const found = this.atlas.withParents({species: typed.species, genus: typed.genus, family: typed.family});
       const family = found.family || this.atlas.nameOf("family", this.atlas.members(ks[0])[0]);
       return typed.species || typed.genus || typed.family ? {...found, family} : found;
@@ -315,7 +423,9 @@ class App {
     };
     for (const input of Object.values(inputs)) input.oninput = update;
     update();
-    document.getElementById("name-note").textContent = `${some(ks.length, "cluster")}, ${some(ks.reduce((sum, k) => sum + this.atlas.members(k).length, 0))}; empty parents are filled in`;
+    const photographs = ks.reduce((sum, k) => sum + this.atlas.members(k).length, 0);
+    const note = `${some(ks.length, "cluster")}, ${some(photographs)}; empty parents are filled in`;
+    document.getElementById("name-note").textContent = note;
     document.getElementById("name-cancel").onclick = () => dialog.close("cancel");
     dialog.returnValue = "";
     dialog.onclose = () => {
@@ -355,32 +465,59 @@ class App {
   // ---- wiring
 
   _actions() {
-    const list = [["accept", "a"], ["split", "s"], ["merge", "m"], ["grow", "g"], ["name", "e"], ["gather", "c"], ["noise", "n"], ["duplicate", "d"]];
+    const list = [
+      ["accept", "a"],
+      ["split", "s"],
+      ["merge", "m"],
+      ["grow", "g"],
+      ["name", "e"],
+      ["gather", "c"],
+      ["noise", "n"],
+      ["duplicate", "d"],
+    ];
     const titles = {gather: "new cluster"};
     const about = Object.fromEntries(KEYS);
-    document.getElementById("actions").replaceChildren(...list.map(([what, key]) =>
-      make("button", {id: `do-${what}`, title: `${about[key]} (${key})`, "aria-keyshortcuts": key, onclick: () => this[what]()}, titles[what] ?? what)));
+    document
+      .getElementById("actions")
+      .replaceChildren(
+        ...list.map(([what, key]) =>
+          make(
+            "button",
+            {id: `do-${what}`, title: `${about[key]} (${key})`, "aria-keyshortcuts": key, onclick: () => this[what]()},
+            titles[what] ?? what,
+          ),
+        ),
+      );
     this.shortcuts = new Map(list.map(([what, key]) => [key, what]));
   }
   _enable() {
-    const ks = this.targets(), picked = this.picked.size;
+    const ks = this.targets(),
+      picked = this.picked.size;
     const able = {
-      accept: ks.length > 0, split: ks.length === 1, merge: ks.length > 1, name: ks.length > 0,
-      grow: this.growing ? picked > 0 : ks.length === 1 || picked === 1, gather: picked > 0 && !this.growing,
-      noise: picked > 0 && !this.growing, duplicate: picked > 0 && !this.growing,
+      accept: ks.length > 0,
+      split: ks.length === 1,
+      merge: ks.length > 1,
+      name: ks.length > 0,
+      grow: this.growing ? picked > 0 : ks.length === 1 || picked === 1,
+      gather: picked > 0 && !this.growing,
+      noise: picked > 0 && !this.growing,
+      duplicate: picked > 0 && !this.growing,
     };
     for (const [what, enabled] of Object.entries(able)) document.getElementById(`do-${what}`).disabled = !enabled;
     document.getElementById("do-grow").textContent = this.growing ? `add ${picked}` : "grow";
     document.getElementById("undo").disabled = !this.atlas.history.length;
     const decided = this.atlas.decided();
-    document.getElementById("progress").textContent = `${decided.toLocaleString("en")} of ${this.atlas.n.toLocaleString("en")} decided`;
+    document.getElementById("progress").textContent =
+      `${decided.toLocaleString("en")} of ${this.atlas.n.toLocaleString("en")} decided`;
   }
   _legend() {
-    document.getElementById("legend").replaceChildren(...this.map.colour.legend.map(({text, colour}) => {
-      const swatch = make("span", {class: "swatch"});
-      swatch.style.background = `rgb(${colour})`;
-      return make("div", {}, swatch, make("span", {}, text));
-    }));
+    document.getElementById("legend").replaceChildren(
+      ...this.map.colour.legend.map(({text, colour}) => {
+        const swatch = make("span", {class: "swatch"});
+        swatch.style.background = `rgb(${colour})`;
+        return make("div", {}, swatch, make("span", {}, text));
+      }),
+    );
   }
 
   recolour(mode) {
@@ -390,13 +527,19 @@ class App {
   }
 
   search(text) {
-    const wanted = text.trim().toLowerCase(), {atlas} = this;
+    const wanted = text.trim().toLowerCase(),
+      {atlas} = this;
     if (!wanted) return this.all();
     const rows = [];
     for (let row = 0; row < atlas.n; row++) {
-      const k = atlas.cluster[row], name = k >= 0 ? atlas.clusters[k].name : null;
-      const texts = [atlas.data.ids[row], k < 0 ? "noise" : atlas.clusters[k].label, ...["family", "genus", "species"].map(rank => atlas.nameOf(rank, row)),
-        ...(name ? Object.values(name) : [])];
+      const k = atlas.cluster[row],
+        name = k >= 0 ? atlas.clusters[k].name : null;
+      const texts = [
+        atlas.data.ids[row],
+        k < 0 ? "noise" : atlas.clusters[k].label,
+        ...["family", "genus", "species"].map(rank => atlas.nameOf(rank, row)),
+        ...(name ? Object.values(name) : []),
+      ];
       if (texts.some(one => one.toLowerCase().includes(wanted))) rows.push(row);
     }
     this.chooseRows(rows, `“${text.trim()}”`, false);
@@ -411,10 +554,17 @@ class App {
     if (on) say("draw around photographs on the map");
   }
   _drawLoop() {
-    const loop = document.getElementById("loop"), polygon = loop.firstElementChild;
+    const loop = document.getElementById("loop"),
+      polygon = loop.firstElementChild;
     let points = null;
-    const at = event => { const box = loop.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
-    loop.addEventListener("pointerdown", event => { points = [at(event)]; loop.setPointerCapture(event.pointerId); });
+    const at = event => {
+      const box = loop.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    loop.addEventListener("pointerdown", event => {
+      points = [at(event)];
+      loop.setPointerCapture(event.pointerId);
+    });
     loop.addEventListener("pointermove", event => {
       if (!points) return;
       points.push(at(event));
@@ -431,15 +581,20 @@ class App {
 
   tab(view) {
     document.querySelector("main").dataset.view = view;
-    for (const button of document.querySelectorAll("#tabs button")) button.setAttribute("aria-current", String(button.dataset.view === view));
+    for (const button of document.querySelectorAll("#tabs button"))
+      button.setAttribute("aria-current", String(button.dataset.view === view));
     if (view === "map") this.map.fit();
   }
 
   _listen() {
     const on = (id, what, act) => document.getElementById(id).addEventListener(what, act);
     on("colour", "change", event => this.recolour(event.target.value));
-    on("search", "keydown", event => { if (event.key === "Enter") this.search(event.target.value); });
-    on("search", "search", event => { if (!event.target.value) this.all(); });
+    on("search", "keydown", event => {
+      if (event.key === "Enter") this.search(event.target.value);
+    });
+    on("search", "search", event => {
+      if (!event.target.value) this.all();
+    });
     on("lasso", "click", () => this.lasso());
     on("thumbs", "click", () => this.thumbs());
     on("undo", "click", () => this.undo());
@@ -448,9 +603,13 @@ class App {
     on("zoom-in", "click", () => this.map.zoom(0.7));
     on("zoom-out", "click", () => this.map.zoom(-0.7));
     on("fit", "click", () => this.map.fit());
-    document.querySelectorAll("#tabs button").forEach(button => button.addEventListener("click", () => this.tab(button.dataset.view)));
+    document
+      .querySelectorAll("#tabs button")
+      .forEach(button => button.addEventListener("click", () => this.tab(button.dataset.view)));
     document.addEventListener("keydown", event => this._key(event));
-    addEventListener("beforeunload", event => { if (this.unsaved) event.preventDefault(); });
+    addEventListener("beforeunload", event => {
+      if (this.unsaved) event.preventDefault();
+    });
     this._drawLoop();
   }
   thumbs() {
@@ -466,17 +625,31 @@ class App {
   _key(event) {
     if (event.target.closest("input, select, dialog") || event.altKey) return;
     if (event.ctrlKey || event.metaKey) {
-      if (event.key === "z") { event.preventDefault(); this.undo(); }
+      if (event.key === "z") {
+        event.preventDefault();
+        this.undo();
+      }
       return;
     }
     const what = this.shortcuts.get(event.key);
     const others = {
-      u: () => this.undo(), x: () => this.save(), l: () => this.lasso(), t: () => this.thumbs(), "?": () => this.help(), 0: () => this.map.fit(),
-      "/": () => document.getElementById("search").focus(), "+": () => this.map.zoom(0.7), "-": () => this.map.zoom(-0.7),
-      Escape: () => { this.lasso(false); this.all(); },
+      u: () => this.undo(),
+      x: () => this.save(),
+      l: () => this.lasso(),
+      t: () => this.thumbs(),
+      "?": () => this.help(),
+      0: () => this.map.fit(),
+      "/": () => document.getElementById("search").focus(),
+      "+": () => this.map.zoom(0.7),
+      "-": () => this.map.zoom(-0.7),
+      Escape: () => {
+        this.lasso(false);
+        this.all();
+      },
     };
-    if (what) { if (!document.getElementById(`do-${what}`).disabled) this[what](); }
-    else if (event.key === "Enter" && this.growing && !event.target.closest("button:not(.tile)")) this.grow();
+    if (what) {
+      if (!document.getElementById(`do-${what}`).disabled) this[what]();
+    } else if (event.key === "Enter" && this.growing && !event.target.closest("button:not(.tile)")) this.grow();
     else if (others[event.key]) others[event.key]();
     else return;
     event.preventDefault();

@@ -4,7 +4,8 @@
 const KINDS = {Float32Array, Int32Array, Int8Array};
 
 function bytesOf(text) {
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  const binary = atob(text),
+    bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
   return bytes;
 }
@@ -29,12 +30,17 @@ class Atlas {
   // ---- trees: node i below n is photograph i, others join two nodes
 
   _trees() {
-    this.left = []; this.right = []; this.height = []; this.leaves = [];
+    this.left = [];
+    this.right = [];
+    this.height = [];
+    this.leaves = [];
     this.clusters = [];
-    let row = 0, merge = 0;
+    let row = 0,
+      merge = 0;
     this.data.clusters.label.forEach((label, k) => {
-      const size = this.data.clusters.size[k], first = this.n + this.left.length;
-      const node = i => i < size ? row + i : first + i - size;
+      const size = this.data.clusters.size[k],
+        first = this.n + this.left.length;
+      const node = i => (i < size ? row + i : first + i - size);
       for (let j = 0; j < size - 1; j++, merge++) {
         this.join(node(this.merges[2 * merge]), node(this.merges[2 * merge + 1]), this.heights[merge]);
       }
@@ -45,17 +51,28 @@ class Atlas {
   }
 
   join(left, right, height) {
-    this.left.push(left); this.right.push(right); this.height.push(height);
+    this.left.push(left);
+    this.right.push(right);
+    this.height.push(height);
     this.leaves.push(this.size(left) + this.size(right));
     return this.n + this.left.length - 1;
   }
-  isLeaf(node) { return node < this.n; }
-  size(node) { return node < 0 ? 0 : node < this.n ? 1 : this.leaves[node - this.n]; }
-  children(node) { return this.isLeaf(node) ? [] : [this.left[node - this.n], this.right[node - this.n]]; }
-  heightOf(node) { return node < this.n ? 0 : this.height[node - this.n]; }
+  isLeaf(node) {
+    return node < this.n;
+  }
+  size(node) {
+    return node < 0 ? 0 : node < this.n ? 1 : this.leaves[node - this.n];
+  }
+  children(node) {
+    return this.isLeaf(node) ? [] : [this.left[node - this.n], this.right[node - this.n]];
+  }
+  heightOf(node) {
+    return node < this.n ? 0 : this.height[node - this.n];
+  }
 
   rowsOf(node) {
-    const rows = [], pending = node < 0 ? [] : [node];
+    const rows = [],
+      pending = node < 0 ? [] : [node];
     while (pending.length) {
       const one = pending.pop();
       if (one < this.n) rows.push(one);
@@ -64,17 +81,32 @@ class Atlas {
     return rows;
   }
 
-  // The tree of a node without some of its photographs: new nodes, or -1 if none is left. Trees are deep, so there is no recursion.
+  // The tree of a node without some of its photographs: new nodes, or -1 if none is left. Trees are deep, so nothing
+  // calls itself.
   without(root, rows) {
-    const gone = new Set(rows), made = new Map(), pending = root < 0 ? [] : [root];
+    const gone = new Set(rows),
+      made = new Map(),
+      pending = root < 0 ? [] : [root];
     while (pending.length) {
       const node = pending[pending.length - 1];
-      if (made.has(node)) { pending.pop(); continue; }
-      if (node < this.n) { made.set(node, gone.has(node) ? -1 : node); pending.pop(); continue; }
+      if (made.has(node)) {
+        pending.pop();
+        continue;
+      }
+      if (node < this.n) {
+        made.set(node, gone.has(node) ? -1 : node);
+        pending.pop();
+        continue;
+      }
       const [a, b] = this.children(node);
-      if (!made.has(a) || !made.has(b)) { pending.push(a, b); continue; }
-      const left = made.get(a), right = made.get(b);
-      const kept = left < 0 ? right : right < 0 ? left : left === a && right === b ? node : this.join(left, right, this.heightOf(node));
+      if (!made.has(a) || !made.has(b)) {
+        pending.push(a, b);
+        continue;
+      }
+      const left = made.get(a),
+        right = made.get(b);
+      const kept =
+        left < 0 ? right : right < 0 ? left : left === a && right === b ? node : this.join(left, right, this.heightOf(node));
       made.set(node, kept);
       pending.pop();
     }
@@ -88,20 +120,29 @@ class Atlas {
 
   // ---- what is known
 
-  _odd() { // the tenth of all photographs that is trusted least
-    const known = Array.from(this.trust).filter(value => value >= 0).sort((a, b) => a - b);
+  _odd() {
+    // the tenth of all photographs that is trusted least
+    const known = Array.from(this.trust)
+      .filter(value => value >= 0)
+      .sort((a, b) => a - b);
     this.oddBelow = known.length ? known[Math.floor(0.1 * (known.length - 1))] : -1;
   }
-  isOdd(row) { return this.trust[row] >= 0 && this.trust[row] <= this.oddBelow; }
+  isOdd(row) {
+    return this.trust[row] >= 0 && this.trust[row] <= this.oddBelow;
+  }
 
-  _review() { // decisions that are in the data already
+  _review() {
+    // decisions that are in the data already
     const {decision, duplicate_of, given_family, given_genus, given_species} = this.data.review;
     if (!decision) return;
     const place = new Map(this.data.ids.map((id, row) => [id, row]));
     for (let row = 0; row < this.n; row++) {
       const kind = decision[row];
       if (kind === "noise") this.mark[row] = 1;
-      if (kind === "duplicate") { this.mark[row] = 2; this.original[row] = place.get(duplicate_of[row]) ?? -1; }
+      if (kind === "duplicate") {
+        this.mark[row] = 2;
+        this.original[row] = place.get(duplicate_of[row]) ?? -1;
+      }
       if (kind === "accepted" || kind === "edited") {
         const cluster = this.clusters[this.cluster[row]];
         cluster.status = kind;
@@ -112,18 +153,31 @@ class Atlas {
   }
 
   trustOf(k) {
-    let sum = 0, count = 0;
-    for (const row of this.members(k)) if (this.trust[row] >= 0) { sum += this.trust[row]; count++; }
+    let sum = 0,
+      count = 0;
+    for (const row of this.members(k))
+      if (this.trust[row] >= 0) {
+        sum += this.trust[row];
+        count++;
+      }
     return count ? sum / count : NaN;
   }
-  members(k) { return this.rowsOf(this.clusters[k].root); }
-  nameOf(rank, row) { const code = this[rank][row]; return code < 0 ? "" : this.data.names[rank][code]; }
+  members(k) {
+    return this.rowsOf(this.clusters[k].root);
+  }
+  nameOf(rank, row) {
+    const code = this[rank][row];
+    return code < 0 ? "" : this.data.names[rank][code];
+  }
   title(k) {
     const {name, label} = this.clusters[k];
     return name ? name.species || name.genus || name.family : label;
   }
-  pathOf(k) { // family, genus and the rest of a label; a family may contain a slash
-    const parts = this.clusters[k].label.split("/"), last = parts.pop(), genus = parts.pop();
+  pathOf(k) {
+    // family, genus and the rest of a label; a family may contain a slash
+    const parts = this.clusters[k].label.split("/"),
+      last = parts.pop(),
+      genus = parts.pop();
     return {family: parts.join("/"), genus, last};
   }
 
@@ -137,7 +191,9 @@ class Atlas {
 
   // The rows most similar to some others, best first, without those that are left out.
   nearest(rows, count, leaveOut = new Set(rows)) {
-    const centre = this.centroid(rows), D = this.dimensions, best = [];
+    const centre = this.centroid(rows),
+      D = this.dimensions,
+      best = [];
     for (let row = 0; row < this.n; row++) {
       let product = 0;
       for (let d = 0, at = row * D; d < D; d++, at++) product += centre[d] * this.vectors[at];
@@ -154,20 +210,27 @@ class Atlas {
   // The medoid first, then by falling trust, the odd ones out last.
   ordered(rows) {
     if (rows.length < 3) return rows.slice();
-    const centre = this.centroid(rows), D = this.dimensions;
-    let medoid = rows[0], most = -Infinity;
+    const centre = this.centroid(rows),
+      D = this.dimensions;
+    let medoid = rows[0],
+      most = -Infinity;
     for (const row of rows) {
       let product = 0;
       for (let d = 0; d < D; d++) product += centre[d] * this.vectors[row * D + d];
-      if (product > most) { most = product; medoid = row; }
+      if (product > most) {
+        most = product;
+        medoid = row;
+      }
     }
-    const rank = row => row === medoid ? 0 : this.isOdd(row) ? 2 : 1;
+    const rank = row => (row === medoid ? 0 : this.isOdd(row) ? 2 : 1);
     return rows.slice().sort((a, b) => rank(a) - rank(b) || this.trust[b] - this.trust[a] || a - b);
   }
 
   // ---- decisions. Each remembers what it changed, so that it can be undone.
 
-  _begin(what) { this.step = {what, rows: new Map(), clusters: new Map(), count: this.clusters.length}; }
+  _begin(what) {
+    this.step = {what, rows: new Map(), clusters: new Map(), count: this.clusters.length};
+  }
   _end() {
     if (this.step.rows.size || this.step.clusters.size || this.clusters.length > this.step.count) {
       this.history.push(this.step);
@@ -194,7 +257,8 @@ class Atlas {
     this.clusters.push({label: `${family}/${genus}/r${number}`, status: "edited", name, root});
     return this.clusters.length - 1;
   }
-  _take(rows) { // out of their clusters
+  _take(rows) {
+    // out of their clusters
     const from = new Map();
     for (const row of rows) {
       if (this.cluster[row] < 0) continue;
@@ -216,7 +280,9 @@ class Atlas {
     const step = this.history.pop();
     if (!step) return "";
     for (const [row, [cluster, mark, original]] of step.rows) {
-      this.cluster[row] = cluster; this.mark[row] = mark; this.original[row] = original;
+      this.cluster[row] = cluster;
+      this.mark[row] = mark;
+      this.original[row] = original;
     }
     this.clusters.length = step.count;
     for (const [k, values] of step.clusters) this.clusters[k] = values;
@@ -276,9 +342,13 @@ class Atlas {
     const like = rows.map(row => this.cluster[row]).find(k => k >= 0);
     if (like === undefined) return null;
     this._begin("new cluster");
-    const home = this.clusters[like].root, inHome = rows.filter(row => this.cluster[row] === like);
+    const home = this.clusters[like].root,
+      inHome = rows.filter(row => this.cluster[row] === like);
     const gone = new Set(inHome);
-    let root = this.without(home, this.rowsOf(home).filter(row => !gone.has(row)));
+    let root = this.without(
+      home,
+      this.rowsOf(home).filter(row => !gone.has(row)),
+    );
     for (const row of rows) if (this.cluster[row] !== like) root = this.joined(root, row);
     this._take(rows);
     const made = this._new(like, root);
@@ -300,14 +370,20 @@ class Atlas {
     rows = rows.filter(row => row !== original && !this._copies(original, row));
     if (!rows.length || this.cluster[original] < 0) return null;
     this._begin("duplicate");
-    const k = this.cluster[original], moved = rows.filter(row => this.cluster[row] !== k);
+    const k = this.cluster[original],
+      moved = rows.filter(row => this.cluster[row] !== k);
     this._take(moved);
     for (const row of moved) this._change(k, {root: this.joined(this.clusters[k].root, row)});
     this._put(moved, k);
-    for (const row of rows) { this._row(row); this.mark[row] = 2; this.original[row] = original; }
+    for (const row of rows) {
+      this._row(row);
+      this.mark[row] = 2;
+      this.original[row] = original;
+    }
     return this._end();
   }
-  _copies(row, other) { // whether a photograph is a duplicate of another one, perhaps through others
+  _copies(row, other) {
+    // whether a photograph is a duplicate of another one, perhaps through others
     for (let steps = 0; row >= 0 && steps <= this.n; steps++) {
       if (row === other) return true;
       row = this.mark[row] === 2 ? this.original[row] : -1;
@@ -327,7 +403,9 @@ class Atlas {
     const known = (rank, value, parent) => {
       for (const {name} of this.clusters) if (name && value && name[rank] === value && name[parent]) return name[parent];
       const codes = new Set();
-      this.data.names[rank].forEach((one, code) => { if (one === value) codes.add(code); });
+      this.data.names[rank].forEach((one, code) => {
+        if (one === value) codes.add(code);
+      });
       for (let row = 0; codes.size && row < this.n; row++) {
         if (codes.has(this[rank][row]) && this[parent][row] >= 0) return this.nameOf(parent, row);
       }
@@ -352,16 +430,31 @@ class Atlas {
   }
 
   csv() {
-    const header = ["hash_id", "cluster", "decision", "duplicate_of", "taxonID", "taxonRank", "family", "genus", "scientificName",
-      "identificationRemarks"];
+    const header = [
+      "hash_id",
+      "cluster",
+      "decision",
+      "duplicate_of",
+      "taxonID",
+      "taxonRank",
+      "family",
+      "genus",
+      "scientificName",
+      "identificationRemarks",
+    ];
     const lines = [header];
     for (let row = 0; row < this.n; row++) {
       const decision = this.decisionOf(row);
       if (!decision) continue;
       const id = this.data.ids[row];
-      if (decision === "noise") { lines.push([id, "", decision, "", "", "", "", "", "", "noise, by a person"]); continue; }
+      if (decision === "noise") {
+        lines.push([id, "", decision, "", "", "", "", "", "", "noise, by a person"]);
+        continue;
+      }
       const {label, name} = this.clusters[this.cluster[row]];
-      const family = name?.family || this.nameOf("family", row), genus = name?.genus || "", species = name?.species || "";
+      const family = name?.family || this.nameOf("family", row),
+        genus = name?.genus || "",
+        species = name?.species || "";
       const rank = species ? "species" : genus ? "genus" : family ? "family" : "";
       const trust = this.trust[row] < 0 ? "" : `, trust ${this.trust[row].toFixed(2)}`;
       const original = decision === "duplicate" ? this.data.ids[this.original[row]] : "";
@@ -369,7 +462,7 @@ class Atlas {
       const taxon = `${this.data.dataset}:${species || label}`;
       lines.push([id, label, decision, original, taxon, rank, family, genus, species || genus || family, remarks]);
     }
-    const quoted = cell => /[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+    const quoted = cell => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
     return lines.map(cells => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
   }
 }

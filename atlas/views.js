@@ -1,10 +1,29 @@
 "use strict";
 // What is drawn: colours, thumbnails, the map, the tree, and the photographs. Texts of the dataset are only ever textContent.
 
-const OKABE = [[0, 114, 178], [230, 159, 0], [0, 158, 115], [213, 94, 0], [86, 180, 233], [204, 121, 167], [240, 228, 66], [60, 60, 60]];
+const OKABE = [
+  [0, 114, 178],
+  [230, 159, 0],
+  [0, 158, 115],
+  [213, 94, 0],
+  [86, 180, 233],
+  [204, 121, 167],
+  [240, 228, 66],
+  [60, 60, 60],
+];
 const GREY = [170, 174, 178];
-const RIGHT = [[213, 94, 0], [0, 114, 178]]; // wrong, right
-const CIVIDIS = [[0, 34, 78], [54, 63, 108], [106, 105, 112], [158, 147, 113], [208, 190, 92], [254, 232, 56]];
+const RIGHT = [
+  [213, 94, 0],
+  [0, 114, 178],
+]; // wrong, right
+const CIVIDIS = [
+  [0, 34, 78],
+  [54, 63, 108],
+  [106, 105, 112],
+  [158, 147, 113],
+  [208, 190, 92],
+  [254, 232, 56],
+];
 
 function make(tag, attributes = {}, ...content) {
   const element = document.createElement(tag);
@@ -19,15 +38,19 @@ function make(tag, attributes = {}, ...content) {
 
 // ---- colours
 
-function scale(value) { // a number from 0 to 1 as a colour of the map cividis
-  const at = Math.min(Math.max(value, 0), 1) * (CIVIDIS.length - 1), i = Math.min(Math.floor(at), CIVIDIS.length - 2);
+function scale(value) {
+  // a number from 0 to 1 as a colour of the map cividis
+  const at = Math.min(Math.max(value, 0), 1) * (CIVIDIS.length - 1),
+    i = Math.min(Math.floor(at), CIVIDIS.length - 2);
   return CIVIDIS[i].map((low, c) => Math.round(low + (CIVIDIS[i + 1][c] - low) * (at - i)));
 }
 
 // Distinct colours for the first eight; then hues that go on repeating, because no eye tells hundreds of colours apart.
 function category(number) {
   if (number < OKABE.length) return OKABE[number];
-  const hue = number * 137.508 % 360, light = 0.38 + 0.24 * (number % 3) / 2, chroma = 0.55 * Math.min(light, 1 - light);
+  const hue = (number * 137.508) % 360,
+    light = 0.38 + (0.24 * (number % 3)) / 2,
+    chroma = 0.55 * Math.min(light, 1 - light);
   return [0, 8, 4].map(k => {
     const at = (k + hue / 30) % 12;
     return Math.round(255 * (light - chroma * Math.max(-1, Math.min(at - 3, 9 - at, 1))));
@@ -50,11 +73,14 @@ class Colours {
     const {atlas, mode} = this;
     if (mode === "trust") {
       const legend = [1, 0.75, 0.5, 0.25, 0].map(value => ({text: value.toFixed(2), colour: scale(value)}));
-      return {legend, of: row => atlas.trust[row] < 0 ? GREY : scale(atlas.trust[row])};
+      return {legend, of: row => (atlas.trust[row] < 0 ? GREY : scale(atlas.trust[row]))};
     }
     if (mode === "right") {
-      const legend = [{text: "the main species of its cluster", colour: RIGHT[1]}, {text: "another species", colour: RIGHT[0]},
-        {text: "no name", colour: GREY}];
+      const legend = [
+        {text: "the main species of its cluster", colour: RIGHT[1]},
+        {text: "another species", colour: RIGHT[0]},
+        {text: "no name", colour: GREY},
+      ];
       return {legend, of: row => RIGHT[atlas.correct[row]] ?? GREY};
     }
     const kinds = ["accepted", "edited", "noise", "duplicate"];
@@ -68,10 +94,10 @@ class Colours {
     for (let row = 0; row < atlas.n; row++) if (code(row) >= 0) counts.set(code(row), (counts.get(code(row)) ?? 0) + 1);
     const order = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || a - b);
     const place = new Map(order.map((one, i) => [one, i]));
-    const text = one => mode === "cluster" ? atlas.title(one) : atlas.data.names[mode][one];
+    const text = one => (mode === "cluster" ? atlas.title(one) : atlas.data.names[mode][one]);
     const legend = order.slice(0, 8).map((one, i) => ({text: `${text(one)} (${counts.get(one)})`, colour: category(i)}));
     if (order.length > 8) legend.push({text: `${order.length - 8} more, colours repeat`, colour: GREY});
-    return {legend, of: row => code(row) < 0 ? GREY : category(place.get(code(row)))};
+    return {legend, of: row => (code(row) < 0 ? GREY : category(place.get(code(row))))};
   }
 }
 
@@ -90,60 +116,83 @@ class Sprites {
     this.bitmaps = new Map(); // decoded pages take 16 MB each, so only a few are kept
     this.most = innerWidth < 800 ? 6 : 12;
   }
-  page(row) { return Math.floor(row / this.perPage); }
+  page(row) {
+    return Math.floor(row / this.perPage);
+  }
   place(row) {
     const slot = row % this.perPage;
-    return {x: slot % this.perLine * this.cell, y: Math.floor(slot / this.perLine) * this.cell};
+    return {x: (slot % this.perLine) * this.cell, y: Math.floor(slot / this.perLine) * this.cell};
   }
 
   blob(page) {
     if (!this.blobs.has(page)) {
       const element = document.getElementById(`page-${page}`);
-      const text = element ? Promise.resolve(element.textContent) : new Promise((resolve, reject) => {
-        waiting.set(page, resolve);
-        const script = make("script", {src: `${this.beside}${page}.js`});
-        script.onerror = () => reject(new Error(`${this.beside}${page}.js is missing: it belongs beside this file`));
-        document.head.append(script);
-      });
-      this.blobs.set(page, text.then(one => {
-        element?.remove();
-        return new Blob([bytesOf(one)], {type: "image/webp"});
-      }));
+      const text = element
+        ? Promise.resolve(element.textContent)
+        : new Promise((resolve, reject) => {
+            waiting.set(page, resolve);
+            const script = make("script", {src: `${this.beside}${page}.js`});
+            script.onerror = () => reject(new Error(`${this.beside}${page}.js is missing: it belongs beside this file`));
+            document.head.append(script);
+          });
+      this.blobs.set(
+        page,
+        text.then(one => {
+          element?.remove();
+          return new Blob([bytesOf(one)], {type: "image/webp"});
+        }),
+      );
     }
     return this.blobs.get(page);
   }
 
-  async bitmap(page, done) { // calls done when a page is decoded that was not
+  async bitmap(page, done) {
+    // calls done when a page is decoded that was not
     if (this.bitmaps.has(page)) return;
     this.bitmaps.set(page, null);
     try {
       this.bitmaps.set(page, await createImageBitmap(await this.blob(page)));
       done();
-    } catch (error) { say(error.message); }
+    } catch (error) {
+      say(error.message);
+    }
   }
   ready(page) {
     const bitmap = this.bitmaps.get(page);
-    if (bitmap) { this.bitmaps.delete(page); this.bitmaps.set(page, bitmap); } // the last one used is dropped last
+    if (bitmap) {
+      this.bitmaps.delete(page);
+      this.bitmaps.set(page, bitmap);
+    } // the last one used is dropped last
     return bitmap;
   }
   forget(needed) {
     for (const [page, bitmap] of this.bitmaps) {
       if (this.bitmaps.size <= this.most) return;
-      if (bitmap && !needed.has(page)) { this.bitmaps.delete(page); bitmap.close(); }
+      if (bitmap && !needed.has(page)) {
+        this.bitmaps.delete(page);
+        bitmap.close();
+      }
     }
   }
 
   // An element that shows one thumbnail.
   element(row, size, tag = "div", attributes = {}) {
     const element = make(tag, {...attributes, class: `sprite ${attributes.class ?? ""}`});
-    const page = this.page(row), {x, y} = this.place(row), factor = size / this.cell;
+    const page = this.page(row),
+      {x, y} = this.place(row),
+      factor = size / this.cell;
     Object.assign(element.style, {width: `${size}px`, height: `${size}px`});
-    const show = url => Object.assign(element.style, {
-      backgroundImage: `url(${url})`,
-      backgroundPosition: `${-x * factor}px ${-y * factor}px`,
-      backgroundSize: `${this.side * factor}px ${this.side * factor}px`,
-    });
-    if (!this.urls.has(page)) this.urls.set(page, this.blob(page).then(blob => URL.createObjectURL(blob)));
+    const show = url =>
+      Object.assign(element.style, {
+        backgroundImage: `url(${url})`,
+        backgroundPosition: `${-x * factor}px ${-y * factor}px`,
+        backgroundSize: `${this.side * factor}px ${this.side * factor}px`,
+      });
+    if (!this.urls.has(page))
+      this.urls.set(
+        page,
+        this.blob(page).then(blob => URL.createObjectURL(blob)),
+      );
     this.urls.get(page).then(show, error => say(error.message));
     return element;
   }
@@ -174,7 +223,7 @@ class MapView {
       views: new deck.OrthographicView({id: "map", flipY: false}),
       viewState: this.whole,
       controller: {inertia: false, keyboard: true, doubleClickZoom: true},
-      getCursor: ({isHovering}) => isHovering ? "pointer" : "grab",
+      getCursor: ({isHovering}) => (isHovering ? "pointer" : "grab"),
       onViewStateChange: ({viewState}) => this.go(viewState),
       onResize: () => this._later(),
       onHover: info => app.hover(this._rowAt(info), info),
@@ -199,15 +248,21 @@ class MapView {
     const zoom = Math.log2(Math.min(...this._size()) / 1080);
     return {target: [0, 0, 0], zoom, minZoom: zoom - 1, maxZoom: 12};
   }
-  _resized() { if (this.view === this.whole) this.fit(); else this._later(); }
+  _resized() {
+    if (this.view === this.whole) this.fit();
+    else this._later();
+  }
   _rowAt({index, layer}) {
     if (index < 0 || !layer) return -1;
-    return layer.id === "dots" ? index : layer.props.data[index]?.row ?? -1;
+    return layer.id === "dots" ? index : (layer.props.data[index]?.row ?? -1);
   }
   _later() {
     if (this.planned) return;
     this.planned = true;
-    setTimeout(() => { this.planned = false; this.layers(); }, 80); // thumbnails need not be chosen anew for every frame
+    setTimeout(() => {
+      this.planned = false;
+      this.layers();
+    }, 80); // thumbnails need not be chosen anew for every frame
   }
 
   go(view) {
@@ -215,8 +270,13 @@ class MapView {
     this.deck.setProps({viewState: view});
     this._later();
   }
-  fit() { this.whole = this._whole(); this.go(this.whole); }
-  zoom(steps) { this.go({...this.view, zoom: Math.min(Math.max(this.view.zoom + steps, this.view.minZoom), this.view.maxZoom)}); }
+  fit() {
+    this.whole = this._whole();
+    this.go(this.whole);
+  }
+  zoom(steps) {
+    this.go({...this.view, zoom: Math.min(Math.max(this.view.zoom + steps, this.view.minZoom), this.view.maxZoom)});
+  }
 
   // Move to some photographs; a few far away ones do not count.
   show(rows) {
@@ -227,8 +287,12 @@ class MapView {
     });
     const [width, height] = this._size();
     const spans = bounds.map(([low, high]) => Math.max(high - low, 4));
-    const zoom = Math.min(Math.log2(0.7 * width / spans[0]), Math.log2(0.7 * height / spans[1]), 5);
-    this.go({...this.whole, target: [...bounds.map(([low, high]) => (low + high) / 2), 0], zoom: Math.max(zoom, this.whole.zoom)});
+    const zoom = Math.min(Math.log2((0.7 * width) / spans[0]), Math.log2((0.7 * height) / spans[1]), 5);
+    this.go({
+      ...this.whole,
+      target: [...bounds.map(([low, high]) => (low + high) / 2), 0],
+      zoom: Math.max(zoom, this.whole.zoom),
+    });
   }
 
   recolour() {
@@ -238,7 +302,8 @@ class MapView {
       const faint = chosen && !chosen.has(row);
       this.fill.set(faint ? [200, 203, 206, 90] : [...this.colour.of(row), 235], 4 * row);
     }
-    this.dots = { // a new object: deck.gl takes the same one for unchanged data
+    this.dots = {
+      // a new object: deck.gl takes the same one for unchanged data
       length: atlas.n,
       attributes: {getPosition: {value: this.positions, size: 3}, getFillColor: {value: this.fill, size: 4, normalized: true}},
     };
@@ -247,27 +312,38 @@ class MapView {
   }
 
   bounds() {
-    const [width, height] = this._size(), unit = 2 ** this.view.zoom, [x, y] = this.view.target;
+    const [width, height] = this._size(),
+      unit = 2 ** this.view.zoom,
+      [x, y] = this.view.target;
     return [x - width / 2 / unit, y - height / 2 / unit, x + width / 2 / unit, y + height / 2 / unit];
   }
   toScreen(row) {
-    const [width, height] = this._size(), unit = 2 ** this.view.zoom, [x, y] = this.view.target;
+    const [width, height] = this._size(),
+      unit = 2 ** this.view.zoom,
+      [x, y] = this.view.target;
     return [(this.app.atlas.xy[2 * row] - x) * unit + width / 2, height / 2 - (this.app.atlas.xy[2 * row + 1] - y) * unit];
   }
   toMap([left, top]) {
-    const [width, height] = this._size(), unit = 2 ** this.view.zoom, [x, y] = this.view.target;
+    const [width, height] = this._size(),
+      unit = 2 ** this.view.zoom,
+      [x, y] = this.view.target;
     return [x + (left - width / 2) / unit, y + (height / 2 - top) / unit];
   }
 
-  // Rows that are drawn as thumbnails. The map is divided into squares of the size of a thumbnail, which stay in place while one
-  // pans. A square with few photographs shows the first of them, or the first that is chosen, unless it would cover a neighbour.
+  // Rows that are drawn as thumbnails. The map is divided into squares of the size of a thumbnail, which stay in place
+  // while one pans. A square with few photographs shows the first of them, or the first that is chosen, unless it would
+  // cover a neighbour.
   withRoom() {
     if (!this.thumbsOn) return [];
-    const {atlas, chosen} = this.app, [left, low, right, high] = this.bounds();
-    const side = THUMB / 2 ** (Math.floor(2 * this.view.zoom) / 2), apart = THUMB / 2 ** this.view.zoom;
-    const squares = new Map(), key = (x, y) => Math.floor(x / side) * 100003 + Math.floor(y / side);
+    const {atlas, chosen} = this.app,
+      [left, low, right, high] = this.bounds();
+    const side = THUMB / 2 ** (Math.floor(2 * this.view.zoom) / 2),
+      apart = THUMB / 2 ** this.view.zoom;
+    const squares = new Map(),
+      key = (x, y) => Math.floor(x / side) * 100003 + Math.floor(y / side);
     for (let row = 0; row < atlas.n; row++) {
-      const x = atlas.xy[2 * row], y = atlas.xy[2 * row + 1];
+      const x = atlas.xy[2 * row],
+        y = atlas.xy[2 * row + 1];
       if (x < left || x > right || y < low || y > high) continue;
       const square = squares.get(key(x, y));
       if (!square) squares.set(key(x, y), {count: 1, row});
@@ -276,13 +352,20 @@ class MapView {
         if (chosen && chosen.has(row) && !chosen.has(square.row)) square.row = row;
       }
     }
-    const rows = [], taken = new Map();
-    const free = (x, y) => [-side, 0, side].every(dx => [-side, 0, side].every(dy => {
-      const other = taken.get(key(x + dx, y + dy));
-      return other === undefined || Math.abs(atlas.xy[2 * other] - x) >= apart || Math.abs(atlas.xy[2 * other + 1] - y) >= apart;
-    }));
+    const rows = [],
+      taken = new Map();
+    const free = (x, y) =>
+      [-side, 0, side].every(dx =>
+        [-side, 0, side].every(dy => {
+          const other = taken.get(key(x + dx, y + dy));
+          return (
+            other === undefined || Math.abs(atlas.xy[2 * other] - x) >= apart || Math.abs(atlas.xy[2 * other + 1] - y) >= apart
+          );
+        }),
+      );
     for (const {count, row} of squares.values()) {
-      const x = atlas.xy[2 * row], y = atlas.xy[2 * row + 1];
+      const x = atlas.xy[2 * row],
+        y = atlas.xy[2 * row + 1];
       if (count > ROOM || rows.length === MOST || !free(x, y)) continue;
       taken.set(key(x, y), row);
       rows.push(row);
@@ -293,13 +376,18 @@ class MapView {
   layers() {
     if (!this.colour) return;
     const {atlas, sprites, picked, current} = this.app;
-    const layers = [new deck.ScatterplotLayer({
-      id: "dots",
-      data: this.dots,
-      radiusUnits: "pixels",
-      getRadius: Math.min(Math.max(2.2 * 2 ** ((this.view.zoom - this.whole.zoom) / 3) * (2000 / Math.max(atlas.n, 2000)) ** 0.3, 1.4), 7),
-      pickable: true,
-    })];
+    const layers = [
+      new deck.ScatterplotLayer({
+        id: "dots",
+        data: this.dots,
+        radiusUnits: "pixels",
+        getRadius: Math.min(
+          Math.max(2.2 * 2 ** ((this.view.zoom - this.whole.zoom) / 3) * (2000 / Math.max(atlas.n, 2000)) ** 0.3, 1.4),
+          7,
+        ),
+        pickable: true,
+      }),
+    ];
     const pages = new Map();
     for (const row of this.withRoom()) {
       const page = sprites.page(row);
@@ -307,50 +395,92 @@ class MapView {
       pages.get(page).push({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]});
     }
     // pages that are on the graphics card already come first: to exchange one takes longer than to draw thousands of dots
-    const here = page => this.onCard?.has(page) ? 1 : 0;
+    const here = page => (this.onCard?.has(page) ? 1 : 0);
     const most = [...pages].sort((a, b) => here(b[0]) - here(a[0]) || b[1].length - a[1].length).slice(0, sprites.most);
     this.onCard = new Set(most.map(one => one[0]).filter(page => sprites.bitmaps.get(page)));
     sprites.forget(new Set(most.map(one => one[0])));
     this.shown = [];
     for (const [page, data] of most) {
       const bitmap = sprites.ready(page);
-      if (!bitmap) { sprites.bitmap(page, () => this._later()); continue; }
+      if (!bitmap) {
+        sprites.bitmap(page, () => this._later());
+        continue;
+      }
       this.shown.push(...data.map(one => one.row));
       const size = THUMB - 6;
-      layers.push(new deck.IconLayer({
-        id: `frame-${page}`, data, iconAtlas: this.square, iconMapping: {square: {x: 0, y: 0, width: 8, height: 8, mask: true}},
-        getIcon: () => "square", getPosition: one => one.position, getSize: size + 5, sizeUnits: "pixels", pickable: true,
-        getColor: one => this.fill.subarray(4 * one.row, 4 * one.row + 4), updateTriggers: {getColor: this.coloured},
-      }), new deck.IconLayer({
-        id: `thumbs-${page}`, data, iconAtlas: bitmap, iconMapping: this._mapping(sprites), getIcon: one => String(one.row % sprites.perPage),
-        getPosition: one => one.position, getSize: size, sizeUnits: "pixels", alphaCutoff: -1, pickable: true,
-        getColor: one => [255, 255, 255, this.app.chosen && !this.app.chosen.has(one.row) ? 110 : 255],
-        updateTriggers: {getColor: this.coloured},
-      }));
+      layers.push(
+        new deck.IconLayer({
+          id: `frame-${page}`,
+          data,
+          iconAtlas: this.square,
+          iconMapping: {square: {x: 0, y: 0, width: 8, height: 8, mask: true}},
+          getIcon: () => "square",
+          getPosition: one => one.position,
+          getSize: size + 5,
+          sizeUnits: "pixels",
+          pickable: true,
+          getColor: one => this.fill.subarray(4 * one.row, 4 * one.row + 4),
+          updateTriggers: {getColor: this.coloured},
+        }),
+        new deck.IconLayer({
+          id: `thumbs-${page}`,
+          data,
+          iconAtlas: bitmap,
+          iconMapping: this._mapping(sprites),
+          getIcon: one => String(one.row % sprites.perPage),
+          getPosition: one => one.position,
+          getSize: size,
+          sizeUnits: "pixels",
+          alphaCutoff: -1,
+          pickable: true,
+          getColor: one => [255, 255, 255, this.app.chosen && !this.app.chosen.has(one.row) ? 110 : 255],
+          updateTriggers: {getColor: this.coloured},
+        }),
+      );
     }
-    const ringed = [...new Set([...picked, current])].filter(row => row >= 0).map(row => ({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]}));
-    layers.push(new deck.ScatterplotLayer({
-      id: "ring", data: ringed, getPosition: one => one.position, radiusUnits: "pixels", getRadius: 9, stroked: true, filled: false,
-      lineWidthUnits: "pixels", getLineWidth: 2.5, getLineColor: [0, 0, 0],
-    }));
+    const ringed = [...new Set([...picked, current])]
+      .filter(row => row >= 0)
+      .map(row => ({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]}));
+    layers.push(
+      new deck.ScatterplotLayer({
+        id: "ring",
+        data: ringed,
+        getPosition: one => one.position,
+        radiusUnits: "pixels",
+        getRadius: 9,
+        stroked: true,
+        filled: false,
+        lineWidthUnits: "pixels",
+        getLineWidth: 2.5,
+        getLineColor: [0, 0, 0],
+      }),
+    );
     this.deck.setProps({layers});
   }
 
   _mapping(sprites) {
-    this.mapping ??= Object.fromEntries(Array.from({length: sprites.perPage}, (_, slot) =>
-      [String(slot), {...sprites.place(slot), width: sprites.cell, height: sprites.cell, mask: false}]));
+    this.mapping ??= Object.fromEntries(
+      Array.from({length: sprites.perPage}, (_, slot) => [
+        String(slot),
+        {...sprites.place(slot), width: sprites.cell, height: sprites.cell, mask: false},
+      ]),
+    );
     return this.mapping;
   }
 
   // Rows inside a polygon of points on the screen.
   inside(polygon) {
-    const {atlas} = this.app, corners = polygon.map(point => this.toMap(point)), rows = [];
+    const {atlas} = this.app,
+      corners = polygon.map(point => this.toMap(point)),
+      rows = [];
     for (let row = 0; row < atlas.n; row++) {
-      const x = atlas.xy[2 * row], y = atlas.xy[2 * row + 1];
+      const x = atlas.xy[2 * row],
+        y = atlas.xy[2 * row + 1];
       let within = false;
       for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
-        const [xi, yi] = corners[i], [xj, yj] = corners[j];
-        if (yi > y !== yj > y && x < (xj - xi) * (y - yi) / (yj - yi) + xi) within = !within;
+        const [xi, yi] = corners[i],
+          [xj, yj] = corners[j];
+        if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) within = !within;
       }
       if (within) rows.push(row);
     }
@@ -371,7 +501,8 @@ class TreeView {
 
   // Keys of nodes: "f" + family, "g" + path of the genus, "c" + number of the cluster, "b" + cluster and node of a branch.
   build() {
-    const {atlas} = this.app, families = new Map();
+    const {atlas} = this.app,
+      families = new Map();
     atlas.clusters.forEach((cluster, k) => {
       if (cluster.root < 0) return;
       const {family, genus} = atlas.pathOf(k);
@@ -386,36 +517,60 @@ class TreeView {
     if (focused) this.find(focused)?.focus();
   }
 
-  find(key) { return [...this.root.querySelectorAll("[data-key]")].find(item => item.dataset.key === key); }
+  find(key) {
+    return [...this.root.querySelectorAll("[data-key]")].find(item => item.dataset.key === key);
+  }
 
   _item(key, level, text, count, {inner, trust = NaN, mark = "", touched = false} = {}) {
     const open = this.open.has(key);
-    const node = make("div", {class: "node"}, make("span", {class: "twist", "aria-hidden": true}, inner ? (open ? "▾" : "▸") : ""),
-      make("span", {class: "label"}, text), make("span", {class: "mark"}, mark), make("span", {class: "count"}, String(count)));
+    const node = make(
+      "div",
+      {class: "node"},
+      make("span", {class: "twist", "aria-hidden": true}, inner ? (open ? "▾" : "▸") : ""),
+      make("span", {class: "label"}, text),
+      make("span", {class: "mark"}, mark),
+      make("span", {class: "count"}, String(count)),
+    );
     if (!Number.isNaN(trust)) {
       const bar = make("span", {class: "bar", title: `trust ${trust.toFixed(2)}`}, make("i"));
       bar.firstChild.style.width = `${100 * trust}%`;
       node.append(bar);
     }
-    const about = `${text}, ${count} photographs${Number.isNaN(trust) ? "" : `, trust ${trust.toFixed(2)}`}${mark ? ", decided" : ""}`;
-    const item = make("li", {role: "treeitem", tabindex: -1, "aria-level": level, "aria-label": about, class: touched ? "touched" : false,
-      "aria-expanded": inner ? String(open) : false}, node);
+    const trusted = Number.isNaN(trust) ? "" : `, trust ${trust.toFixed(2)}`;
+    const about = `${text}, ${count} photographs${trusted}${mark ? ", decided" : ""}`;
+    const item = make(
+      "li",
+      {
+        role: "treeitem",
+        tabindex: -1,
+        "aria-level": level,
+        "aria-label": about,
+        class: touched ? "touched" : false,
+        "aria-expanded": inner ? String(open) : false,
+      },
+      node,
+    );
     item.dataset.key = key;
     if (inner && open) item.append(make("ul", {role: "group"}, ...inner()));
     return item;
   }
 
   _family(family, genera) {
-    const {atlas} = this.app, ks = [...genera.values()].flat();
+    const {atlas} = this.app,
+      ks = [...genera.values()].flat();
     const count = ks.reduce((sum, k) => sum + atlas.size(atlas.clusters[k].root), 0);
-    return this._item(`f${family}`, 1, family, count, {inner: () => [...genera].map(([genus, some]) => this._genus(family, genus, some))});
+    return this._item(`f${family}`, 1, family, count, {
+      inner: () => [...genera].map(([genus, some]) => this._genus(family, genus, some)),
+    });
   }
   _genus(family, genus, ks) {
-    const {atlas} = this.app, count = ks.reduce((sum, k) => sum + atlas.size(atlas.clusters[k].root), 0);
+    const {atlas} = this.app,
+      count = ks.reduce((sum, k) => sum + atlas.size(atlas.clusters[k].root), 0);
     return this._item(`g${family}/${genus}`, 2, genus, count, {inner: () => ks.map(k => this._cluster(k))});
   }
   _cluster(k) {
-    const {atlas} = this.app, {root, status, name, label} = atlas.clusters[k];
+    const {atlas} = this.app,
+      {root, status, name, label} = atlas.clusters[k];
     const text = name ? `${atlas.title(k)} (${atlas.pathOf(k).last})` : atlas.pathOf(k).last;
     const mark = {accepted: "✓", edited: "✎"}[status] ?? "";
     const inner = atlas.isLeaf(root) ? null : () => atlas.children(root).map(node => this._branch(k, node, 4));
@@ -438,7 +593,7 @@ class TreeView {
     if (key[0] === "c") return [Number(key.slice(1))];
     if (key[0] === "b") return [Number(key.slice(1).split(":")[0])];
     const path = key.slice(1);
-    if (key[0] === "f") return [...this.families.get(path)?.values() ?? []].flat();
+    if (key[0] === "f") return [...(this.families.get(path)?.values() ?? [])].flat();
     const at = path.lastIndexOf("/");
     return this.families.get(path.slice(0, at))?.get(path.slice(at + 1)) ?? [];
   }
@@ -483,16 +638,18 @@ class TreeView {
   }
   _key(event) {
     const item = event.target.closest("[role=treeitem]");
-    if (!item || event.ctrlKey && event.key !== " ") return;
-    const items = [...this.root.querySelectorAll("[role=treeitem]")], at = items.indexOf(item), {key} = item.dataset;
+    if (!item || (event.ctrlKey && event.key !== " ")) return;
+    const items = [...this.root.querySelectorAll("[role=treeitem]")],
+      at = items.indexOf(item),
+      {key} = item.dataset;
     const parent = item.parentElement.closest("[role=treeitem]");
     const act = {
       ArrowDown: () => this.focus(items[at + 1]),
       ArrowUp: () => this.focus(items[at - 1]),
       Home: () => this.focus(items[0]),
       End: () => this.focus(items.at(-1)),
-      ArrowRight: () => this.open.has(key) ? this.focus(items[at + 1]) : this.toggle(item, true),
-      ArrowLeft: () => this.open.has(key) ? this.toggle(item, false) : this.focus(parent),
+      ArrowRight: () => (this.open.has(key) ? this.focus(items[at + 1]) : this.toggle(item, true)),
+      ArrowLeft: () => (this.open.has(key) ? this.toggle(item, false) : this.focus(parent)),
       Enter: () => this.app.chooseKey(key, false),
       " ": () => this.app.chooseKey(key, true),
     }[event.key];
@@ -512,7 +669,8 @@ class GridView {
     this.limit = 240;
     this.root.addEventListener("click", event => {
       const tile = event.target.closest(".tile");
-      if (tile) app.pick(Number(tile.dataset.row), event.shiftKey ? "range" : event.ctrlKey || event.metaKey ? "toggle" : "one");
+      if (tile)
+        app.pick(Number(tile.dataset.row), event.shiftKey ? "range" : event.ctrlKey || event.metaKey ? "toggle" : "one");
     });
     this.root.addEventListener("mouseover", event => {
       const tile = event.target.closest(".tile");
@@ -528,15 +686,35 @@ class GridView {
     for (const {title, about, rows, k} of groups) {
       if (this.order.length >= this.limit) break;
       const some = rows.slice(0, this.limit - this.order.length);
-      const tiles = make("div", {class: "tiles", role: "listbox", "aria-multiselectable": "true", "aria-label": title},
-        ...some.map(row => this._tile(row)));
+      const tiles = make(
+        "div",
+        {class: "tiles", role: "listbox", "aria-multiselectable": "true", "aria-label": title},
+        ...some.map(row => this._tile(row)),
+      );
       this.order.push(...some);
-      const buttons = k === undefined ? [] : [make("button", {onclick: () => this.app.chooseKey(`c${k}`, false), title: "choose this cluster"}, "choose")];
-      parts.push(make("section", {class: "group"}, make("header", {}, make("b", {}, title), make("span", {}, about), ...buttons), tiles));
+      const buttons =
+        k === undefined
+          ? []
+          : [make("button", {onclick: () => this.app.chooseKey(`c${k}`, false), title: "choose this cluster"}, "choose")];
+      parts.push(
+        make("section", {class: "group"}, make("header", {}, make("b", {}, title), make("span", {}, about), ...buttons), tiles),
+      );
     }
     const total = groups.reduce((sum, group) => sum + group.rows.length, 0);
     if (total > this.order.length) {
-      parts.push(make("button", {class: "more", onclick: () => { this.limit += 240; this.build(); }}, `show more (${(total - this.order.length).toLocaleString("en")} left)`));
+      parts.push(
+        make(
+          "button",
+          {
+            class: "more",
+            onclick: () => {
+              this.limit += 240;
+              this.build();
+            },
+          },
+          `show more (${(total - this.order.length).toLocaleString("en")} left)`,
+        ),
+      );
     }
     this.root.replaceChildren(...parts);
     const first = this.root.querySelector(".tile");
@@ -545,8 +723,17 @@ class GridView {
 
   _tile(row) {
     const {atlas, sprites, picked} = this.app;
-    const tile = make("button", {class: `tile${atlas.isOdd(row) ? " odd" : ""}`, role: "option", tabindex: -1,
-      "aria-selected": String(picked.has(row)), "aria-label": this.app.describe(row).join(", ")}, sprites.element(row, innerWidth < 800 ? 80 : 86));
+    const tile = make(
+      "button",
+      {
+        class: `tile${atlas.isOdd(row) ? " odd" : ""}`,
+        role: "option",
+        tabindex: -1,
+        "aria-selected": String(picked.has(row)),
+        "aria-label": this.app.describe(row).join(", "),
+      },
+      sprites.element(row, innerWidth < 800 ? 80 : 86),
+    );
     const flag = {1: "noise", 2: "duplicate"}[atlas.mark[row]];
     if (flag) tile.append(make("span", {class: "flag"}, flag));
     tile.dataset.row = row;
@@ -554,14 +741,19 @@ class GridView {
   }
 
   marks() {
-    for (const tile of this.root.querySelectorAll(".tile")) tile.setAttribute("aria-selected", String(this.app.picked.has(Number(tile.dataset.row))));
+    for (const tile of this.root.querySelectorAll(".tile"))
+      tile.setAttribute("aria-selected", String(this.app.picked.has(Number(tile.dataset.row))));
   }
 
   _key(event) {
     const tile = event.target.closest(".tile");
     if (!tile) return;
-    const tiles = [...this.root.querySelectorAll(".tile")], at = tiles.indexOf(tile);
-    const perLine = Math.max(1, tiles.filter(one => one.offsetTop === tile.offsetTop && one.parentElement === tile.parentElement).length);
+    const tiles = [...this.root.querySelectorAll(".tile")],
+      at = tiles.indexOf(tile);
+    const perLine = Math.max(
+      1,
+      tiles.filter(one => one.offsetTop === tile.offsetTop && one.parentElement === tile.parentElement).length,
+    );
     const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: perLine, ArrowUp: -perLine}[event.key];
     if (step) {
       const next = tiles[Math.min(Math.max(at + step, 0), tiles.length - 1)];

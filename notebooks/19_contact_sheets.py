@@ -19,8 +19,8 @@
 # **The question.** What is in the clusters? A table does not show it, photographs do.
 #
 # Every family has a contact sheet, with one strip per cluster. The most central photograph (the medoid) comes first, then the
-# most trusted ones. Last are the odd ones out: a dashed frame marks the tenth of all photographs that is trusted least. Clusters
-# with the highest trust are on top.
+# most trusted ones. Last are the odd ones out: a dashed frame marks the tenth of all photographs that is trusted least.
+# Clusters with the highest trust are on top.
 #
 # **In:** the clusters and their trust (chapter 16; or chapter 21, if a person reviewed them), and the embedding. **Out:**
 # `previews/clusters/` with the pages as JPEG and a list of them, `index.csv`. Pages of a simulated world may be published: its
@@ -43,6 +43,7 @@ from tqdm import tqdm
 
 import clustering
 import plotting
+import review
 import sheets
 import utils
 from images import thumbnails
@@ -54,14 +55,14 @@ run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
 config = clustering.Config.named(clusterer)
 points, _ = config.prepare_both(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), seed)
-clusters = utils.read_table(folder / ("reviewed.csv" if reviewed else "trust.csv"), dtype={"hash_id": str})
-clusters = clusters.set_index("hash_id").loc[specimens["hash_id"]].reset_index()
+clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
 
 # %% [markdown]
 # ## Pure, split and merged clusters
 #
-# Where species have names, a cluster is *merged* if fewer than nine in ten of its named photographs are of one species. Otherwise
-# it is *pure* if it has most photographs of this species, and *split* if most are elsewhere. Without names nothing is marked.
+# Where species have names, a cluster is *merged* if fewer than nine in ten of its named photographs are of one species.
+# Otherwise it is *pure* if it has most photographs of this species, and *split* if most are elsewhere. Without names nothing is
+# marked.
 
 # %%
 inside = clusters["species_cluster"].notna().to_numpy()  # noise has no cluster
@@ -141,4 +142,5 @@ plotting.say(
 )
 
 # %% tags=["summary"]
-print(f"{index['page'].nunique():,} pages of {len(sizes):,} clusters; " + ", ".join(f"{n} {kind}" for kind, n in counted.items()))
+kinds = ", ".join(f"{n} {kind}" for kind, n in counted.items())
+print(f"{index['page'].nunique():,} pages of {len(sizes):,} clusters; {kinds}")

@@ -38,13 +38,13 @@ import sys
 
 sys.path.insert(0, "..")
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 import atlas
 import clustering
 import encoder_configs
 import plotting
+import review
 import trust
 import utils
 from images import thumbnails
@@ -60,21 +60,20 @@ points, _ = config.prepare_both(utils.load_embeddings(dataset, encoder, ids), se
 # %% [markdown]
 # ## The clusters
 #
-# Clusters, trust and, after a review, decisions and names. Where species have names, a photograph is right if its species is the
-# most common one in its cluster.
+# Clusters, trust and, after a review, decisions and names. Where species have names, a photograph is right if its species is
+# the most common one in its cluster.
 
 # %%
 if reviewed or trusted:
-    clusters = utils.read_table(folder / ("reviewed.csv" if reviewed else "trust.csv"), dtype={"hash_id": str})
-    clusters = clusters.set_index("hash_id").loc[ids].reset_index()
+    clusters = review.load_current(dataset, ids, reviewed)
 else:
     clusters = utils.load_clusters(dataset, run, seed, ids).assign(trust=np.nan)
+clusters = clusters.reindex(columns=[*clusters, *(name for name in review.COLUMNS if name not in clusters)])
 table = specimens[["hash_id", "path", *utils.RANKS]].copy()
-table[[*(f"{rank}_cluster" for rank in utils.RANKS), "trust"]] = clusters[[*(f"{rank}_cluster" for rank in utils.RANKS), "trust"]]
-table["decision"], table["duplicate_of"] = (clusters.get(name, pd.Series(pd.NA, table.index)) for name in ("decision", "duplicate_of"))
-level = clusters.get("taxonRank", pd.Series("", table.index))
-for rank, column in zip(utils.RANKS, ("family", "genus", "scientificName"), strict=True):
-    table[f"given_{rank}"] = clusters[column].where((rank != "species") | (level == "species")) if reviewed else pd.NA
+columns = [*review.CLUSTERS, "trust", "decision", "duplicate_of"]
+table[columns] = clusters[columns]
+named = clusters["scientificName"].where(clusters["taxonRank"] == "species")
+table["given_family"], table["given_genus"], table["given_species"] = clusters["family"], clusters["genus"], named
 known = (utils.lineage(table, "species").notna() & table["species_cluster"].notna()).to_numpy()
 table["right"] = -1
 if known.any():
@@ -111,4 +110,4 @@ plotting.say(
 )
 
 # %% tags=["summary"]
-print(f"atlas/{encoder}.html: {len(table):,} photographs, {sum(megabytes):.1f} MB in {len(written)} file{'s'[: len(written) > 1]}")
+print(f"atlas/{encoder}.html: {len(table):,} photographs, {sum(megabytes):.1f} MB, files: {len(written)}")

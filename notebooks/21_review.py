@@ -16,8 +16,8 @@
 # %% [markdown]
 # # 21 · What a person decided
 #
-# **The question.** Someone looked at the clusters and accepted, split, merged, corrected and named some of them. What becomes of
-# the rest, and how far do the names reach?
+# **The question.** Someone looked at the clusters and accepted, split, merged, corrected and named some of them. What becomes
+# of the rest, and how far do the names reach?
 #
 # **In:** `review.csv`, which the atlas (chapter 20) saves; the embedding and the clusters of one run. **Out:** `reviewed.csv`:
 # every photograph with its clusters, the decision, its trust and its names, with columns of Darwin Core;
@@ -106,9 +106,9 @@ pd.DataFrame(
 # %% [markdown]
 # ## Names and trust
 #
-# A name that was given to a cluster is the name of all its photographs, and of their duplicates. Trust is computed as in chapter
-# 16, for the clusters as they are now: it says which photographs of a named cluster to check. Unnamed photographs keep the
-# family that the dataset gives.
+# A name that was given to a cluster is the name of all its photographs, and of their duplicates. Trust is computed as in
+# chapter 16, for the clusters as they are now: it says which photographs of a named cluster to check. Unnamed photographs keep
+# the family that the dataset gives.
 
 # %%
 encoders = encoders or utils.load_plan(dataset)["encoders"]

@@ -1,7 +1,8 @@
 """Size and speed of atlases with generated photographs: python tests/bench_atlas.py 2000 10000 50000
 
 Photographs are drawn: a spot on a textured ground, which compresses a little worse than the moths of EU Moths. The browser is
-Chromium without a window. It draws in software unless there is a graphics card that it may use, so its frame rate is a lower limit.
+Chromium without a window. It draws in software unless there is a graphics card that it may use, so its frame rate is a lower
+limit.
 """
 
 import resource
@@ -42,7 +43,9 @@ def drawn(n, size, seed=0):
     """Yield n pictures of so many pixels."""
     random = np.random.default_rng(seed)
     grounds = [
-        Image.fromarray(random.integers(0, 256, (2 * size, 2 * size, 3), np.uint8)).filter(ImageFilter.GaussianBlur(0.9))
+        Image.fromarray(random.integers(0, 256, (2 * size, 2 * size, 3), np.uint8)).filter(
+            ImageFilter.GaussianBlur(0.9)
+        )
         for _ in range(8)
     ]
     y, x = np.mgrid[:size, :size] / size - 0.5
@@ -51,7 +54,9 @@ def drawn(n, size, seed=0):
         picture = np.asarray(grounds[i % 8].crop((left, top, left + size, top + size)), float)
         spot = ((x / random.uniform(0.2, 0.4)) ** 2 + (y / random.uniform(0.2, 0.45)) ** 2 < 1)[..., None]
         picture = 0.9 * picture + random.uniform(-40, 70, 3)
-        yield Image.fromarray(np.where(spot, 0.4 * picture + random.uniform(0, 120, 3), picture).clip(0, 255).astype(np.uint8))
+        yield Image.fromarray(
+            np.where(spot, 0.4 * picture + random.uniform(0, 120, 3), picture).clip(0, 255).astype(np.uint8)
+        )
 
 
 def generated(n, seed=0):
@@ -59,7 +64,9 @@ def generated(n, seed=0):
     random = np.random.default_rng(seed)
     k = np.sort(random.integers(max(n // 10, 1), size=n))
     names = pd.Series(k)
-    table = pd.DataFrame({"hash_id": [f"{i:024x}" for i in range(n)], "path": [f"images/{i:024x}.jpg" for i in range(n)]})
+    table = pd.DataFrame(
+        {"hash_id": [f"{i:024x}" for i in range(n)], "path": [f"images/{i:024x}.jpg" for i in range(n)]}
+    )
     table["family"], table["genus"] = "Family" + (names // 100).astype(str), "Genus" + (names // 3).astype(str)
     table["species"] = table["genus"] + " species" + names.astype(str)
     table["family_cluster"], table["genus_cluster"] = table["family"], table["family"] + "/g" + (names // 3).astype(str)
@@ -96,8 +103,8 @@ def measure(n, folder, browser):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     beside = f" + {sum(megabytes[1:]):.0f} beside" if len(paths) > 1 else ""
     return (
-        f"| {n:,} | {data['thumbnails']['cell']} px | {megabytes[0]:.1f}{beside} | {first:.1f} | {whole:.0f} ({whole_busy:.0f} ms) "
-        f"| {close:.0f} ({close_busy:.0f} ms, {shown} thumbnails) "
+        f"| {n:,} | {data['thumbnails']['cell']} px | {megabytes[0]:.1f}{beside} | {first:.1f} "
+        f"| {whole:.0f} ({whole_busy:.0f} ms) | {close:.0f} ({close_busy:.0f} ms, {shown} thumbnails) "
         f"| {memory:.0f} | {built:.0f} | {peak:.0f} |"
     )
 
@@ -108,8 +115,8 @@ if __name__ == "__main__":
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         sys.exit("no browser is installed: chromium, chromium-browser or google-chrome is needed")
-    print("| photographs | thumbnails | MB | s to the first dots | frames/s, whole map (script per frame) | close up | JS heap, MB | s to write | peak MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| photographs | thumbnails | MB | s to the first dots | frames/s (script per frame), whole map | close up "
+          "| JS heap, MB | s to write | peak MB |\n|" + " --- |" * 9)  # fmt: skip
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         options = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
         for count in map(int, sys.argv[1:] or ("2000", "10000", "50000")):

@@ -14,14 +14,22 @@ import atlas
 import clustering
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
-NASTY = ['<script>window.hacked = 1</script>', '"><img src=x onerror="window.hacked=1">', "</script><b>& 'é蛾", "a\u2028b", "{{style}}"]
+NASTY = [
+    "<script>window.hacked = 1</script>",
+    '"><img src=x onerror="window.hacked=1">',
+    "</script><b>& 'é蛾",
+    "a\u2028b",
+    "{{style}}",
+]
 
 
 def make_table(n_clusters=5, size=8, seed=0):
     """An atlas of n_clusters * size photographs: the table of `contents`, the map, and points with clear clusters."""
     random, n = np.random.default_rng(seed), n_clusters * size
     k = np.repeat(np.arange(n_clusters), size)
-    table = pd.DataFrame({"hash_id": [f"id{i:03d}" for i in range(n)], "path": [f"a folder/{i}#.jpg" for i in range(n)]})
+    table = pd.DataFrame(
+        {"hash_id": [f"id{i:03d}" for i in range(n)], "path": [f"a folder/{i}#.jpg" for i in range(n)]}
+    )
     table["species"] = [NASTY[c % len(NASTY)] for c in k]
     table["genus"] = [f"Genus{c // 2}" for c in k]
     table["family"] = [f"Family{c // 4}" for c in k]
@@ -93,7 +101,9 @@ def test_photographs_are_in_the_order_of_the_trees_and_noise_comes_last():
         members = rows[start : start + size]
         assert (labels["species_cluster"].iloc[members] == label).all()
         if size > 2:  # the same tree as of clustering, with other numbers
-            tree = np.column_stack([merges[merge : merge + size - 1], heights[merge : merge + size - 1], np.zeros(size - 1)])
+            tree = np.column_stack(
+                [merges[merge : merge + size - 1], heights[merge : merge + size - 1], np.zeros(size - 1)]
+            )
             same = clustering.LinkageTree(points[members], method="average")
             assert np.allclose(np.sort(tree[:, 2]), np.sort(same.merges[:, 2]))
             halves, expected = fcluster(tree, 2, "maxclust"), same(2)
@@ -122,7 +132,10 @@ def test_vectors_of_the_page_rank_neighbours_as_the_embedding_does():
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 40])
 def test_pages_of_thumbnails_hold_every_photograph_in_its_cell(count):
-    pictures = [None if i == 3 else Image.new("RGB", (64, 32) if i % 2 else (10, 20), (5 * i, 255 - 5 * i, 9)) for i in range(count)]
+    pictures = [
+        None if i == 3 else Image.new("RGB", (64, 32) if i % 2 else (10, 20), (5 * i, 255 - 5 * i, 9))
+        for i in range(count)
+    ]
     pages = list(atlas.thumbnail_pages(iter(pictures), 32, side=128))
     assert len(pages) == -(-count // 16) and {page.size for page in pages} == {(128, 128)}
     for i, picture in enumerate(pictures):
@@ -171,7 +184,9 @@ def test_data_of_the_page_are_those_of_the_dataset(written):
     rows = table.iloc[place]
     assert data["paths"] == rows["path"].tolist()
     found = unpacked(data["arrays"]["xy"]).reshape(-1, 2)
-    assert np.allclose(np.corrcoef(found[:, 0], xy[place, 0])[0, 1], 1) and np.ptp(found, axis=0).max() == pytest.approx(1000)
+    assert np.allclose(np.corrcoef(found[:, 0], xy[place, 0])[0, 1], 1) and np.ptp(
+        found, axis=0
+    ).max() == pytest.approx(1000)
     labels = np.repeat(data["clusters"]["label"], data["clusters"]["size"])
     assert labels.tolist() == rows["species_cluster"].tolist()
     for rank in ("family", "genus", "species"):

@@ -1,4 +1,4 @@
-"""The atlas in a browser: Chromium without a window opens the file from disk. Skipped where there is no Chromium or playwright."""
+"""The atlas in a browser: Chromium without a window opens the file from disk. Skipped where it or playwright is absent."""
 
 import io
 import shutil
@@ -14,7 +14,11 @@ import review
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SOFTWARE = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]  # graphics without a graphics card
+SOFTWARE = [
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-sandbox",
+]  # graphics without a graphics card
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,10 @@ class Opened:
     def __init__(self, context, path):
         self.errors, self.requests = [], []
         self.page = context.new_page()
-        self.page.on("console", lambda message: self.errors.append(message.text) if message.type in ("error", "warning") else None)
+        self.page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type in ("error", "warning") else None,
+        )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri())
@@ -98,19 +105,25 @@ def shared(browser, files):
 
 @pytest.fixture
 def opened(shared, files):
-    """The shared page as if it had just been opened; afterwards nothing went wrong in it, and nothing was asked from a network."""
+    """The shared page as if it had just been opened. Afterwards nothing went wrong, and nothing was asked from a network."""
     shared("while (app.atlas.history.length) app.atlas.undo()")
-    shared("app.log = [], localStorage.clear(), app.lasso(false), app.tree.open.clear(), app.tree.build(), app.all(), app.map.fit()")
+    shared("app.log = [], localStorage.clear(), app.lasso(false), app.tree.open.clear(), app.tree.build()")
+    shared("app.all(), app.map.fit()")
     shared("app.recolour('family'), app.current = -1, app.map.thumbsOn || app.thumbs()")
     yield shared
     assert not shared.errors
-    assert files[1].as_uri() in shared.requests and {u for u in shared.requests if not u.startswith("blob:")} == {files[1].as_uri()}
+    assert files[1].as_uri() in shared.requests and {u for u in shared.requests if not u.startswith("blob:")} == {
+        files[1].as_uri()
+    }
 
 
 def test_it_opens_from_disk_and_shows_names_as_text(opened, files):
     table, _ = files
     assert opened.page.title() == "mine & <yours>"
-    assert opened("typeof window.hacked") == "undefined" and opened("document.querySelectorAll('#grid img, #tree script').length") == 0
+    assert (
+        opened("typeof window.hacked") == "undefined"
+        and opened("document.querySelectorAll('#grid img, #tree script').length") == 0
+    )
     assert opened.in_grid() == set(table["hash_id"]) and opened.chosen() == set()
     legend = opened.page.locator("#legend").inner_text()
     assert "Family0 (32)" in legend and "Family1 (8)" in legend
@@ -186,7 +199,7 @@ def test_recolouring_changes_legend_and_map(opened):
         assert words in opened.page.locator("#legend").inner_text()
         seen.add(tuple(opened("[...app.map.fill]")))
     assert len(seen) == 6
-    row, trust = opened("[0, app.atlas.trust[0]]")
+    trust = opened("app.atlas.trust[0]")
     opened.page.select_option("#colour", "trust")
     assert opened("app.map.fill.slice(0, 3).join()") == opened("value => scale(value).join()", trust)
 
@@ -195,7 +208,7 @@ def test_the_lasso_chooses_and_picks_what_lies_inside(opened, files):
     table, _ = files
     members = np.flatnonzero(table["species_cluster"] == "Family0/g1/s2")
     box = opened.page.locator("#canvas").bounding_box()
-    spots = np.array([opened("row => app.map.toScreen(row)", int(row)) for row in members]) + [box["x"], box["y"]]
+    spots = np.add([opened("row => app.map.toScreen(row)", int(row)) for row in members], (box["x"], box["y"]))
     (left, top), (right, bottom) = spots.min(axis=0) - 12, spots.max(axis=0) + 12
     opened.keys("l")
     opened.page.mouse.move(left, top)
@@ -214,7 +227,9 @@ def test_the_tree_is_walked_with_keys_and_the_others_follow(opened, files):
     first.focus()
     opened.keys("Enter")
     assert opened.chosen() == set(table["hash_id"][table["family"] == "Family0"])
-    opened.keys("ArrowRight", "ArrowDown", "ArrowRight", "ArrowDown", "Enter")  # into the first genus, its first species
+    opened.keys(
+        "ArrowRight", "ArrowDown", "ArrowRight", "ArrowDown", "Enter"
+    )  # into the first genus, its first species
     k = int(opened("document.activeElement.dataset.key").removeprefix("c"))
     label = opened("k => app.atlas.clusters[k].label", k)
     assert opened.chosen() == opened.in_grid() == set(table["hash_id"][table["species_cluster"] == label])
@@ -241,7 +256,9 @@ class TestReview:
     def test_accepting_goes_on_to_the_next_cluster_and_undo_takes_it_back(self, opened, tmp_path):
         opened.tree("Family0/g0/s0")
         opened.keys("a", "a")
-        assert opened("app.atlas.decided()") == 16 and "16 of 40 decided" in opened.page.locator("#progress").inner_text()
+        assert (
+            opened("app.atlas.decided()") == 16 and "16 of 40 decided" in opened.page.locator("#progress").inner_text()
+        )
         table = pd.read_csv(opened.saved(tmp_path))
         assert set(table["decision"]) == {"accepted"} and "Family0/g0/s0" in set(table["cluster"])
         opened.keys("u", "Control+z")
@@ -302,7 +319,12 @@ class TestReview:
         opened.until("document.querySelector('#status').textContent === 'named Agrotis segetum'")
         table = pd.read_csv(opened.saved(tmp_path)).set_index("cluster").drop_duplicates()
         known = table.loc["Family0/g0/s0"].iloc[0]
-        assert known[["family", "genus", "scientificName", "taxonRank"]].tolist() == ["Family1", "Genus2", NASTY[4], "species"]
+        assert known[["family", "genus", "scientificName", "taxonRank"]].tolist() == [
+            "Family1",
+            "Genus2",
+            NASTY[4],
+            "species",
+        ]
         new = table.loc["Family0/g1/s3"].iloc[0]
         assert new[["family", "genus", "scientificName"]].tolist() == ["Family0", "Agrotis", "Agrotis segetum"]
         assert new["taxonID"] == "mine:Agrotis segetum" and new["decision"] == "edited"
@@ -324,9 +346,17 @@ class TestReview:
         opened.ready()
         assert opened("app.atlas.csv()") == text and opened("app.atlas.history.length") == 4
         decided, rejected = review.read_review(opened.saved(tmp_path), table["hash_id"])
-        assert rejected.empty and decided["decision"].value_counts().to_dict() == {"accepted": 8, "edited": 7, "noise": 1, "duplicate": 1}
+        assert rejected.empty and decided["decision"].value_counts().to_dict() == {
+            "accepted": 8,
+            "edited": 7,
+            "noise": 1,
+            "duplicate": 1,
+        }
         ids = table["hash_id"]
-        assert decided.set_index("hash_id").loc[ids[33], ["decision", "duplicate_of"]].tolist() == ["duplicate", ids[31]]
+        assert decided.set_index("hash_id").loc[ids[33], ["decision", "duplicate_of"]].tolist() == [
+            "duplicate",
+            ids[31],
+        ]
 
 
 def test_a_review_in_the_data_is_shown_and_saved_again(browser, tmp_path):
@@ -347,7 +377,10 @@ def test_a_review_in_the_data_is_shown_and_saved_again(browser, tmp_path):
     assert rejected.empty and len(decided) == 10
     accepted = decided[decided["decision"] == "accepted"]
     assert set(accepted.index) == set(table["hash_id"][inside]) and set(accepted["scientificName"]) == {"G s"}
-    assert decided.loc[noise, "decision"] == "noise" and decided.loc[copy, "duplicate_of"] == table["hash_id"][inside].iloc[0]
+    assert (
+        decided.loc[noise, "decision"] == "noise"
+        and decided.loc[copy, "duplicate_of"] == table["hash_id"][inside].iloc[0]
+    )
     for view in ("tree", "map", "photographs"):
         opened.page.locator(f"#tabs button[data-view={view}]").click()
         assert opened.page.locator(f"#{view}").is_visible()
@@ -359,7 +392,7 @@ def test_a_review_in_the_data_is_shown_and_saved_again(browser, tmp_path):
 
 def test_thumbnails_beside_the_file_are_read_without_a_network(browser, tmp_path):
     table, xy, points = make_table()
-    paths, data = write(tmp_path, table, xy, points, max_inside=0)
+    paths, _ = write(tmp_path, table, xy, points, max_inside=0)
     context = browser.new_context(viewport={"width": 1000, "height": 600})
     opened = Opened(context, paths[0])
     opened.until("getComputedStyle(document.querySelector('.tile .sprite')).backgroundImage.startsWith('url')")

@@ -244,7 +244,8 @@ def test_settings_of_a_failed_run_are_not_stored(planned):
         "06_evaluate"
     ]  # what it had begun to write is made again, as before
     assert "submit=resnet18_double/flat_kmeans" in planned.data("mine", "scores.csv").read_text()
-    assert planned.runs("all", *SETTINGS) == ["16_trust", "19_contact_sheets", "99_figures"] and planned.runs("all", *SETTINGS) == []
+    assert planned.runs("all", *SETTINGS) == ["16_trust", "19_contact_sheets", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == []
 
 
 def test_new_weights_rerun_only_encoders_that_read_weights(planned):

@@ -26,7 +26,11 @@ def decisions(clusters, seed):
     """A review of random decisions: some clusters accepted, one merged of two, and single photographs marked."""
     random = np.random.default_rng(seed)
     labels = random.permutation(clusters["species_cluster"].unique())
-    table = clusters[["hash_id"]].assign(cluster=clusters["species_cluster"], decision=pd.NA, duplicate_of=pd.NA).astype("string")
+    table = (
+        clusters[["hash_id"]]
+        .assign(cluster=clusters["species_cluster"], decision=pd.NA, duplicate_of=pd.NA)
+        .astype("string")
+    )
     table.loc[table["cluster"].isin(labels[:3]), "decision"] = "accepted"
     merged = table["cluster"].isin(labels[3:5])
     table.loc[merged, ["cluster", "decision"]] = [f"{labels[3].rsplit('/', 1)[0]}/r1", "edited"]
@@ -87,7 +91,9 @@ def test_the_rest_is_clustered_as_if_the_others_were_not_there(run):
 
 def test_all_decided_or_nothing_decided(run):
     clusters, points = run
-    everything = clusters.assign(cluster=clusters["species_cluster"], decision="accepted").reindex(columns=list(review.COLUMNS))
+    everything = clusters.assign(cluster=clusters["species_cluster"], decision="accepted").reindex(
+        columns=list(review.COLUMNS)
+    )
     found = review.apply_review(everything, clusters, points, points, CONFIG)
     assert found["species_cluster"].tolist() == clusters["species_cluster"].tolist()
     found = review.apply_review(everything.iloc[:0], clusters, points, points, CONFIG)
@@ -133,7 +139,15 @@ def test_a_row_that_cannot_be_used_is_rejected_with_its_line_and_the_others_coun
 
 
 def test_two_rows_about_one_photograph_and_duplicates_in_a_circle_are_rejected(tmp_path):
-    path = save(tmp_path, "a,F/g/s,accepted,", "a,F/g/t,accepted,", "b,,duplicate,c", "c,,duplicate,b", "d,,duplicate,e", "e,,noise,")
+    path = save(
+        tmp_path,
+        "a,F/g/s,accepted,",
+        "a,F/g/t,accepted,",
+        "b,,duplicate,c",
+        "c,,duplicate,b",
+        "d,,duplicate,e",
+        "e,,noise,",
+    )
     decided, rejected = review.read_review(path, list("abcdef"))
     assert decided["hash_id"].tolist() == ["d", "e"] and rejected["row"].tolist() == [2, 3, 4, 5]
 
@@ -141,7 +155,9 @@ def test_two_rows_about_one_photograph_and_duplicates_in_a_circle_are_rejected(t
 def test_what_is_no_review_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"REVIEW=.*nowhere.csv is not a file"):
         review.read_review(tmp_path / "nowhere.csv", [])
-    with pytest.raises(ValueError, match="is not a review: it should have the columns hash_id, cluster, decision, duplicate_of"):
+    with pytest.raises(
+        ValueError, match="is not a review: it should have the columns hash_id, cluster, decision, duplicate_of"
+    ):
         review.read_review(save(tmp_path, "a", header="hash_id"), [])
 
 
@@ -150,9 +166,10 @@ def test_darwin_core_terms_are_filled_in_where_they_are_blank():
         {
             "species_cluster": ["F/g1/s1", "F/g1/s2", pd.NA, "F/g2/s1"], "decision": ["edited", pd.NA, "noise", "accepted"],
             "trust": [0.876, 0.5, np.nan, 0.25], "family": ["F", "F", "F", pd.NA], "genus": ["G", pd.NA, pd.NA, pd.NA],
-            "scientificName": ["G s", pd.NA, pd.NA, pd.NA], "taxonID": pd.NA, "taxonRank": pd.NA, "identificationRemarks": pd.NA,
+            "scientificName": ["G s", pd.NA, pd.NA, pd.NA], "taxonID": pd.NA, "taxonRank": pd.NA,
+            "identificationRemarks": pd.NA,
         }
-    ).astype({name: "string" for name in ("species_cluster", "decision", *review.NAMES)})  # fmt: skip
+    ).astype(dict.fromkeys(("species_cluster", "decision", *review.NAMES), "string"))  # fmt: skip
     found = review.darwin_core("mine", table)
     assert found["taxonRank"].fillna("").tolist() == ["species", "family", "family", ""]
     assert found["scientificName"].fillna("").tolist() == ["G s", "F", "F", ""]

@@ -50,7 +50,11 @@ def test_strips_are_sorted_by_trust_and_single_photographs_share_one():
     trust = np.array([0.1, 0.2, 0.3, 0.9, 0.8, 0.7, 0.5, 0.6, 1])
     judged = sheets.verdicts(labels, pd.Series(pd.NA, range(9), dtype="string"))
     strips = sheets.strips_of(np.arange(8), labels, np.eye(9), trust, sheets.odd_ones(trust), judged)
-    assert [(strip.name, len(strip.rows)) for strip in strips] == [("g1/s2", 3), ("g1/s1", 3), ("alone in a cluster", 2)]
+    assert [(strip.name, len(strip.rows)) for strip in strips] == [
+        ("g1/s2", 3),
+        ("g1/s1", 3),
+        ("alone in a cluster", 2),
+    ]
     assert sorted(row for strip in strips for row in strip.rows) == list(range(8))
     assert strips[0].trust == pytest.approx(0.8)
 
@@ -72,7 +76,13 @@ def test_a_page_frames_odd_photographs_and_leaves_a_lost_one_white():
     assert [patch.get_x() for patch in framed] == pytest.approx([2.02])
     sheet = np.asarray(ax.images[0].get_array())
     assert (sheet[50, 50] == [255, 0, 0]).all() and (sheet[50, 150] == 255).all()
-    assert {text.get_text() for text in ax.texts} >= {r"\$g1\$/s1", "3 photographs", "0.50", "merged", "a 2, 1 other species"}
+    assert {text.get_text() for text in ax.texts} >= {
+        r"\$g1\$/s1",
+        "3 photographs",
+        "0.50",
+        "merged",
+        "a 2, 1 other species",
+    }
 
 
 # ----------------------------------------------------------------------------------------------------- thumbnails
