@@ -43,7 +43,8 @@ def read_review(path, ids):
         raise ValueError(f"{path} is not a review: it should have the columns {wanted}, as a file that the atlas saved")
     width = len(header)
     cells = [(row + [""] * width)[:width] for _, row in records]
-    table = pd.DataFrame(cells, columns=header, dtype="string").replace("", pd.NA).reindex(columns=list(COLUMNS))
+    table = pd.DataFrame(cells, columns=header, dtype="string").replace("", pd.NA)
+    table = table.reindex(columns=list(COLUMNS)).astype("string")
     table["row"] = [line for line, _ in records]
     reasons = _faults(table, set(ids))
     rejected = table.loc[reasons != "", ["hash_id", "row"]].assign(reason=reasons[reasons != ""])

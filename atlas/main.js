@@ -567,7 +567,8 @@ class App {
     });
     loop.addEventListener("pointermove", event => {
       if (!points) return;
-      points.push(at(event));
+      const passed = event.getCoalescedEvents(); // a slow browser reports several movements at once
+      points.push(...(passed.length ? passed : [event]).map(at));
       polygon.setAttribute("points", points.map(point => point.join(",")).join(" "));
     });
     loop.addEventListener("pointerup", () => {

@@ -331,8 +331,8 @@ class MapView {
   }
 
   // Rows that are drawn as thumbnails. The map is divided into squares of the size of a thumbnail, which stay in place
-  // while one pans. A square with few photographs shows the first of them, or the first that is chosen, unless it would
-  // cover a neighbour.
+  // while one pans. A square with few photographs shows the first of them, unless it would cover a neighbour. If some
+  // photographs are chosen, only these count.
   withRoom() {
     if (!this.thumbsOn) return [];
     const {atlas, chosen} = this.app,
@@ -344,13 +344,10 @@ class MapView {
     for (let row = 0; row < atlas.n; row++) {
       const x = atlas.xy[2 * row],
         y = atlas.xy[2 * row + 1];
-      if (x < left || x > right || y < low || y > high) continue;
+      if (x < left || x > right || y < low || y > high || (chosen && !chosen.has(row))) continue;
       const square = squares.get(key(x, y));
-      if (!square) squares.set(key(x, y), {count: 1, row});
-      else {
-        square.count++;
-        if (chosen && chosen.has(row) && !chosen.has(square.row)) square.row = row;
-      }
+      if (square) square.count++;
+      else squares.set(key(x, y), {count: 1, row});
     }
     const rows = [],
       taken = new Map();
@@ -433,8 +430,6 @@ class MapView {
           sizeUnits: "pixels",
           alphaCutoff: -1,
           pickable: true,
-          getColor: one => [255, 255, 255, this.app.chosen && !this.app.chosen.has(one.row) ? 110 : 255],
-          updateTriggers: {getColor: this.coloured},
         }),
       );
     }

@@ -1,12 +1,14 @@
 """The atlas: the order of its photographs and trees, thumbnails, escaping, and the file."""
 
 import base64
+import hashlib
 import json
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from PIL import Image
 from scipy.cluster.hierarchy import fcluster
 
@@ -175,6 +177,15 @@ def test_the_page_may_connect_to_nothing_and_run_only_its_own_code(written):
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy.split("content=")[1]
     assert not [attributes for attributes, _ in page.found if "src" in attributes]
     assert "Vis.gl contributors" in written[2]  # the licence asks for its notice
+
+
+def test_the_library_is_the_one_that_is_documented():
+    documented = (ROOT / "docs" / "atlas.md").read_text()
+    names = [name for name in atlas.SCRIPTS if name.startswith("vendor/")]
+    assert len(names) == 2
+    for name in names:
+        digest = hashlib.sha256((atlas.HERE / name).read_bytes()).hexdigest()
+        assert f"{digest}  {name.removeprefix('vendor/')}" in documented
 
 
 def test_data_of_the_page_are_those_of_the_dataset(written):

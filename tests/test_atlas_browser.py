@@ -108,7 +108,7 @@ def opened(shared, files):
     """The shared page as if it had just been opened. Afterwards nothing went wrong, and nothing was asked from a network."""
     shared("while (app.atlas.history.length) app.atlas.undo()")
     shared("app.log = [], localStorage.clear(), app.lasso(false), app.tree.open.clear(), app.tree.build()")
-    shared("app.all(), app.map.fit()")
+    shared("app.all(), app.map.fit(), document.activeElement.blur()")
     shared("app.recolour('family'), app.current = -1, app.map.thumbsOn || app.thumbs()")
     yield shared
     assert not shared.errors
