@@ -254,7 +254,7 @@ class MapView {
   }
   _rowAt({index, layer}) {
     if (index < 0 || !layer) return -1;
-    return layer.id === "dots" ? index : (layer.props.data[index]?.row ?? -1);
+    return layer.id === "dots" ? (this.drawn.rows?.[index] ?? index) : (layer.props.data[index]?.row ?? -1);
   }
   _later() {
     if (this.planned) return;
@@ -370,13 +370,41 @@ class MapView {
     return rows;
   }
 
+  // Dots that are drawn: all, or those near the view where they are the smaller part. {data, rows: numbers or null}
+  _dots() {
+    const {atlas} = this.app;
+    const [left, low, right, high] = this.bounds();
+    const {box, coloured} = this.drawn ?? {};
+    const inside = box && left >= box[0] && low >= box[1] && right <= box[2] && high <= box[3];
+    if (inside && coloured === this.coloured && box[2] - box[0] < 6 * (right - left)) return this.drawn;
+    const margins = [(right - left) / 2, (high - low) / 2];
+    const wider = [left - margins[0], low - margins[1], right + margins[0], high + margins[1]];
+    let rows = [];
+    for (let row = 0; row < atlas.n; row++) {
+      const x = atlas.xy[2 * row];
+      const y = atlas.xy[2 * row + 1];
+      if (x >= wider[0] && y >= wider[1] && x <= wider[2] && y <= wider[3]) rows.push(row);
+    }
+    if (2 * rows.length > atlas.n) rows = null;
+    const some = (values, size) => {
+      const part = new values.constructor(size * rows.length);
+      rows.forEach((row, i) => part.set(values.subarray(size * row, size * row + size), size * i));
+      return {value: part, size, normalized: size === 4};
+    };
+    const data = rows
+      ? {length: rows.length, attributes: {getPosition: some(this.positions, 3), getFillColor: some(this.fill, 4)}}
+      : this.dots;
+    this.drawn = {box: wider, coloured: this.coloured, rows, data};
+    return this.drawn;
+  }
+
   layers() {
     if (!this.colour) return;
     const {atlas, sprites, picked, current} = this.app;
     const layers = [
       new deck.ScatterplotLayer({
         id: "dots",
-        data: this.dots,
+        data: this._dots().data,
         radiusUnits: "pixels",
         getRadius: Math.min(
           Math.max(2.2 * 2 ** ((this.view.zoom - this.whole.zoom) / 3) * (2000 / Math.max(atlas.n, 2000)) ** 0.3, 1.4),

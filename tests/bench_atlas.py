@@ -104,7 +104,7 @@ def measure(n, folder, browser):
     beside = f" + {sum(megabytes[1:]):.0f} beside" if len(paths) > 1 else ""
     return (
         f"| {n:,} | {data['thumbnails']['cell']} px | {megabytes[0]:.1f}{beside} | {first:.1f} "
-        f"| {whole:.0f} ({whole_busy:.0f} ms) | {close:.0f} ({close_busy:.0f} ms, {shown} thumbnails) "
+        f"| {whole:.1f} ({whole_busy:.0f} ms) | {close:.1f} ({close_busy:.0f} ms, {shown} thumbnails) "
         f"| {memory:.0f} | {built:.0f} | {peak:.0f} |"
     )
 

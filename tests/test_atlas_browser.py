@@ -139,12 +139,18 @@ def hover(opened, row):
     return opened.page.locator("#card").inner_text()
 
 
-@pytest.mark.parametrize("as_thumbnails", [True, False])
-def test_hovering_shows_the_specimen_under_the_pointer(opened, files, as_thumbnails):
+@pytest.mark.parametrize("drawn", ["thumbnails", "dots", "dots close up"])
+def test_hovering_shows_the_specimen_under_the_pointer(opened, files, drawn):
     table, _ = files
-    if not as_thumbnails:
+    rows = opened("app.map.shown.slice(0, 2)") if drawn == "thumbnails" else [0, 17, 39]
+    if drawn != "thumbnails":
         opened.keys("t")
-    for row in opened("app.map.shown.slice(0, 2)") if as_thumbnails else (0, 17, 39):
+    if drawn == "dots close up":  # dots elsewhere are not drawn
+        opened("app.map.show([17, 18])")
+        opened.until("Boolean(app.map.drawn.rows)")
+        rows = [17, 18]
+        assert 0 < len(opened("app.map.drawn.rows")) < 20
+    for row in rows:
         text = hover(opened, row)
         assert text.startswith(table["hash_id"][row]) and f"cluster {table['species_cluster'][row]}" in text
         assert " ".join(table["species"][row].split()) in " ".join(text.split())
