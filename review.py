@@ -84,13 +84,13 @@ def original_of(name, originals):
     return name
 
 
-def apply_review(review, clusters, points, genus_points, config, seed=0):
+def apply_review(review, clusters, points, genus_points, clusterer, seed=0):
     """The clusters of a run with all decisions of a `review` in them: DataFrame with a row per photograph of `clusters`.
 
     `clusters` (n rows) has hash_id and CLUSTERS, `points` (n, d) and `genus_points` (n, e) are the prepared vectors
-    (`clustering.Config.prepare_both`) in the same order. The columns are hash_id, CLUSTERS and those of `review` from the
+    (`clustering.Clusterer.prepare_both`) in the same order. The columns are hash_id, CLUSTERS and those of `review` from the
     decision on. Accepted and edited clusters stay as they are. Noise has a family and no other cluster. A duplicate has the
-    cluster and the names of its original. All others are clustered again by `config`, family by family, and get new names of
+    cluster and the names of its original. All others are clustered again by `clusterer`, family by family, and get new names of
     clusters.
     """
     review = review.set_index("hash_id").reindex(clusters["hash_id"])
@@ -106,7 +106,7 @@ def apply_review(review, clusters, points, genus_points, config, seed=0):
     if len(rest):
         families = found[CLUSTERS[0]].to_numpy(object)[rest]
         again = clustering.cluster_prepared(
-            points[rest], genus_points[rest], families, replace(config, use_family=True), seed
+            points[rest], genus_points[rest], families, replace(clusterer, use_family=True), seed
         )
         named = utils.name_clusters(found["hash_id"][rest], again["family"], again["genus"], again["species"])
         found.loc[rest, CLUSTERS[1:]] = _renumbered(named, found.loc[kept, CLUSTERS[1]])[CLUSTERS[1:]].to_numpy()

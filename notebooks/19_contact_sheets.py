@@ -52,8 +52,9 @@ folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
-config = clustering.Config.named(clusterer)
-points, _ = config.prepare_both(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), seed)
+config = clustering.Clusterer.named(clusterer)
+layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+points, _ = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
 clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
 
 # %% [markdown]

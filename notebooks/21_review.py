@@ -51,8 +51,9 @@ specimens = utils.load_metadata(dataset)
 ids = specimens["hash_id"]
 run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
-config = clustering.Config.named(clusterer)
-points, genus_points = config.prepare_both(utils.load_embeddings(dataset, encoder, ids), seed)
+config = clustering.Clusterer.named(clusterer)
+layers = utils.load_embeddings(dataset, encoder, ids)
+points, genus_points = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
 clusters = utils.load_clusters(dataset, run, seed, ids)
 
 # %% [markdown]

@@ -9,7 +9,7 @@ import review
 import utils
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
-CONFIG = clustering.Config()
+CONFIG = clustering.Clusterer.of()
 
 
 @pytest.fixture(scope="module")
