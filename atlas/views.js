@@ -202,7 +202,8 @@ class Sprites {
 
 const THUMB = 48; // pixels on the screen
 const ROOM = 3; // a thumbnail may cover so many photographs
-const MOST = 500; // thumbnails at a time
+const SLOTS = 16; // of the sheet of thumbnails on the graphics card, in a line
+const MOST = 200; // thumbnails at a time, fewer than there are slots
 
 class MapView {
   constructor(app) {
@@ -216,6 +217,14 @@ class MapView {
     const context = this.square.getContext("2d");
     context.fillStyle = "#fff";
     context.fillRect(0, 0, 8, 8);
+    const side = devicePixelRatio > 1 ? 96 : 64;
+    this.sheet = new OffscreenCanvas(SLOTS * side, SLOTS * side);
+    this.slots = new Map(); // row: its slot, the one used last at the end
+    this.mapping = {};
+    for (let slot = 0; slot < SLOTS ** 2; slot++) {
+      const [x, y] = [(slot % SLOTS) * side, Math.floor(slot / SLOTS) * side];
+      this.mapping[slot] = {x, y, width: side, height: side, mask: false};
+    }
     this.whole = this._whole();
     this.view = this.whole;
     this.deck = new deck.Deck({
@@ -413,51 +422,30 @@ class MapView {
         pickable: true,
       }),
     ];
-    const pages = new Map();
-    for (const row of this.withRoom()) {
-      const page = sprites.page(row);
-      if (!pages.has(page)) pages.set(page, []);
-      pages.get(page).push({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]});
-    }
-    // pages that are on the graphics card already come first: to exchange one takes longer than to draw thousands of dots
-    const here = page => (this.onCard?.has(page) ? 1 : 0);
-    const most = [...pages].sort((a, b) => here(b[0]) - here(a[0]) || b[1].length - a[1].length).slice(0, sprites.most);
-    this.onCard = new Set(most.map(one => one[0]).filter(page => sprites.bitmaps.get(page)));
-    sprites.forget(new Set(most.map(one => one[0])));
-    this.shown = [];
-    for (const [page, data] of most) {
-      const bitmap = sprites.ready(page);
-      if (!bitmap) {
-        sprites.bitmap(page, () => this._later());
-        continue;
-      }
-      this.shown.push(...data.map(one => one.row));
-      const size = THUMB - 6;
+    const data = this._placed(this.withRoom()).map(row => ({row, position: [atlas.xy[2 * row], atlas.xy[2 * row + 1]]}));
+    this.shown = data.map(one => one.row);
+    const size = THUMB - 6;
+    if (data.length) {
+      const shared = {data, getPosition: one => one.position, sizeUnits: "pixels", pickable: true};
       layers.push(
         new deck.IconLayer({
-          id: `frame-${page}`,
-          data,
+          ...shared,
+          id: "frames",
           iconAtlas: this.square,
           iconMapping: {square: {x: 0, y: 0, width: 8, height: 8, mask: true}},
           getIcon: () => "square",
-          getPosition: one => one.position,
           getSize: size + 5,
-          sizeUnits: "pixels",
-          pickable: true,
           getColor: one => this.fill.subarray(4 * one.row, 4 * one.row + 4),
           updateTriggers: {getColor: this.coloured},
         }),
         new deck.IconLayer({
-          id: `thumbs-${page}`,
-          data,
-          iconAtlas: bitmap,
-          iconMapping: this._mapping(sprites),
-          getIcon: one => String(one.row % sprites.perPage),
-          getPosition: one => one.position,
+          ...shared,
+          id: "thumbs",
+          iconAtlas: this.texture,
+          iconMapping: this.mapping,
+          getIcon: one => String(this.slots.get(one.row)),
           getSize: size,
-          sizeUnits: "pixels",
           alphaCutoff: -1,
-          pickable: true,
         }),
       );
     }
@@ -481,14 +469,49 @@ class MapView {
     this.deck.setProps({layers});
   }
 
-  _mapping(sprites) {
-    this.mapping ??= Object.fromEntries(
-      Array.from({length: sprites.perPage}, (_, slot) => [
-        String(slot),
-        {...sprites.place(slot), width: sprites.cell, height: sprites.cell, mask: false},
-      ]),
-    );
-    return this.mapping;
+  // Those of some rows whose thumbnails are on the sheet that the graphics card has. The sheet has few and small slots, so
+  // that a new one is sent quickly; thumbnails come onto it when their page is decoded.
+  _placed(rows) {
+    const {sprites} = this.app;
+    const wanted = new Set(rows);
+    const needed = new Set();
+    let changed = false;
+    const placed = rows.filter(row => {
+      const page = sprites.page(row);
+      let slot = this.slots.get(row);
+      if (slot === undefined) {
+        if (needed.size < sprites.most) needed.add(page);
+        const bitmap = needed.has(page) && sprites.ready(page);
+        if (!bitmap) return false;
+        slot = this.slots.size;
+        if (slot === SLOTS ** 2) {
+          const old = [...this.slots.keys()].find(one => !wanted.has(one)); // the one that was not used for longest
+          slot = this.slots.get(old);
+          this.slots.delete(old);
+        }
+        this._paint(slot, row, bitmap);
+        changed = true;
+      }
+      this.slots.delete(row); // to the end, as used last
+      this.slots.set(row, slot);
+      return true;
+    });
+    sprites.forget(needed);
+    for (const page of needed) sprites.bitmap(page, () => this._later());
+    if (changed) {
+      this.texture = new OffscreenCanvas(this.sheet.width, this.sheet.height); // deck.gl sends a new object only
+      this.texture.getContext("2d").drawImage(this.sheet, 0, 0);
+    }
+    return placed;
+  }
+
+  _paint(slot, row, bitmap) {
+    const {sprites} = this.app;
+    const {x: left, y: top} = sprites.place(row);
+    const {x, y, width} = this.mapping[slot];
+    const context = this.sheet.getContext("2d");
+    context.clearRect(x, y, width, width);
+    context.drawImage(bitmap, left, top, sprites.cell, sprites.cell, x, y, width, width);
   }
 
   // Rows inside a polygon of points on the screen.
