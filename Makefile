@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- settings on the command line --------------------------------------------------------------------------------
 
-SETTINGS := DATASET SOURCE CSV WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT SWEEP PYTHON
+SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW SWEEP PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
 PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME # not used here, but by the programs
 
@@ -54,16 +54,17 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission report sweep FORCE
-all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
+.PHONY: all submission atlas report sweep FORCE
+all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
-report: ## after all, where taxa are known: label-free indices, robustness, scores of every taxon
+atlas: ## map, tree and photographs in one HTML file, data/<dataset>/atlas/, in which clusters can be corrected
+report: ## after all, where taxa are known: the atlas, indices without labels, robustness, scores of every taxon
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission atlas report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
@@ -93,6 +94,7 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure \
+  19_contact_sheets 20_atlas-specimen_resnet18_double 21_review \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
@@ -110,10 +112,11 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
 
-bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
+bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means), scoring and the atlas
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
 	$(PYTHON) tests/bench_clustering.py
 	$(PYTHON) tests/bench_scoring.py
+	$(PYTHON) tests/bench_atlas.py
 
 lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -1,12 +1,17 @@
 """Open photographs as upright 8-bit RGB images; a file that cannot be used raises an error with the reason."""
 
+import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from files import atomic_write
+
+THUMBNAIL = 128  # pixels of the longer side
 MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files may be decompression bombs
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # also for what Pillow decodes without being asked, such as frames
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")  # no other decoder of Pillow sees a file; JPEG opens the first frame of MPO
@@ -31,13 +36,14 @@ TURNS = {
 }
 
 
-def load_rgb(path):
+def load_rgb(path, at_least=None):
     """Open an image file of any mode as an upright 8-bit RGB PIL image.
 
     The EXIF rotation is applied. Transparent pixels become white. CMYK and palettes are converted. 16-bit and floating-point
     grey levels are scaled to 8 bits: integers by the full 16-bit range, floats by their minimum and maximum. Of several frames
     the first is taken. ValueError gives the reason if the image is empty, oversized, truncated, unreadable or of a format that
-    is not in FORMATS.
+    is not in FORMATS. With `at_least` pixels, a JPEG is decoded at a fraction of its size that has no shorter sides, which
+    takes less time and memory.
     """
     try:
         status = Path(path).stat()
@@ -53,6 +59,8 @@ def load_rgb(path):
         with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} px")
+            if at_least:
+                image.draft("RGB", (at_least, at_least))
             image.load()
             return _to_rgb(_upright(image))
     except UnidentifiedImageError:
@@ -74,6 +82,36 @@ def _kind(path):
         return f"unreadable: {error.strerror}"
     found = [name for pattern, name in OTHERS if re.match(pattern, head, re.IGNORECASE | re.DOTALL)]
     return f"unsupported: {found[0]}; {REMEDY}" if found else "unreadable: no image of a known format"
+
+
+def thumbnail(path, digest, cache):
+    """The photograph at `path`, with THUMBNAIL pixels on its longer side, as RGB PIL image.
+
+    It is made once and kept in the folder `cache` as WebP, named by the `digest` of the photograph's file. ValueError as of
+    `load_rgb` if the photograph cannot be read and no thumbnail is kept.
+    """
+    kept = Path(cache) / digest[:2] / f"{digest}.webp"
+    if not kept.is_file():
+        image = load_rgb(path, at_least=2 * THUMBNAIL)
+        image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        with atomic_write(kept) as temporary:
+            image.save(temporary, "webp", quality=80)
+    return load_rgb(kept)
+
+
+def thumbnails(paths, digests, cache):
+    """Yield the `thumbnail` of every photograph in turn, None for one that cannot be read; a few are made at the same time."""
+
+    def load(item):
+        try:
+            return thumbnail(*item, cache)
+        except ValueError:
+            return None
+
+    items, size = list(zip(paths, digests, strict=True)), 64 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(items), size):  # map would take all of them, and keep those that nobody has asked for yet
+            yield from pool.map(load, items[start : start + size])
 
 
 def _upright(image):

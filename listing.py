@@ -22,16 +22,17 @@ RESULTS = {
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
-    "stress.csv": "15", "trust.csv": "16",
+    "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
-PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")
+PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")
 MADE = re.compile(
     r"""
     embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS|prepared-[^/]+-[0-9a-f]{16}\.npy)
     | maps/[^/]+/[^/]+\.parquet
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
-    | previews/families\.jpg
+    | previews/(families\.jpg | clusters/(index\.csv|page-\d+\.jpg) | thumbnails/[0-9a-f]{2}/[0-9a-f]{64}\.webp)
+    | atlas/[^/]+\.html | atlas/[^/]+\.page-\d+\.js
     | runs/\d\d_[^/]+\.ipynb
     | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt)
     | recoverability/(default|[^/]+__[^/]+)\.csv

@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, check_start, parse_settings
+from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
@@ -51,6 +51,7 @@ SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them
 }
 WORLD_FIGURES = ("tree.png", "barcode_gap.png", "specimens.jpg")
 PLANS_KEPT = 10
+ATLAS_FILES = [f"atlas/{name}" for name in ("page.html", "atlas.css", "model.js", "views.js", "main.js")]
 
 
 def dated_in_future(path):
@@ -147,9 +148,9 @@ class Plan:
             "01_preprocess",
             [*(f"{data}/{name}" for name in names), f"{figures}/family_sizes.png"],
             made,
-            [f"source={settings.source}", f"csv={settings.csv}"],
+            [f"source={settings.source}", f"csv={settings.csv}", f"labels={settings.labels}"],
             force=self.photographs_changed(),
-            options=settings.to_store("source", "csv"),
+            options=settings.to_store("source", "csv", "labels"),
         )
 
     def weights_for(self, encoders):
@@ -269,6 +270,7 @@ class Plan:
             [f"run={settings.submit}", f"encoders={' '.join(settings.encoders)}", f"seed={settings.seeds[0]}"],
             options=settings.to_store("submit"),
         )
+        self._review_and_sheets()
         drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png", "maps.png")]
         if settings.world:
             drawn.append(f"{figures}/families.jpg")
@@ -276,10 +278,46 @@ class Plan:
 
         world = [f"{figures}/{name}" for name in WORLD_FIGURES] if settings.world else []
         maps = [f"{figures}/umap_{encoder}.png" for encoder in settings.encoders]
-        tables = [f"{data}/submission.csv", f"{data}/trust.csv"]
+        tables = [f"{data}/submission.csv", f"{data}/trust.csv", *self.reviewed(), f"{data}/previews/clusters/index.csv"]
         self.phony["all"] = [*tables, *drawn, *world, f"{figures}/family_sizes.png", *maps]
         self.phony["submission"] = [f"{data}/submission.csv"]
+        self.phony["atlas"] = [f"{data}/atlas/{settings.submit.partition('/')[0]}.html"]
         self.phony["bench"] = [f"{data}/metadata.parquet"]
+
+    def reviewed(self):
+        """The table of chapter 21, if there is a review."""
+        return [f"{self.data}/reviewed.csv"] if self.settings.review else []
+
+    def _review_and_sheets(self):
+        settings, data, trusted = self.settings, self.data, f"{self.data}/trust.csv"
+        digest = ""
+        if settings.review:
+            digest = hashlib.sha256(as_path(settings.review).read_bytes()).hexdigest()
+        run, seed = f"run={settings.submit}", f"seed={settings.seeds[0]}"
+        self.chapter(
+            "21_review",
+            [f"{data}/reviewed.csv", f"{data}/review_rejected.csv"],
+            [trusted],
+            [run, seed, f"encoders={' '.join(settings.encoders)}", f"review={settings.review}", f"digest={digest}"],
+            options=settings.to_store("submit", "review"),
+        )
+        drawn = [f"{data}/previews/clusters/index.csv", *([f"{self.figures}/clusters.jpg"] if settings.world else [])]
+        about = [run, seed, f"reviewed={bool(settings.review)}"]
+        kept = settings.to_store("submit", "review")
+        self.chapter("19_contact_sheets", drawn, [trusted, *self.reviewed()], about, options=kept)
+        submitted, clusterer = settings.submit.split("/")
+        for encoder in settings.encoders:  # trust and review are of the submitted run
+            own = encoder == submitted
+            needs = [trusted, *self.reviewed()] if own else self.partitions(encoder, clusterer)
+            known = [f"trusted={own}", f"reviewed={own and bool(settings.review)}"]
+            self.chapter(
+                "20_atlas",
+                [f"{data}/atlas/{encoder}.html"],
+                [*needs, *self.mapped([encoder]), *ATLAS_FILES],
+                [f"run={encoder}/{clusterer}", seed, *known],
+                label=encoder,
+                options=settings.to_store("submit", "review") if own else (),
+            )
 
     def _report(self):
         settings, data, figures = self.settings, self.data, self.figures
@@ -337,8 +375,8 @@ class Plan:
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
-        self.phony["report"] = [*results(*REPORTED), *compared]
-        self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb"]
+        self.phony["report"] = [*results(*REPORTED), *compared, f"{data}/atlas/{tested}.html"]
+        self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb", f"{data}/runs/21_review.ipynb"]
 
     # ---- sweeps
 

@@ -55,15 +55,17 @@ class Settings:
     """
 
     def __init__(self, given, goals=()):
-        self.given = given
+        self.given = dict(given)
         self.dataset = check_dataset(given.get("dataset", "demo"))
         self.data, self.figures = f"data/{self.dataset}", f"figures/{self.dataset}"
         self.world = f"params/worlds/{self.dataset}.yaml" if self.dataset in config_names("worlds") else ""
         self.stored = load_stored(self.dataset)
         self.defaults = DEFAULTS | self._dataset_defaults()
 
+        self.labels = self._labels()
         self.source, self.csv, self.weights = (self.given_or_stored(name) for name in ("source", "csv", "weights"))
         self._check_folders()
+        self.review = self._review()
         self.encoders = self._names("encoders")
         self.clusterers = self._names("clusterers")
         self.seeds = self._seeds()
@@ -104,6 +106,21 @@ class Settings:
         given = {key: value for key, value in config.items() if value is not None and key != "title"}
         return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in given.items()}
 
+    def _labels(self):
+        """LABELS. It stands for the table of the photographs, as CSV does, so one of them replaces a stored other."""
+        labels = self.given.get("labels")
+        if labels not in (None, "", "folders"):
+            raise BadSetting(f"LABELS={labels} should be empty or: folders (family/genus/species by depth)")
+        if labels and self.world:
+            raise BadSetting(f"LABELS={labels} is for photographs of your own: {self.dataset} is simulated ({self.world})")
+        if labels and self.given.get("csv"):
+            raise BadSetting(f"LABELS={labels} and CSV={self.given['csv']} cannot both name the photographs: leave one out")
+        if labels:
+            self.given["csv"] = ""
+        elif self.given.get("csv"):
+            self.given["labels"] = ""
+        return self.given_or_stored("labels")
+
     def _check_folders(self):
         if self.world and self.source:
             raise BadSetting(
@@ -116,6 +133,14 @@ class Settings:
                 raise BadSetting(f"{name.upper()}={text} is not a folder (looked for {as_path(text)})")
         if self.given.get("csv"):
             self._check_csv(as_path(self.source or f"{self.data}/photos"))
+
+    def _review(self):
+        """REVIEW: the path of a review.csv, or empty."""
+        review = self.given_or_stored("review")
+        if review and not as_path(review).is_file():
+            described = f"REVIEW={review}{self._origin('review')}"
+            raise BadSetting(f"{described} is not a file: give the review.csv that the atlas saved, or REVIEW= for none")
+        return review
 
     def _check_csv(self, photos):
         if Path(self.csv).name != self.csv or not (photos / self.csv).is_file():

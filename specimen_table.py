@@ -1,17 +1,21 @@
-"""The CSV of a folder of photographs: find and read it, remove marks for missing names, and match image files."""
+"""The table of a folder of photographs, from a CSV or from the names of files and folders, and the image files of its rows."""
 
 import io
 import os
 import re
+from collections import Counter
 from csv import Error as CsvError
 from csv import reader as csv_reader
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
+import listing
 import utils
 
 COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+REVIEW = ["hash_id", "cluster", "decision", "duplicate_of"]  # the first columns of a review.csv, which describes no photographs
 
 
 def printable(path):
@@ -19,19 +23,107 @@ def printable(path):
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+class SpecimenTable(NamedTuple):
+    """What is known of the photographs in a folder before any of them is opened.
+
+    rows: DataFrame of text with COLUMNS (missing where blank or absent), `row` (line number) and `surplus` (whether the row has
+        more cells than the header)
+    ids: {path: hash_id} of the image files
+    named: where the rows come from, for messages
+    notes: sentences on how the rows were read
+    """
+
+    rows: pd.DataFrame
+    ids: dict
+    named: str
+    notes: list
+
+
+def read_table(photos, listed, csv="", labels=""):
+    """The SpecimenTable of the folder `photos`, in which the files `listed` are.
+
+    The table is a CSV with ids or with a column of file names (see `find_csv` and `read_rows`). Without any, every image is a
+    specimen without names. With `labels` "folders" no CSV is read, and the folders are the names of taxa (`rows_of_folders`).
+    """
+    images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
+    path = None if labels else find_csv(photos, listed, csv)
+    if path is None:
+        return _table_of_files(images, labels)
+    rows, unused, column = read_rows(path, images)
+    ids = {image: _stem(image) for image in images} if column is None else file_ids(images)
+    notes = []
+    if column is not None:
+        notes.append(f"{printable(path.name)} has no column hash_id: its column {column} holds the names of the image files")
+    if unused:
+        notes.append(f"columns of {printable(path.name)} not used: {', '.join(dict.fromkeys(unused))}")
+    return SpecimenTable(rows, ids, path.name, notes)
+
+
+def _table_of_files(images, labels):
+    """The SpecimenTable of `images` that no CSV describes; with `labels`, their folders are the names of taxa."""
+    ids = file_ids(images)
+    first = {}
+    for path in images:
+        first.setdefault(ids[path], path)
+    rows = rows_of_folders(first) if labels else pd.DataFrame({"hash_id": list(first)})
+    rows = rows.reindex(columns=COLUMNS).astype("string").assign(row=pd.Series(pd.NA, rows.index, "string"), surplus=False)
+    if not labels:
+        notes = ["there is no CSV: ids are file names, and no taxon has a name (LABELS=folders takes folders for taxa)"]
+        return SpecimenTable(rows, ids, "the folder", notes)
+    levels = [f"{rank} ({rows[rank].nunique():,})" for rank in utils.RANKS if rows[rank].notna().any()]
+    notes = [f"folders are taken for taxa: {', '.join(levels) or 'but no photograph lies in one'}"]
+    return SpecimenTable(rows, ids, "the folder", notes)
+
+
+def _stem(path):
+    return PurePosixPath(path).stem.strip()
+
+
+def file_ids(images):
+    """{path: id}: the file name without its extension, or with its folders where another folder has a file of this name."""
+    folders = Counter(stem for _, stem in {(str(PurePosixPath(path).parent), _stem(path)) for path in images})
+    ids = {}
+    for path in images:
+        stem, parent = _stem(path), PurePosixPath(path).parent
+        ids[path] = stem if folders[stem] == 1 else (parent / stem).as_posix()
+    return ids
+
+
+def rows_of_folders(paths):
+    """Names of taxa from folders: DataFrame of hash_id and RANKS, for `paths` ({hash_id: path}).
+
+    The first level of folders is the family, the second the genus, the third the species; deeper ones are not names.
+    """
+    records = [(i, *PurePosixPath(path).parent.parts[: len(utils.RANKS)]) for i, path in paths.items()]
+    columns = ["hash_id", *utils.RANKS]
+    return pd.DataFrame([(*one, *[pd.NA] * (len(columns) - len(one))) for one in records], columns=columns)
+
+
 def find_csv(photos, listed, csv=""):
     """Path of the CSV that describes the photographs in the folder `photos`; `listed` are the files in it.
 
-    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV. FileNotFoundError names the CSV
-    files that were found instead.
+    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV, or None if there is none; a review
+    that was saved beside the photographs does not count.
+    FileNotFoundError names the CSV files that were found instead.
     """
     found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
+    found = [path for path in found if path == csv or not _is_review(photos / path)]
+    if not csv and not found:
+        return None
     chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
     if chosen not in found:
         names = ", ".join(map(printable, found))
-        remedy = f"choose one of {names} by CSV=<name>" if found else "put one there with a hash_id column"
+        remedy = f"choose one of {names} by CSV=<name>" if found else "put it there"
         raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
     return photos / chosen
+
+
+def _is_review(path):
+    try:
+        with path.open(encoding="utf-8-sig") as stream:
+            return stream.readline().startswith(",".join(REVIEW))
+    except (OSError, ValueError):
+        return False
 
 
 def read_csv(path):
@@ -50,41 +142,76 @@ def read_csv(path):
         text = path.read_text(encoding="utf-8-sig")
         if "\0" in text:
             raise ValueError("it holds NUL characters, as files in UTF-16 do")
-        for separator in ("\t", ";", ","):
-            _, header = next(parse(separator, strict=False), (1, []))
-            if "hash_id" in map(str.lower, header):
-                break
+        headers = {separator: next(parse(separator, strict=False), (1, []))[1] for separator in ("\t", ";", ",")}
+        with_ids = [separator for separator, header in headers.items() if "hash_id" in map(str.lower, header)]
+        separator = with_ids[0] if with_ids else max(reversed(headers), key=lambda one: len(headers[one]))
+        header = headers[separator]
         return header, list(parse(separator, strict=True))[1:]
     except (ValueError, OSError, CsvError) as error:  # wrong encoding, no permission, a quote that is not closed
         message = f"{printable(path)} cannot be read ({error}): save it as CSV, UTF-8, separated by commas"
         raise ValueError(message) from error
 
 
-def read_rows(path):
-    """The CSV as a DataFrame of text, and the names of the columns that are not used.
+def read_rows(path, images=()):
+    """The CSV as a DataFrame of text, the names of the columns that are not used, and the column of file names.
 
-    The DataFrame has COLUMNS (missing where blank or absent), `row` (line number) and `surplus` (whether the row has more cells
-    than the header). ValueError if there is no hash_id column or a column occurs twice.
+    The DataFrame is the `rows` of a SpecimenTable. A CSV with a hash_id column needs no file names (None). In any other the
+    column is used in which at least half of the cells name one of the `images` below the folder, with or without folders and
+    extension; `hash_id` is then the image's id (`file_ids`). ValueError if there is neither or a column occurs twice.
     """
     header, records = read_csv(path)
     names = [name.lower() for name in header]
-    if "hash_id" not in names:
-        raise ValueError(
-            f"{printable(path)} has no column 'hash_id' but {', '.join(header) or 'no header'}: rename the column that "
-            "holds each photo's file name without extension to hash_id, and separate columns by commas, semicolons or tabs"
-        )
     for name in COLUMNS:
         if names.count(name) > 1:
             same = ", ".join(repr(cell) for cell in header if cell.lower() == name)
             raise ValueError(f"{printable(path)} has several columns for {name} ({same}): rename or remove all but one")
     width = len(header)
     cells = [(cells + [""] * width)[:width] for _, cells in records]
+    column = None
+    if "hash_id" not in names:
+        place, ids = _file_column(cells, width, images)
+        if place is None:
+            raise ValueError(
+                f"{printable(path)} has no column 'hash_id' but {', '.join(header) or 'no header'}, and none of them holds "
+                "names of image files: name the column that holds each photo's file name hash_id, and separate columns by "
+                "commas, semicolons or tabs"
+            )
+        column = header[place] or "(no name)"
+        names[place] = "hash_id"
+        cells = [[*row[:place], name, *row[place + 1 :]] for row, name in zip(cells, ids, strict=True)]
     table = pd.DataFrame(cells, columns=names, dtype="string").replace("", pd.NA)
     unused = [cell or "(no name)" for cell, name in zip(header, names, strict=True) if name not in COLUMNS]
     return table.loc[:, table.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype("string").assign(
         row=pd.Series([line for line, _ in records], dtype="string"),
         surplus=[any(cells[width:]) for _, cells in records],
-    ), unused
+    ), unused, column
+
+
+def _file_column(cells, width, images):
+    """Place of the column of `cells` that names most `images`, and the id of the image that each of its cells names.
+
+    A cell that names no image is its own id. None and an empty list if no column names images in half of its cells.
+    """
+    ids = file_ids(images)
+    known = {}  # an image by its path below the folder, by its name, and by both without the extension
+    for path in images:
+        for key in (path, PurePosixPath(path).name, PurePosixPath(path).with_suffix("").as_posix(), _stem(path)):
+            known.setdefault(key, set()).add(ids[path])
+
+    def identify(cell):
+        plain = PurePosixPath(cell.replace("\\", "/")).as_posix()
+        for key in (plain, PurePosixPath(plain).name):
+            if len(known.get(key, ())) == 1:
+                return next(iter(known[key]))
+        return None
+
+    best, chosen = 0, None
+    for place in range(width):
+        filled = [row[place] for row in cells if row[place]]
+        found = sum(identify(cell) is not None for cell in filled)
+        if found > best and 2 * found >= len(filled):
+            best, chosen = found, place
+    return chosen, [] if chosen is None else [identify(row[chosen]) or row[chosen] for row in cells]
 
 
 MARKS = re.compile(
@@ -102,15 +229,14 @@ def drop_marks(rows):
     return rows.assign(**named.mask(marked)), named.where(marked).stack().value_counts()
 
 
-def match_files(photos, paths):
-    """Image files by their `paths` below the folder `photos`: DataFrame with hash_id (stem), path, and inside.
+def match_files(photos, ids):
+    """Image files {path below the folder `photos`: hash_id} as a DataFrame with hash_id, path, and inside.
 
     `inside` is false for a link that leads out of the folder.
     """
     root = os.path.realpath(photos)
-    inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in paths]
-    stems = [PurePosixPath(path).stem.strip() for path in paths]
-    columns = {"hash_id": pd.Series(stems, dtype="string"), "path": pd.Series(paths, dtype="string")}
+    inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in ids]
+    columns = {"hash_id": pd.Series(list(ids.values()), dtype="string"), "path": pd.Series(list(ids), dtype="string")}
     return pd.DataFrame(columns | {"inside": pd.Series(inside, dtype=bool)})
 
 

@@ -10,7 +10,9 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 import clustering
+import encoder_configs
 import scoring
+import utils
 
 ONE_ENCODER = ("stability", "margin")  # the features that are combined
 SEVERAL_ENCODERS = ("margin", "agreement")  # agreement over encoders says more than stability, and they are correlated
@@ -50,6 +52,23 @@ def features(points, genus_points, families, labels, clusterer, others=(), round
     if others:
         found["agreement"] = np.mean([jaccard(labels, other) for other in others], axis=0)
     return found
+
+
+def independent_clusters(dataset, run, encoders, seed, ids):
+    """{encoder: species clusters (n,) of the photographs `ids`} of those `encoders` that may agree with `run`.
+
+    They were trained from other weights than the encoder of `run` ("encoder/clusterer"), have no special role, and stand for
+    one origin each, the first for it.
+    """
+    encoder, clusterer = run.split("/")
+    lineage = encoder_configs.encoder_lineage(dataset, encoder)
+    independent = {}
+    for other in encoders:
+        origin = encoder_configs.encoder_lineage(dataset, other)
+        if origin.isdisjoint(lineage) and not encoder_configs.role(dataset, other) and len(origin) == 1:
+            independent.setdefault(origin, other)
+    tables = {name: utils.load_clusters(dataset, f"{name}/{clusterer}", seed, ids) for name in independent.values()}
+    return {name: table["species_cluster"].to_numpy() for name, table in tables.items()}
 
 
 def right(labels, species):

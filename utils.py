@@ -289,6 +289,15 @@ def name_clusters(ids, family, genus, species):
     ).astype("string")
 
 
+def load_clusters(dataset, run, seed, ids):
+    """Cluster table of a run ("encoder/clusterer") and seed, one row per photograph in the order of `ids`."""
+    encoder, clusterer = map(_simple_name, run.split("/"))
+    path = dataset_dir(dataset) / "clusters" / encoder / clusterer / f"seed={seed}.parquet"
+    table = read_table(path)
+    check_clusters(table, ids)
+    return table.set_index("hash_id").loc[list(ids)].reset_index()
+
+
 def check_clusters(clusters, ids):
     """Raise ValueError unless every id has one row, no label is missing, and species are nested in genera and families."""
     if clusters["hash_id"].duplicated().any() or set(clusters["hash_id"]) != set(ids):

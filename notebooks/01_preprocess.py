@@ -17,8 +17,8 @@
 #
 # **The question.** Which photographs do we have, which organism does each of them show, and which ones cannot be used?
 #
-# **In:** a folder with images at any depth, and a CSV with `hash_id` and, where known, `family`, `genus`, `species` and the
-# DNA `barcode`. A file belongs to the row whose `hash_id` is the file name without extension.
+# **In:** a folder with images at any depth and, if there is one, a CSV with `hash_id` and, where known, `family`, `genus`,
+# `species` and the DNA `barcode`. A file belongs to the row whose `hash_id` is the file name without extension.
 #
 # **Out:**
 #
@@ -31,6 +31,7 @@
 dataset = "demo"
 source = ""  # folder with the photographs and the CSV; empty: the folder of the last run
 csv = ""  # name of the CSV in this folder; empty: metadata.csv, or the only CSV
+labels = ""  # "folders": no CSV is read, and folders are families, genera and species by their depth
 
 # %% jupyter={"source_hidden": true}
 import os
@@ -47,7 +48,7 @@ import listing
 import plotting
 import utils
 from images import load_rgb
-from specimen_table import COLUMNS, drop_marks, find_csv, match_files, printable, read_rows, why_unmatched
+from specimen_table import COLUMNS, drop_marks, match_files, printable, read_table, why_unmatched
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -88,17 +89,18 @@ listed = [path for path, _ in listing.images_below(photos)]
 # Column names may be in upper or lower case. Commas, semicolons or tabs separate the cells. Spaces around names are removed.
 # A blank cell means *unknown*, and so do the usual marks such as `NA` or `?`. Several rows with one `hash_id` are kept once
 # if they agree. If they disagree, all of them are rejected, because the correct row is unknown.
+#
+# A CSV without `hash_id` may have a column of file names instead. Without any CSV every image is a specimen without names; with
+# `labels = "folders"`, its folders are the names of its family, genus and species.
 
 # %%
-csv_path = find_csv(photos, listed, csv)
-rows, unused = read_rows(csv_path)
-n_rows = len(rows)
-rows, marks = drop_marks(rows)
-notes = []
+unwritable = {path for path in listed if path.encode("utf-8", "ignore").decode() != path}
+table = read_table(photos, [path for path in listed if path not in unwritable], csv, labels)
+n_rows = len(table.rows)
+rows, marks = drop_marks(table.rows)
+notes = [*table.notes]
 if len(marks):
     notes.append(f"taken for missing: {', '.join(f'{mark} ({count:,} times)' for mark, count in marks.items())}")
-if unused:
-    notes.append(f"columns of {printable(csv_path.name)} not used: {', '.join(dict.fromkeys(unused))}")
 print("\n".join(notes) or "Every column is used, and no mark for a missing name was found.")
 
 # %%
@@ -130,16 +132,15 @@ rows = rows[~conflicts]
 # the folder are not followed. Different files with one name are ambiguous and rejected. Of identical files the first is kept.
 
 # %%
-images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
-unwritable = {path for path in images if path.encode("utf-8", "ignore").decode() != path}
-files = match_files(photos, [path for path in images if path not in unwritable])
+files = match_files(photos, table.ids)
+nameless = sorted(printable(path) for path in unwritable if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED)))
 reject(
-    pd.DataFrame({"hash_id": pd.NA, "path": sorted(map(printable, unwritable))}, dtype="string"),
+    pd.DataFrame({"hash_id": pd.NA, "path": nameless}, dtype="string"),
     "the file's name is not UTF-8: rename it",
 )
 if not files["hash_id"].isin(rows["hash_id"]).any():
     raise ValueError(
-        f"no image below {photos.resolve()} is named after a hash_id in {csv_path.name}: there are {len(files)} images "
+        f"no image below {photos.resolve()} is named after a hash_id in {table.named}: there are {len(files)} images "
         f"(such as {' '.join(', '.join(files['path'][:3]).split()) or 'none'}) and {len(rows)} usable rows (such as "
         f"{' '.join(', '.join(rows['hash_id'][:3]).split()) or 'none'}). Name each image <hash_id>.<extension>"
     )
@@ -308,7 +309,7 @@ with utils.atomic_write(folder / "photos.seen") as temporary:
 # %%
 named = taxa.notna().mean()
 sentences = [
-    f"Of {n_rows:,} rows in the CSV, {len(specimens):,} ({len(specimens) / n_rows:.0%}) have a usable photograph; "
+    f"Of {n_rows:,} rows of the table, {len(specimens):,} ({len(specimens) / n_rows:.0%}) have a usable photograph; "
     f"{len(rejected):,} rows or files were rejected."
 ]
 sentences.append(

@@ -51,17 +51,10 @@ import utils
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
-encoder, clusterer = (run or utils.load_plan(dataset)["submit"]).split("/")
+run = run or utils.load_plan(dataset)["submit"]
+encoder, clusterer = run.split("/")
 config = clustering.Clusterer.named(clusterer)
-
-
-def clusters_of(name):
-    """Cluster table of an encoder, one row per photograph in the order of the metadata."""
-    table = utils.read_table(folder / "clusters" / name / clusterer / f"seed={seed}.parquet").set_index("hash_id")
-    return table.loc[specimens["hash_id"]].reset_index()
-
-
-clusters = clusters_of(encoder)
+clusters = utils.load_clusters(dataset, run, seed, specimens["hash_id"])
 labels = clusters["species_cluster"].to_numpy()
 
 # %% [markdown]
@@ -78,13 +71,9 @@ labels = clusters["species_cluster"].to_numpy()
 # %%
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
 points, genus_points = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
-lineage = encoder_configs.encoder_lineage(dataset, encoder)
-independent = {}
-for other in encoders or utils.load_plan(dataset)["encoders"]:
-    origin = encoder_configs.encoder_lineage(dataset, other)
-    if origin.isdisjoint(lineage) and not encoder_configs.role(dataset, other) and len(origin) == 1:
-        independent.setdefault(origin, other)
-others = [clusters_of(other)["species_cluster"].to_numpy() for other in independent.values()]
+encoders = encoders or utils.load_plan(dataset)["encoders"]
+independent = trust.independent_clusters(dataset, run, encoders, seed, specimens["hash_id"])
+others = list(independent.values())
 rounds = 0 if others and not fit else 10  # agreement takes the place of stability
 features = trust.features(points, genus_points, specimens["family"], labels, config, others, rounds)
 weights = utils.load_params("trust", coefficients)["several_encoders" if others else "one_encoder"]
@@ -92,7 +81,7 @@ clusters["trust"] = trust.predict(features, weights)
 clusters["cluster_trust"] = clusters.groupby("species_cluster")["trust"].transform("mean")
 kept = ["hash_id", "family_cluster", "genus_cluster", "species_cluster", "trust", "cluster_trust"]
 utils.write_table(clusters[kept].round(4), folder / "trust.csv")
-print(f"independent encoders: {', '.join(independent.values()) or 'none'}")
+print(f"independent encoders: {', '.join(independent) or 'none'}")
 by_trust = clusters.groupby("species_cluster").agg(photographs=("trust", "size"), trust=("trust", "mean"))
 by_trust.sort_values("trust", ascending=False).head(8).round(2)
 

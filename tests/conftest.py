@@ -99,7 +99,7 @@ class Project:
         self.root = root
         for path in (*ROOT.glob("*.py"), *(ROOT / name for name in ("Makefile", "jupytext.toml", "requirements.txt"))):
             shutil.copy(path, root)
-        for name in ("notebooks", "params", "simulation"):
+        for name in ("notebooks", "params", "simulation", "atlas"):
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
         stress = root / "notebooks" / "15_stress_test.py"  # fewer and smaller embeddings take a tenth of the time
         smaller = re.sub(r'"photographs": (\d+)0\b', r'"photographs": \1', stress.read_text())

@@ -17,6 +17,7 @@ from torchvision.models import resnet18
 import images
 import listing
 import plotting
+import review
 import utils
 
 
@@ -152,12 +153,14 @@ def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(bench, tmp_p
             bench.run("01", dataset="bad", source=str(folder))
         return str(caught.value)
 
-    assert "holds no single CSV: put one there" in message()
+    (folder / "one.csv").touch()
+    (folder / "two.csv").touch()
+    assert "holds no single CSV: choose one of one.csv, two.csv by CSV=<name>" in message()
     (folder / "metadata.csv").write_bytes("hash_id,family\na,Zygænidæ\n".encode("latin-1"))
     assert "metadata.csv cannot be read" in message() and "UTF-8" in message()
-    write_csv(folder, [["a", "F"]], ("photo", "family"))
-    assert "no column 'hash_id' but photo, family" in message()
-    assert "metadata.csv" in message() and "rename" in message()
+    write_csv(folder, [["b", "F"]], ("photo", "family"))
+    assert "no column 'hash_id' but photo, family, and none of them holds names of image files" in message()
+    assert "metadata.csv" in message() and "name the column" in message()
     write_csv(folder, [["b", "F"]], ("hash_id", "family"))
     assert "such as a.png" in message() and "such as b" in message() and "Name each image" in message()
     assert not bench.data("bad", "metadata.parquet").exists()
@@ -172,6 +175,47 @@ def photograph(folder, *names):
         with path.open("wb") as stream:
             Image.fromarray(noise).save(stream, "png")
     return folder
+
+
+def test_a_folder_without_a_csv_has_file_names_as_ids_and_no_taxa(bench, tmp_path):
+    folder = photograph(tmp_path / "src", "a.png", "site 1/b.JPG", "site 1/IMG_1.png", "site 2/IMG_1.png", "c.png", "c.jpg")
+    printed, _ = bench.run("01", dataset="d", source=str(folder))
+    table = metadata(bench, "d").set_index("hash_id")
+    assert table["path"].to_dict() == {
+        "a": "a.png", "b": "site 1/b.JPG", "site 1/IMG_1": "site 1/IMG_1.png", "site 2/IMG_1": "site 2/IMG_1.png"
+    }  # fmt: skip
+    assert table[["family", "genus", "species"]].isna().all(axis=None)
+    assert rejections(bench)["c"] == "ambiguous: several different files: c.jpg, c.png"
+    assert "there is no CSV: ids are file names, and no taxon has a name" in printed.splitlines()[-1]
+
+
+def test_folders_are_taxa_by_depth_if_labels_say_so(bench, tmp_path):
+    names = ("F/G/G s/1.png", "F/G/G s/2020/2.png", "F/G/3.png", "F/unknown/4.png", "5.png", "E/G/1.png")
+    folder = photograph(tmp_path / "src", *names)
+    write_csv(folder, [["1", "from the CSV"]], ("hash_id", "family"))
+    printed, _ = bench.run("01", dataset="d", source=str(folder), labels="folders")
+    table = metadata(bench, "d").set_index("hash_id")[["family", "genus", "species"]].fillna("")
+    assert {i: tuple(names) for i, names in table.T.items()} == {
+        "F/G/G s/1": ("F", "G", "G s"), "2": ("F", "G", "G s"), "3": ("F", "G", ""), "4": ("F", "", ""),
+        "5": ("", "", ""), "E/G/1": ("E", "G", ""),
+    }  # fmt: skip
+    assert "folders are taken for taxa: family (2), genus (2), species (1)" in printed
+
+
+@pytest.mark.parametrize(
+    "cells", [["a.png", "deep/b.png"], ["a", "b"], ["./a.png", r"elsewhere\deep\b.png"], ["/home/me/a.png", "deep/b"]]
+)
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_csv_with_a_column_of_file_names_is_understood_and_says_so(bench, tmp_path, cells, separator):
+    folder = photograph(tmp_path / "src", "a.png", "deep/b.png")
+    lines = ["Date,My photo,Family", *(f"2024,{cell},F{n}" for n, cell in enumerate(cells)), "2024,gone.png,F3"]
+    (folder / "moths.csv").write_text("\n".join(lines).replace(",", separator))
+    printed, _ = bench.run("01", dataset="d", source=str(folder))
+    table = metadata(bench, "d")
+    assert table[["hash_id", "path", "family"]].values.tolist() == [["a", "a.png", "F0"], ["b", "deep/b.png", "F1"]]
+    assert rejections(bench)["gone.png"] == "no image file of this name"
+    assert "moths.csv has no column hash_id: its column My photo holds the names of the image files" in printed
+    assert "columns of moths.csv not used: Date" in printed
 
 
 def rejections(bench, dataset="d"):
@@ -600,3 +644,84 @@ def test_a_bad_setting_stops_with_what_was_expected(partly):
         partly.run("04", dataset="nameless", encoder="pixels", n_neighbors=1)
     with pytest.raises(ValueError, match="no layer 'layer9'"):
         partly.run("05", dataset="nameless", encoder="pixels", genus_layers={"layer9": 1.0})
+
+
+# ------------------------------------------------------------------- 19_contact_sheets, 20_atlas and 21_review
+
+
+@pytest.fixture(scope="module")
+def sorted_folder(tmp_path_factory):
+    """A folder without a CSV, clustered by its pixels, with a map; a workbench, and the run."""
+    (root := tmp_path_factory.mktemp("sorted") / "bench").mkdir()
+    bench, folder = Workbench(root), root.parent / "photographs"
+    make_world(folder, families=2, genera=4, species=6, photos=5)
+    (folder / "metadata.csv").unlink()
+    bench.run("01", dataset="d", source=str(folder))
+    bench.encode("d")
+    bench.cluster("d")
+    ids = metadata(bench, "d")["hash_id"]
+    xy = np.random.default_rng(0).normal(size=(len(ids), 2))
+    maps = pd.DataFrame({"hash_id": ids, "layer": "pixels", "x": xy[:, 0], "y": xy[:, 1]})
+    bench.data("d", "maps", "pixels").mkdir(parents=True)
+    maps.to_parquet(bench.data("d", "maps", "pixels", "default.parquet"))
+    about = {"dataset": "d", "run": "pixels/pooled_average"}
+    bench.run("16", **about, encoders=["pixels"])
+    return bench, about
+
+
+def test_clusters_without_names_are_drawn_and_old_pages_removed(sorted_folder):
+    bench, about = sorted_folder
+    pages = bench.data("d", "previews", "clusters")
+    pages.mkdir(parents=True)
+    (pages / "page-9999.jpg").touch()
+    (pages / "mine.jpg").touch()
+    printed, _ = bench.run("19", **about)
+    index, clusters = pd.read_csv(pages / "index.csv"), pd.read_csv(bench.data("d", "trust.csv"))
+    assert index["photographs"].sum() == len(clusters) == 30 and index["verdict"].isna().all()
+    assert {path.name for path in pages.iterdir()} == {"index.csv", "mine.jpg", *index["page"]}
+    assert not list(bench.root.glob("figures/d/clusters.jpg"))  # real photographs stay in data/
+    assert "pages of" in printed
+
+
+def test_a_review_of_the_atlas_comes_back_into_it(sorted_folder):
+    bench, about = sorted_folder
+    printed, variables = bench.run("20", **about)
+    assert "30 photographs" in printed and bench.data("d", "atlas", "pixels.html").is_file()
+    assert variables["data"]["review"] == {} and variables["data"]["names"]["species"] == []
+
+    clusters = pd.read_csv(bench.data("d", "trust.csv"), dtype="string")
+    label = clusters["species_cluster"].value_counts().index[0]
+    inside = clusters["hash_id"][clusters["species_cluster"] == label].tolist()
+    outside = clusters["hash_id"][clusters["species_cluster"] != label].tolist()
+    rows = [[name, label, "accepted", "", "", "species", "F", "G", "<b>G s"] for name in inside]
+    rows += [[name, "", decision, original, "", "", "", "", ""] for name, decision, original in (
+        (outside[0], "noise", ""), (outside[1], "duplicate", inside[0]), ("nobody", "noise", ""), (outside[2], "?", ""),
+    )]  # fmt: skip
+    path = bench.root / "review.csv"
+    pd.DataFrame(rows, columns=review.COLUMNS[:9]).to_csv(path, index=False)
+    printed, _ = bench.run("21", **about, encoders=["pixels"], review=str(path))
+    assert f"{len(inside) + 2} photographs decided (2 rows rejected), {len(inside) + 1} named" in printed
+    assert sorted(pd.read_csv(bench.data("d", "review_rejected.csv"))["hash_id"]) == sorted(["nobody", outside[2]])
+    found = pd.read_csv(bench.data("d", "reviewed.csv"), dtype="string").set_index("hash_id")
+    assert len(found) == 30 and set(found.index[found["species_cluster"] == label]) == {*inside, outside[1]}
+    assert (found.loc[[*inside, outside[1]], "scientificName"] == "<b>G s").all() and found.loc[inside, "trust"].notna().all()
+    assert found.loc[outside[0], ["species_cluster", "trust"]].isna().all()
+    assert found.loc[outside[2:], "scientificName"].isna().all()
+
+    bench.run("19", **about, reviewed=True)
+    assert pd.read_csv(bench.data("d", "previews", "clusters", "index.csv"))["photographs"].sum() == 29  # without noise
+    _, variables = bench.run("20", **about, reviewed=True)
+    data = variables["data"]
+    shown = pd.DataFrame(data["review"], index=data["ids"])
+    assert shown["decision"].value_counts().to_dict() == {"accepted": len(inside), "noise": 1, "duplicate": 1}
+    assert (shown.loc[inside, "given_species"] == "<b>G s").all() and shown.loc[outside[1], "duplicate_of"] == inside[0]
+    assert data["ids"][-1] == outside[0] and sum(data["clusters"]["size"]) == 29
+    assert "<b>G" not in bench.data("d", "atlas", "pixels.html").read_text()
+
+
+def test_a_review_beside_the_photographs_is_not_taken_for_their_table(bench, tmp_path):
+    folder = photograph(tmp_path / "src", "a.png")
+    write_csv(folder, [["a", "F"]], ("hash_id", "family"), name="moths.csv")
+    write_csv(folder, [["a", "F/g1/s1", "accepted", ""]], review.COLUMNS[:4], name="review.csv")
+    bench.run("01", dataset="d", source=str(folder))
+    assert metadata(bench, "d")["family"].tolist() == ["F"]

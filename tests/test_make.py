@@ -78,7 +78,7 @@ def test_make_all_runs_every_chapter_once(made):
         "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
     ]
-    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1
+    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1 + 1
     assert set(runs(made)) == {*steps(made.first), *steps(made.second)}
     for path in made.data("tiny", "runs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -98,7 +98,7 @@ def test_make_all_writes_all_results(made):
     assert drawn == {
         "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png", "maps.png",
         "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
-        "specimens.jpg", "species.png", "trust.csv", "trust.png",
+        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg",
     }  # fmt: skip
 
 
@@ -107,6 +107,26 @@ def test_second_make_does_nothing(made):
     again = made.make("all", *SETTINGS)  # WEIGHTS is stored
     assert "Nothing to be done for 'all'" in again.stdout
     assert runs(made) == before
+
+
+def test_a_review_is_honoured_and_nothing_else_runs_again(made):
+    before, trusted = runs(made), pd.read_csv(made.data("tiny", "trust.csv"), dtype={"hash_id": "string"})
+    first = trusted["species_cluster"].iloc[0]
+    inside = trusted["hash_id"][trusted["species_cluster"] == first]
+    rows = pd.DataFrame({"hash_id": inside, "cluster": first, "decision": "accepted", "duplicate_of": ""})
+    review = made.root / "review.csv"
+    rows.assign(scientificName="Agrotis segetum", taxonRank="species").to_csv(review, index=False)
+    done = made.make("all", *SETTINGS, "REVIEW=review.csv")
+    assert steps(done) == ["21_review", "19_contact_sheets"] and changed(made, before) == set(steps(done))
+    found = pd.read_csv(made.data("tiny", "reviewed.csv"), dtype={"hash_id": "string"}).set_index("hash_id")
+    assert set(found.index[found["species_cluster"] == first]) == set(inside)
+    assert (found.loc[inside, "scientificName"] == "Agrotis segetum").all() and found.loc[inside, "trust"].between(0, 1).all()
+    assert len(found) == len(trusted)
+    done = made.make("atlas", *SETTINGS)
+    assert steps(done) == ["20_atlas-true_traits"]
+    assert "Agrotis segetum" in made.data("tiny", "atlas", "true_traits.html").read_text()
+    made.make("all", "atlas", *SETTINGS, "REVIEW=")
+    assert "Agrotis segetum" not in made.data("tiny", "atlas", "true_traits.html").read_text()
 
 
 def test_scores_of_methods_and_references(made):

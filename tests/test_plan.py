@@ -158,7 +158,7 @@ def planned(planned_once, tmp_path):
 
 
 def test_second_make_does_nothing_and_settings_are_stored(planned, planned_once):
-    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1 + 1
+    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1 + 1 + 1
     assert planned.runs("all", *SETTINGS) == [] and "Nothing to be done for 'all'" in planned.done.stdout
     stored = yaml.safe_load(planned.data("mine", "config.yaml").read_text())
     assert stored["source"] == str(planned.photos) and stored["weights"] == "weights"
@@ -177,6 +177,7 @@ def test_touched_config_reruns_its_branch(planned):
         "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
         "16_trust",
+        "19_contact_sheets",
         "99_figures",
     ]
 
@@ -200,6 +201,7 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "17_naming_effort",
         "18_how_sure",
         "14_tuned_or_frozen-simclr",
+        "20_atlas-simclr",
     ]
 
 
@@ -242,7 +244,8 @@ def test_settings_of_a_failed_run_are_not_stored(planned):
         "06_evaluate"
     ]  # what it had begun to write is made again, as before
     assert "submit=resnet18_double/flat_kmeans" in planned.data("mine", "scores.csv").read_text()
-    assert planned.runs("all", *SETTINGS) == ["16_trust", "99_figures"] and planned.runs("all", *SETTINGS) == []
+    assert planned.runs("all", *SETTINGS) == ["16_trust", "19_contact_sheets", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == []
 
 
 def test_new_weights_rerun_only_encoders_that_read_weights(planned):
@@ -603,7 +606,7 @@ def test_new_import_becomes_a_prerequisite(planned):
     planned.runs("all", *SETTINGS)
     assert planned.runs("all", *SETTINGS) == []
     (planned.root / "deeper.py").touch()
-    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "16_trust", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "16_trust", "19_contact_sheets", "99_figures"]
 
 
 # ---- sweeps -----------------------------------------------------------------------------------------------------------
@@ -694,3 +697,38 @@ def test_every_shipped_sweep_can_be_planned():
 def test_planning_imports_no_heavy_library():
     code = "import sys, plan; print(*(set(sys.modules) & {'numpy', 'pandas', 'papermill', 'jupytext', 'matplotlib', 'torch'}))"
     assert not subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout.split()
+
+
+def test_labels_and_csv_replace_each_other(planned):
+    assert "01_preprocess" in planned.runs("all", *SETTINGS, "LABELS=folders")
+    assert yaml.safe_load(planned.data("mine", "config.yaml").read_text())["labels"] == "folders"
+    assert "01_preprocess" not in planned.runs("all", *SETTINGS)
+    assert "01_preprocess" in planned.runs("all", *SETTINGS, "CSV=metadata.csv")
+    stored = yaml.safe_load(planned.data("mine", "config.yaml").read_text())
+    assert stored["csv"] == "metadata.csv" and "labels" not in stored
+    for given, reason in (
+        (("DATASET=mine", "LABELS=folders", "CSV=metadata.csv"), "LABELS=folders and CSV=metadata.csv cannot both"),
+        (("DATASET=mine", "LABELS=folder"), "LABELS=folder should be empty or: folders"),
+        (("DATASET=demo", "LABELS=folders"), "is for photographs of your own"),
+    ):
+        done = planned.make("all", *given, check=False)
+        assert done.returncode and reason in done.stderr
+
+
+def test_a_review_is_applied_shown_and_stored_until_it_is_taken_back(planned):
+    review = planned.root / "my reviews" / "review.csv"
+    review.parent.mkdir()
+    review.write_text("hash_id,cluster,decision,duplicate_of\n")
+    shown = ["21_review", "19_contact_sheets"]
+    assert planned.runs("all", *SETTINGS, f"REVIEW={review}") == shown
+    assert f"review={review}" in planned.data("mine", "reviewed.csv").read_text()
+    assert "reviewed=True" in planned.data("mine", "previews", "clusters", "index.csv").read_text()
+    assert planned.runs("all", *SETTINGS) == [] and "review" in (planned.data("mine", "config.yaml")).read_text()
+    review.write_text("hash_id,cluster,decision,duplicate_of\na,F/g1/s1,accepted,\n")
+    assert planned.runs("all", *SETTINGS) == shown  # and nothing before it
+    assert planned.would_run("atlas", *SETTINGS)[-1] == "20_atlas-resnet18_double"
+    review.unlink()
+    done = planned.make("all", *SETTINGS, check=False)
+    assert "is not a file: give the review.csv that the atlas saved, or REVIEW= for none" in done.stderr
+    assert planned.runs("all", *SETTINGS, "REVIEW=") == ["19_contact_sheets"]
+    assert planned.runs("all", *SETTINGS) == []
