@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+FASTA = (".fasta", ".fas", ".fa", ".fna")
+TABLES = tuple(f"{kind}{packed}" for kind in (".csv", ".tsv", *FASTA) for packed in ("", ".gz"))  # what may describe specimens
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
 
 # Files in data/<dataset>/ itself, with the number of the chapter that writes them.
@@ -66,7 +68,7 @@ def datasets():
 
 
 def images_below(folder):
-    """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
+    """All images, tables and FASTA files below a folder, as a sorted list of (relative path, os.stat_result).
 
     Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
     are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
@@ -94,7 +96,7 @@ def images_below(folder):
                 elif inner != str(ROOT / "figures"):
                     deeper = None if place is None else f"{place}/{name}".lstrip("/")
                     pending.append((inner, f"{below}{name}/", deeper))
-            elif name.lower().endswith((*IMAGES, ".csv")) and name not in made:
+            elif name.lower().endswith((*IMAGES, *TABLES)) and name not in made:
                 status = _status(entry)
                 if status is not None:
                     found.append((f"{below}{name}", status))
@@ -120,7 +122,7 @@ def _status(entry):
 
 
 def digest(folder):
-    """SHA-256, in hexadecimal, of relative path, size and date of every image and CSV file below a folder."""
+    """SHA-256, in hexadecimal, of relative path, size and date of every file of `images_below` a folder."""
     total = hashlib.sha256()
     for path, status in images_below(folder):
         total.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

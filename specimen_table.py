@@ -1,17 +1,29 @@
-"""The CSV of a folder of photographs: find and read it, remove marks for missing names, and match image files."""
+"""The table of a folder of specimens (CSV, TSV or FASTA): find and read it, remove marks for missing names, match image files."""
 
 import io
 import os
 import re
+import zlib
 from csv import Error as CsvError
 from csv import reader as csv_reader
 from pathlib import PurePosixPath
 
 import pandas as pd
 
+import barcodes
+import listing
 import utils
 
-COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+COLUMNS = ["hash_id", *utils.RANKS, "barcode", "bin"]
+# Names that other sources give to these columns: BOLD's downloads of all versions, and BIOSCAN.
+ALIASES = {
+    "hash_id": ("processid",),
+    "family": ("family_name",),
+    "genus": ("genus_name",),
+    "species": ("species_name",),
+    "barcode": ("nucleotides", "nuc", "dna_barcode"),
+    "bin": ("bin_uri", "dna_bin"),
+}
 
 
 def printable(path):
@@ -19,14 +31,15 @@ def printable(path):
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def find_csv(photos, listed, csv=""):
-    """Path of the CSV that describes the photographs in the folder `photos`; `listed` are the files in it.
+def find_table(photos, listed, csv=""):
+    """Path of the table that describes the specimens in the folder `photos`; `listed` are the files in it.
 
-    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV. FileNotFoundError names the CSV
-    files that were found instead.
+    This is the file with the name `csv`. Without a name it is metadata.csv, or the only CSV, or, if there is no CSV, the only
+    other table (see listing.TABLES). FileNotFoundError names the tables that were found instead.
     """
-    found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
-    chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
+    found = [path for path in listed if "/" not in path and path.lower().endswith(listing.TABLES)]
+    only = [path for path in found if path.lower().endswith(".csv")] or found
+    chosen = csv or ("metadata.csv" if "metadata.csv" in found else only[0] if len(only) == 1 else "")
     if chosen not in found:
         names = ", ".join(map(printable, found))
         remedy = f"choose one of {names} by CSV=<name>" if found else "put one there with a hash_id column"
@@ -47,25 +60,32 @@ def read_csv(path):
             line = reader.line_num + 1
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with barcodes.open_text(path) as stream:
+            text = stream.read()
         for separator in ("\t", ";", ","):
             _, header = next(parse(separator, strict=False), (1, []))
-            if "hash_id" in map(str.lower, header):
+            if {"hash_id", *ALIASES["hash_id"]} & set(map(str.lower, header)):
                 break
         return header, list(parse(separator, strict=True))[1:]
-    except (ValueError, OSError, CsvError) as error:  # wrong encoding, no permission, a quote that is not closed
+    except (ValueError, OSError, EOFError, zlib.error, CsvError) as error:  # wrong encoding, no permission, an open quote
         message = f"{printable(path)} cannot be read ({error}): save it as CSV, UTF-8, separated by commas"
         raise ValueError(message) from error
 
 
 def read_rows(path):
-    """The CSV as a DataFrame of text, and the names of the columns that are not used.
+    """The table as a DataFrame of text, and the names of the columns that are not used.
 
     The DataFrame has COLUMNS (missing where blank or absent), `row` (line number) and `surplus` (whether the row has more cells
-    than the header). ValueError if there is no hash_id column or a column occurs twice.
+    than the header). A column may also have one of its ALIASES. ValueError if there is no hash_id column or a column occurs
+    twice.
     """
+    if barcodes.is_fasta(path):
+        return barcodes.read_fasta(path).reindex(columns=[*COLUMNS, "row"]).astype("string").assign(surplus=False), []
     header, records = read_csv(path)
     names = [name.lower() for name in header]
+    for name, aliases in ALIASES.items():
+        if name not in names:
+            names = [name if alias in aliases else alias for alias in names]
     if "hash_id" not in names:
         raise ValueError(
             f"{printable(path)} has no column 'hash_id' but {', '.join(header) or 'no header'}: rename the column that "
@@ -73,7 +93,7 @@ def read_rows(path):
         )
     for name in COLUMNS:
         if names.count(name) > 1:
-            same = ", ".join(repr(cell) for cell in header if cell.lower() == name)
+            same = ", ".join(repr(cell) for cell, meant in zip(header, names, strict=True) if meant == name)
             raise ValueError(f"{printable(path)} has several columns for {name} ({same}): rename or remove all but one")
     width = len(header)
     cells = [(cells + [""] * width)[:width] for _, cells in records]

@@ -97,6 +97,19 @@ def file_digest(path):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def project_file(path, source):
+    """A file of this project, given by its path below the project; ValueError if it lies outside, or FileNotFoundError.
+
+    `source` says in the message where the file comes from.
+    """
+    found = (ROOT / path).resolve()
+    if not found.is_relative_to(ROOT.resolve()):
+        raise ValueError(f"weights {path!r} lie outside the project")
+    if not found.is_file():
+        raise FileNotFoundError(f"{path} is missing: {source}")
+    return found
+
+
 def load_metadata(dataset):
     """The specimens that chapter 01 accepted: DataFrame with one row each, sorted by `hash_id`."""
     path = dataset_dir(dataset) / "metadata.parquet"
@@ -105,6 +118,18 @@ def load_metadata(dataset):
             f"{path} is missing: run chapter 01 first (make all DATASET={dataset} SOURCE=<folder with photos and a CSV>)"
         )
     return read_table(path)
+
+
+def known_barcodes(metadata):
+    """The DNA barcodes of all specimens (list of n texts); ValueError if one has none."""
+    found = metadata["barcode"] if "barcode" in metadata else pd.Series(pd.NA, metadata.index)
+    without = metadata["hash_id"][found.isna()].tolist()
+    if without:
+        few = ", ".join(without[:5])
+        raise ValueError(
+            f"{len(without)} of {len(metadata)} specimens have no DNA barcode ({few}): encoders of barcodes need one of each"
+        )
+    return found.tolist()
 
 
 def lineage(metadata, rank):
