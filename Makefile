@@ -54,16 +54,17 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission report sweep FORCE
+.PHONY: all submission report barcodes sweep FORCE
 all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 report: ## after all, where taxa are known: label-free indices, robustness, scores of every taxon
+barcodes: ## where specimens have DNA barcodes: k-mers and a pretrained language model, on unseen species
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission report barcodes sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
@@ -73,7 +74,7 @@ endif
 
 # ---- work on the project -----------------------------------------------------------------------------------------
 
-.PHONY: lab test lint docs pair publish pretrain bench lock clean help
+.PHONY: lab test lint docs pair publish pretrain pretrain_barcodes bench lock clean help
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
@@ -92,6 +93,7 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 # One run of each chapter, with the default parameters of its notebook.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
+  07_dna_barcodes \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
@@ -108,6 +110,10 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
+
+pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (half an hour on 2 cores)
+	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes
+	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
 
 bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

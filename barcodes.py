@@ -17,6 +17,7 @@ BASES = "ACGT"
 LETTERS = f"{BASES}RYSWKMBDHVN"  # of IUPAC; all but the first four stand for several bases
 MIN_BASES = 50  # A, C, G or T in a barcode: fewer say too little
 MIN_KNOWN = 0.5  # share of letters that are A, C, G or T
+MAX_LETTERS = 5000  # more than any barcode has: perhaps a genome
 OTHER_LENGTH = 1.5  # factor by which a length may differ from the median before it is reported
 STRAND_K = 6  # letters of the words that tell the strands apart
 STRAND_EVIDENCE = 20.0  # nats that must speak for the other strand
@@ -83,11 +84,11 @@ def _parse_header(header):
 
 
 def clean(sequences):
-    """Cleaned barcodes and why some cannot be used: DataFrame (n rows) with barcode, problem, gaps, turned; missing where missing.
+    """Cleaned barcodes and why some cannot be used: DataFrame (n rows) with barcode, problem, gaps, turned.
 
     Letters become capitals, U becomes T, and "?" becomes N. Blanks, gaps ("-", ".") and N at the ends are removed; `gaps` says
-    whether there were gaps between letters. A barcode with a `problem` is missing. Barcodes of the other strand (`other_strand`)
-    are `turned`. The index is that of `sequences`.
+    whether there were gaps between letters. Barcodes of the other strand (`other_strand`) are `turned`. A barcode with a
+    `problem` is missing. The index is that of `sequences`.
     """
     text = pd.Series(sequences, dtype="string")
     text = text.str.replace(r"\s", "", regex=True).str.upper().str.replace("U", "T").str.replace("?", "N")
@@ -98,6 +99,7 @@ def clean(sequences):
     problem = pd.Series(pd.NA, index=text.index, dtype="string")
     few, unknown = known < MIN_BASES, known < MIN_KNOWN * barcode.str.len()
     problem[unknown] = "barcode: more than half of its letters stand for several bases"
+    problem[barcode.str.len() > MAX_LETTERS] = f"barcode: more than {MAX_LETTERS:,} letters"
     problem[few] = "barcode: " + known[few].astype("string") + f" determined bases, fewer than {MIN_BASES}"
     strange = (odd.fillna("") != "").to_numpy()
     letters = odd[strange].map(lambda letters: " ".join(sorted(set(letters))[:5])).astype("string")
@@ -156,8 +158,8 @@ def listed(names, most=5):
 def notes(table, taxa):
     """What should be checked about the barcodes of specimens: DataFrame with hash_id and note, several rows for some.
 
-    `table` has hash_id, barcode (cleaned, missing for some) and bin (missing for some); `taxa` (n) is the lineage of the species
-    of every row, missing where it is not known.
+    `table` has hash_id, barcode (cleaned) and bin, the last two missing for some; `taxa` (n) is the lineage of the species of
+    every row, missing where it is not known.
     """
     table = table.assign(taxon=np.asarray(taxa, object))[table["barcode"].notna().to_numpy()]
     length = table["barcode"].str.len()

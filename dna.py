@@ -1,14 +1,15 @@
 """Encoders of DNA barcodes: counts of k-mers, and a masked language model that is pretrained on barcodes.
 
-The model reads a barcode in three steps. `Profile.register` shifts it to where it fits the gene best, so that one position means
-the same in all barcodes. Non-overlapping words of three letters, in the reading frame of the gene, are the tokens. The vectors of
-all tokens are summed into one, and a small network mixes this sum. Training hides most tokens, and has to name the hidden ones
-from the vector of the others alone: masked prediction through a bottleneck, so that all that is learned is in the vector.
+The model reads a barcode in three steps. `Profile.register` shifts it to where it fits the gene best, so that one position
+means the same in all barcodes. Non-overlapping words of three letters, in the reading frame of the gene, are the tokens. The
+vectors of all tokens are summed into one, and a small network mixes this sum. Training hides most tokens, and has to name the
+hidden ones from the vector of the others alone: masked prediction through a bottleneck. So the vector holds all it learns.
 
 Sources: tokens and masking as in BarcodeBERT (Millan Arias et al. 2023, arXiv:2311.02401); hiding more than half of the tokens,
 and decoding from a separate representation, as in BarcodeMAE (Safari et al. 2025, arXiv:2502.18405).
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -68,7 +69,7 @@ class Profile:
 
     @classmethod
     def fit(cls, sequences, rounds=2):
-        """The profile of sequences of one gene. Those of the most common length begin; then all are registered, `rounds` times.
+        """The profile of sequences of one gene: first of those of the most common length, then of all, registered to it.
 
         ValueError if fewer than ten sequences have the most common length.
         """
@@ -88,8 +89,8 @@ class Profile:
         """Sequences on the positions of the profile: codes (n, length), 4 where nothing is known, and fits (n,).
 
         Every sequence is shifted to where the sum of its log odds is highest, without gaps; at least half of it, or of the
-        profile, has to overlap. A fit is this sum by letter: well above 0 for the gene of the profile. A sequence that fits badly
-        is also tried as its reverse complement, and the better of both is taken.
+        profile, has to overlap. A fit is this sum by letter: well above 0 for the gene of the profile. A sequence that fits
+        badly is also tried as its reverse complement, and the better of both is taken.
         """
         if not len(sequences):
             return np.empty((0, len(self.odds)), np.uint8), np.empty(0)
@@ -104,7 +105,7 @@ class Profile:
 
     def _register(self, sequences):
         length, codes = len(self.odds), as_codes(sequences)
-        n, longest = codes.shape
+        longest = codes.shape[1]
         size = fft.next_fast_len(length + longest, real=True)  # long enough that no shift wraps around
         bases = np.stack([codes == base for base in range(4)], axis=1).astype(np.float32)
         spectrum = fft.rfft(bases, size) * np.conj(fft.rfft(self.odds.T, size))
@@ -121,7 +122,7 @@ class Profile:
 
 
 def reading_frame(codes):
-    """The first position (0, 1 or 2) of the reading frame of registered barcodes (n, length): that with the fewest stop codons."""
+    """First position (0, 1 or 2) of the reading frame of registered barcodes (n, length): that with the fewest stop codons."""
     stops = [[barcodes.CODE[ord(letter)] for letter in stop] for stop in STOPS]
     share = []
     for frame in range(3):
@@ -149,8 +150,8 @@ def tokenise(codes, frame):
 def hide(tokens, generator, lowest=0.3, highest=0.9, cropped=0.5):
     """Which tokens (n, positions) are hidden from the encoder: bool.
 
-    A share between `lowest` and `highest` of every barcode, at random. Of a share `cropped` of the barcodes also both ends, up to
-    60 % of all positions each, because many barcodes in collections are shorter than the gene's.
+    A share between `lowest` and `highest` of every barcode, at random. Of a share `cropped` of the barcodes also both ends, up
+    to 60 % of all positions each, because many barcodes in collections are shorter than the gene's.
     """
     n, length = tokens.shape
     share = lowest + (highest - lowest) * torch.rand(n, 1, generator=generator)
@@ -168,9 +169,9 @@ def hide(tokens, generator, lowest=0.3, highest=0.9, cropped=0.5):
 class BarcodeModel(nn.Module):
     """Vectors of tokenised barcodes (n, positions), and the tokens that it expects where some are hidden.
 
-    Every token has a vector at every position. The frequent tokens of a position are centred: the mean vector of a position is 0,
-    so a hidden position says the same as the mean of all barcodes. The sum over positions, scaled to length 1, goes through
-    `mixer`, a residual block. The output is whitened by `fit_outputs`.
+    Every token has a vector at every position. Their mean at a position, weighted by how frequent they are, is 0: so a hidden
+    position says the same as the mean of all barcodes. The sum over positions, scaled to one length, goes through `mixer`, a
+    residual block. The output is whitened by `fit_outputs`.
     """
 
     def __init__(self, n_positions, dimensions):
@@ -221,7 +222,7 @@ class BarcodeModel(nn.Module):
 
     @torch.inference_mode()
     def fit_outputs(self, tokens, power):
-        """Whiten the output: the principal components of these tokens' vectors, divided by their standard deviations to `power`."""
+        """Whiten the output: principal components of these tokens' vectors, divided by their standard deviations to `power`."""
         self.centre.zero_()
         self.rotation.copy_(torch.eye(len(self.centre)))
         found = PCA(svd_solver="covariance_eigh").fit(self.embed(tokens).astype(np.float64))
@@ -272,8 +273,9 @@ def start_model(tokens, dimensions, seed=0, sample=6000):
     seen = np.eye(4, dtype=np.float32)[letters[np.where(known, drawn, 0)]] * known[:, :, None, None]  # n, positions, letters, 4
     mean = seen.sum(axis=0) / np.maximum(known.sum(axis=0), 1)[:, None, None]
     centred = (seen - mean) * known[:, :, None, None]
-    found = PCA(min(dimensions, *centred.reshape(len(drawn), -1).shape), svd_solver="covariance_eigh")
-    found.fit(normalize(centred.reshape(len(drawn), -1)))
+    points = normalize(centred.reshape(len(drawn), -1))
+    found = PCA(min(dimensions, *points.shape), svd_solver="covariance_eigh" if len(points) > points.shape[1] else "full")
+    found.fit(points)
     parts = found.components_.T.reshape(n_positions, TOKEN, 4, -1)
     vectors = sum(parts[:, place, letters[:, place]] for place in range(TOKEN))
     vectors *= 0.05 / vectors.std()
@@ -361,7 +363,7 @@ def pretrain(
 def split_species(taxa, seed=0, test=0.2, validation=0.12):
     """Split species into "train", "validation" and "test": labels (n,) of the rows of `taxa` (genus and species of every row).
 
-    Three quarters of the held-out species have another species of their genus in training, where there are enough of these. The
+    Three quarters of the held-out species have another species of their genus in training, if there are enough of these. The
     others are of genera that training does not see. Rows without a species are in training.
     """
     species = taxa.dropna().groupby("species")["genus"].first().sort_index()
@@ -386,6 +388,56 @@ def nearest(points, references, batch_size=1000):
     references = normalize(np.asarray(references, np.float32))
     batches = [normalize(np.asarray(points[i : i + batch_size], np.float32)) for i in range(0, len(points), batch_size)]
     return np.concatenate([np.empty(0, int), *((batch @ references.T).argmax(axis=1) for batch in batches)])
+
+
+def registered_letters(codes, like):
+    """Registered barcodes (n, length) as they are: float32 (n, 4 length), a column for every base at every position.
+
+    Columns are centred by their means over the barcodes `like` (m, length); an unknown letter is 0, so it is as near to one
+    base as to another. With this, the cosine similarity of two barcodes falls with the share of letters in which they differ.
+    """
+    seen = np.stack([like == base for base in range(4)], axis=2)
+    mean = seen.sum(axis=0) / np.maximum((like < 4).sum(axis=0), 1)[:, None]
+    found = np.stack([codes == base for base in range(4)], axis=2).astype(np.float32) - mean.astype(np.float32)
+    return (found * (codes < 4)[:, :, None]).reshape(len(codes), -1)
+
+
+def p_distances(codes):
+    """Share of different letters among the positions that two registered barcodes (n, length) both know: (n, n).
+
+    1 for two that share no position.
+    """
+    bases = [(codes == base).astype(np.float32) for base in range(4)]
+    known = (codes < 4).astype(np.float32)
+    same, both = sum(base @ base.T for base in bases), known @ known.T
+    found = np.where(both > 0, 1 - same / np.maximum(both, 1), 1.0)
+    np.fill_diagonal(found, 0)
+    return found
+
+
+def fine_tune(model, tokens, classes, new, steps=300, batch_size=128, learning_rate=1e-3, seed=0):
+    """Train a copy of a model, with a linear head, to name classes (n,) of tokens (n, positions); the classes of `new` (m,).
+
+    `new` are tokens (m, positions). Up to 30 % of the tokens are hidden at random in training.
+    """
+    names, wanted = np.unique(np.asarray(classes, object).astype(str), return_inverse=True)
+    tuned, device = copy.deepcopy(model).train(), model.scale.device
+    torch.manual_seed(seed)
+    head = nn.Sequential(nn.LayerNorm(len(model.centre)), nn.Linear(len(model.centre), len(names))).to(device)
+    optimizer = torch.optim.AdamW([*tuned.parameters(), *head.parameters()], lr=learning_rate)
+    data, wanted, generator = torch.from_numpy(tokens), torch.from_numpy(wanted), torch.Generator().manual_seed(seed)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        rows = torch.randint(len(data), (batch_size,), generator=generator)
+        batch = data[rows].masked_fill(hide(data[rows], generator, 0.0, 0.3), N_TOKENS)
+        loss = functional.cross_entropy(head(tuned(batch.to(device))), wanted[rows].to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.inference_mode():
+        points = torch.from_numpy(tuned.eval().embed(new)).to(device)
+        return names[head(points).argmax(dim=1).cpu().numpy()]
 
 
 # ------------------------------------------------------------------------------------------------------ encoders

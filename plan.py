@@ -54,6 +54,7 @@ class Plan:
         self._photographs()
         self._encoders()
         self._clusters_and_scores()
+        self._barcodes()
         self._report()
         if settings.sweep:
             self._sweep()
@@ -253,6 +254,24 @@ class Plan:
         self.phony["submission"] = [f"{data}/submission.csv"]
         self.phony["bench"] = [f"{data}/metadata.parquet"]
 
+    def _barcodes(self):
+        """The rule of chapter 07: it pretrains a model where params/barcodes/ has settings for the dataset.
+
+        Elsewhere it evaluates the model that ships with the project.
+        """
+        dataset, data, figures = self.settings.dataset, self.data, self.figures
+        trained = dataset in config_names("barcodes")
+        shipped = "models/dna_mlm.safetensors"
+        model = [f"{data}/models/dna_mlm.safetensors", f"{data}/models/dna_mlm.csv"] if trained else []
+        self.chapter(
+            "07_dna_barcodes",
+            [f"{data}/barcode_scores.csv", f"{figures}/barcodes.png", f"{figures}/barcode_scores.csv", *model],
+            [f"{data}/metadata.parquet", *([] if trained else [shipped])],
+            [] if trained else [f"weights={shipped}"],
+            configs=[f"params/barcodes/{dataset}.yaml"] if trained else [],
+        )
+        self.phony["barcodes"] = [f"{figures}/barcodes.png"]
+
     def _report(self):
         settings, data, figures = self.settings, self.data, self.figures
         encoders, seeds = f"encoders={' '.join(settings.encoders)}", f"seeds={' '.join(settings.seeds)}"
@@ -310,7 +329,7 @@ class Plan:
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
         self.phony["report"] = [*results(*REPORTED), *compared]
-        self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb"]
+        self.phony["publish"] = ["all", "report", "barcodes", f"{data}/runs/09_recoverability.ipynb"]
 
     # ---- sweeps
 

@@ -1,4 +1,4 @@
-"""The table of a folder of specimens (CSV, TSV or FASTA): find and read it, remove marks for missing names, match image files."""
+"""The table of a folder of specimens (CSV, TSV or FASTA): find and read it, drop marks for missing names, match image files."""
 
 import io
 import os

@@ -25,7 +25,8 @@
 #
 # - `metadata.parquet`: one row per usable specimen
 # - `rejected.csv`: every row and file that is left out, with the reason
-# - `reported.csv`: rows that are kept and should be checked (identical photographs or barcodes, one taxon name with two parents)
+# - `reported.csv`: rows that are kept and should be checked (identical photographs or barcodes, one taxon name with two
+#   parents)
 # - `photos.seen`: a digest of file names, sizes and dates, from which Make notices new photographs
 
 # %% tags=["parameters"]
@@ -130,10 +131,10 @@ rows = rows[~conflicts]
 # %% [markdown]
 # ## The barcodes
 #
-# Gaps are removed, as are undetermined letters at both ends. A barcode cannot be used if it holds letters that stand for no base,
-# too few determined bases, or mostly undetermined ones. A photograph without its barcode is still a photograph, and is kept with
-# a note. In a dataset of barcodes such a row is rejected. A few barcodes may come from the other strand. Their words of six
-# letters are those of the others read backwards, in complementary bases, so they are recognised and turned.
+# Gaps are removed, as are undetermined letters at both ends. A barcode cannot be used if it holds letters that stand for no
+# base, too few determined bases, or mostly undetermined ones. A photograph without its barcode is still a photograph, and is
+# kept with a note. In a dataset of barcodes such a row is rejected. A few barcodes may come from the other strand. Their
+# words of six letters are those of the others read backwards, in complementary bases, so they are recognised and turned.
 
 # %%
 images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
