@@ -111,7 +111,7 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
 
-pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (half an hour on 2 cores)
+pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (about 10 minutes on 2 cores)
 	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes
 	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
 

@@ -163,6 +163,28 @@ def hide(tokens, generator, lowest=0.3, highest=0.9, cropped=0.5):
     return hidden | (outside & (torch.rand(n, 1, generator=generator) < cropped))
 
 
+def mutate(tokens, frequency, generator, most=0.3):
+    """Tokens (n, positions) of which up to a share `most` of every barcode is exchanged at random.
+
+    `frequency` (positions, N_TOKENS) says how likely each token is to take the place. Unknown tokens stay unknown.
+    """
+    share = most * torch.rand(len(tokens), 1, generator=generator)
+    chosen = (torch.rand(tokens.shape, generator=generator) < share) & (tokens < N_TOKENS)
+    return torch.where(chosen, torch.multinomial(frequency, len(tokens), True, generator=generator).T, tokens)
+
+
+def rarity(vectors, alike=0.9, sample=20_000, seed=0):
+    """How rare each of the vectors (n, d) is: 1 over the number of vectors with a cosine similarity above `alike` to it: (n,).
+
+    Collections hold hundreds of barcodes of some species and one of others. Drawn by rarity, all lineages are seen alike often,
+    and no name is needed for that. The number is estimated from a `sample` where there are more vectors.
+    """
+    unit = normalize(np.asarray(vectors, np.float32))
+    drawn = unit[np.sort(np.random.default_rng(seed).permutation(len(unit))[:sample])]
+    counts = [(unit[i : i + 1000] @ drawn.T > alike).sum(axis=1) for i in range(0, len(unit), 1000)]
+    return 1 / np.maximum(np.concatenate(counts) * len(unit) / len(drawn), 1)
+
+
 # --------------------------------------------------------------------------------------------------------- model
 
 
@@ -174,8 +196,9 @@ class BarcodeModel(nn.Module):
     residual block. The output is whitened by `fit_outputs`.
     """
 
-    def __init__(self, n_positions, dimensions):
+    def __init__(self, n_positions, dimensions, dropout=0.0):
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.tokens = nn.Parameter(torch.zeros(n_positions, N_TOKENS, dimensions))
         self.bias = nn.Parameter(torch.zeros(n_positions, N_TOKENS))
         self.scale = nn.Parameter(torch.ones(()))
@@ -199,8 +222,8 @@ class BarcodeModel(nn.Module):
         ends = visible.sum(dim=1).cumsum(0)
         starts = torch.cat([ends.new_zeros(1), ends[:-1]])
         total = functional.embedding_bag(each, table.flatten(0, 1), starts, mode="sum")
-        vectors = functional.normalize(total, dim=1) * total.shape[1] ** 0.5
-        return vectors + self.mixer(vectors)
+        vectors = self.dropout(functional.normalize(total, dim=1) * total.shape[1] ** 0.5)
+        return vectors + self.dropout(self.mixer(vectors))
 
     def logits(self, vectors, positions, table):
         """Logits (n, len(positions), N_TOKENS) of the tokens at some positions, from vectors (n, d) of `bottleneck`."""
@@ -258,13 +281,13 @@ def load_model(path):
 # ------------------------------------------------------------------------------------------------------ training
 
 
-def start_model(tokens, dimensions, seed=0, sample=6000):
+def start_model(tokens, dimensions, seed=0, dropout=0.0, sample=6000):
     """A model whose token vectors are the principal components of these barcodes, tokens (n, positions), and small noise.
 
     The components are those of the letters in the tokens, so tokens that share letters begin with similar vectors.
     """
     n_positions = tokens.shape[1]
-    model, random = BarcodeModel(n_positions, dimensions), np.random.default_rng(seed)
+    model, random = BarcodeModel(n_positions, dimensions, dropout), np.random.default_rng(seed)
     counts = np.stack([np.bincount(column, minlength=N_TOKENS + 1)[:N_TOKENS] for column in tokens.T])
     frequency = (counts + 1e-3) / (counts + 1e-3).sum(axis=1, keepdims=True)
     letters = np.arange(N_TOKENS)[:, None] // 4 ** np.arange(TOKEN)[::-1] % 4  # of every token
@@ -288,34 +311,42 @@ def start_model(tokens, dimensions, seed=0, sample=6000):
     return model
 
 
-def masked_loss(model, tokens, generator, n_targets):
+def masked_loss(model, tokens, generator, n_targets, mutated=0.0):
     """Cross-entropy of hidden tokens, from the others through the bottleneck: (loss, share of them that is named right).
 
-    `tokens` is (n, positions). Of the positions a random `n_targets` are looked at, the same in all rows.
+    `tokens` is (n, positions), on the processor; the visible ones are `mutated`. Of the positions a random `n_targets` are
+    looked at, the same in all rows.
     """
-    hidden = hide(tokens, generator).to(tokens.device)
-    positions = torch.randperm(tokens.shape[1], generator=generator)[:n_targets].to(tokens.device)
-    table = model.table()
-    logits = model.logits(model.bottleneck(tokens, table, ~hidden), positions, table)
+    device, table = model.scale.device, model.table()
+    hidden = hide(tokens, generator)
+    visible = mutate(tokens, model.frequency.cpu(), generator, mutated) if mutated else tokens
+    positions = torch.randperm(tokens.shape[1], generator=generator)[:n_targets]
+    vectors = model.bottleneck(visible.to(device), table, ~hidden.to(device))
     wanted = (hidden & (tokens < N_TOKENS))[:, positions]
-    target, guess = tokens[:, positions][wanted], logits[wanted].float()
+    target = tokens[:, positions][wanted].to(device)
+    guess = model.logits(vectors, positions.to(device), table)[wanted.to(device)].float()
     return functional.cross_entropy(guess, target), (guess.argmax(dim=1) == target).float().mean()
 
 
 def pretrain(
-    tokens, held_out, dimensions=256, steps=5000, batch_size=256, learning_rate=1e-3, n_targets=64, whitening_power=0.75,
-    seed=0, device="cpu", checkpoint=None, every=100, progress=None,
+    tokens, held_out, dimensions=256, steps=1000, batch_size=256, learning_rate=1e-3, n_targets=64, dropout=0.3, mutated=0.3,
+    whitening_power=0.75, seed=0, device="cpu", checkpoint=None, every=100, progress=None,
 ):  # fmt: skip
-    """Pretrain a model on tokens (n, positions); return it and its log (DataFrame).
+    """Pretrain a model on tokens (n, positions), drawn by their `rarity`; return it and its log (DataFrame).
+
+    Few hundred species are soon learned by heart, so some of the visible tokens are `mutated`, and there is `dropout`.
 
     The log has step, learning_rate, seconds, and the loss and accuracy of hidden tokens: means over the last steps in training,
     and of `held_out`, tokens (m, positions) of barcodes that are not trained on. The learning rate rises over 100 steps and
     falls along a cosine. Every `every` steps the state goes to the file `checkpoint`, and training goes on from there if it was
     made with the same tokens and settings. `progress(n)` is called after every n steps.
     """
-    made_from = repr([dimensions, steps, batch_size, learning_rate, n_targets, seed, utils.file_digest(__file__)])
+    settings = [dimensions, steps, batch_size, learning_rate, n_targets, dropout, mutated, seed]
+    made_from = repr([*settings, utils.file_digest(__file__)])
     made_from = hashlib.sha256(made_from.encode() + tokens.tobytes()).hexdigest()
-    model = start_model(tokens, dimensions, seed).to(device)
+    model = start_model(tokens, dimensions, seed, dropout).to(device)
+    weights = torch.from_numpy(rarity(model.eval().embed(tokens)))
+    model.train()
     options = {"lr": learning_rate, "weight_decay": 1e-4, "betas": (0.9, 0.98), "fused": True}
     optimizer = torch.optim.AdamW(model.parameters(), **options)
     first, rows, recent, spent = 0, [], [], 0.0
@@ -327,14 +358,15 @@ def pretrain(
             first, rows, spent = kept["step"], kept["log"], kept["log"][-1]["seconds"]
     if progress:
         progress(first)
-    data, unseen, begun = torch.from_numpy(tokens), torch.from_numpy(held_out).to(device), time.monotonic() - spent
+    data, unseen, begun = torch.from_numpy(tokens), torch.from_numpy(held_out), time.monotonic() - spent
     for step in range(first, steps):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)  # so that a run that goes on draws the same
+        torch.manual_seed(seed * 1_000_003 + step)  # dropout
         rate = learning_rate * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = data[torch.randint(len(data), (batch_size,), generator=generator)].to(device)
-        loss, accuracy = masked_loss(model, batch, generator, n_targets)
+        batch = data[torch.multinomial(weights, batch_size, replacement=True, generator=generator)]
+        loss, accuracy = masked_loss(model, batch, generator, n_targets, mutated)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -343,8 +375,10 @@ def pretrain(
         if progress:
             progress(1)
         if (step + 1) % every == 0 or step + 1 == steps:
+            model.eval()
             with torch.inference_mode():
                 check = masked_loss(model, unseen[:1024], torch.Generator().manual_seed(seed), n_targets)
+            model.train()
             names = ("loss", "accuracy", "held_out_loss", "held_out_accuracy")
             values = dict(zip(names, [*np.mean(recent, axis=0).tolist(), *(value.item() for value in check)], strict=True))
             rows.append({"step": step + 1, "learning_rate": rate, "seconds": time.monotonic() - begun} | values)
@@ -358,6 +392,11 @@ def pretrain(
 
 
 # ---------------------------------------------------------------------------------------------------- evaluation
+
+
+PARTITIONS = {  # of BIOSCAN-5M: what is trained on, and the species that are unseen; the others are of no use here
+    "pretrain": "train", "train": "train", "val_unseen": "validation", "test_unseen": "test",
+}  # fmt: skip
 
 
 def split_species(taxa, seed=0, test=0.2, validation=0.12):

@@ -14,7 +14,8 @@ import barcodes
 import listing
 import utils
 
-COLUMNS = ["hash_id", *utils.RANKS, "barcode", "bin"]
+KEPT = ("barcode", "bin", "partition", "country", "latitude", "longitude", "size")  # in the metadata if any row has one
+COLUMNS = ["hash_id", *utils.RANKS, *KEPT]
 # Names that other sources give to these columns: BOLD's downloads of all versions, and BIOSCAN.
 ALIASES = {
     "hash_id": ("processid",),

@@ -51,7 +51,7 @@ import listing
 import plotting
 import utils
 from images import load_rgb
-from specimen_table import COLUMNS, drop_marks, find_table, match_files, printable, read_rows
+from specimen_table import COLUMNS, KEPT, drop_marks, find_table, match_files, printable, read_rows
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -265,7 +265,7 @@ whole = "Int32" if only_barcodes else "int32"  # the former may be missing
 specimens = specimens.astype({"path": "string", "width": whole, "height": whole})
 rejected = pd.concat(rejected, ignore_index=True)
 columns = ["hash_id", "path", *utils.RANKS, "width", "height", "sha256"]
-columns += [name for name in ("barcode", "bin") if specimens[name].notna().any()]
+columns += [name for name in KEPT if specimens[name].notna().any()]
 things = "barcodes" if only_barcodes else "photographs"
 utils.write_table(rejected, folder / "rejected.csv")
 utils.write_table(reported, folder / "reported.csv")

@@ -31,11 +31,13 @@ weights = ""  # a pretrained model, evaluated as it is; empty: pretrain one
 dimensions = 64  # of the embedding
 steps = 200  # of training
 batch_size = 128
-learning_rate = 0.002
+learning_rate = 0.001
 n_targets = 64  # positions whose hidden tokens are predicted in a step
+dropout = 0.3
+mutated = 0.3  # share of the visible tokens of a barcode that is exchanged, at most
 whitening_power = 0.75  # of the output: chosen on the validation species of coi_barcodes
 fine_tuning_steps = 100
-test = 0.2  # share of the species that results are reported on
+test = 0.2  # share of the species that results are reported on, unless the table has partitions
 validation = 0.12  # share of the species that settings may be chosen on
 most = 8000  # test barcodes that are clustered, at most
 seed = 0
@@ -74,10 +76,13 @@ sequences = specimens["barcode"].tolist()
 #
 # A model is judged on species that it has never seen, as in the study of BIOSCAN-5M (Gharaee et al. 2024). Three quarters of
 # the held-out species have another species of their genus in training: only these can be given the right genus. Validation
-# species are for choosing settings, test species for reporting. Barcodes without a species name are trained on.
+# species are for choosing settings, test species for reporting. Barcodes without a species name are trained on. The
+# partitions of BIOSCAN are used as they are.
 
 # %%
 part = dna.split_species(specimens[["genus", "species"]], seed, test, validation)
+if "partition" in specimens:  # of BIOSCAN: its own split
+    part = specimens["partition"].map(dna.PARTITIONS).fillna("other").to_numpy(object)
 train, tested = part == "train", np.flatnonzero(part == "test")
 genus, species = (utils.lineage(specimens, rank).to_numpy(object, na_value=None) for rank in ("genus", "species"))
 if len(set(species[tested])) < 2:
@@ -120,7 +125,7 @@ if not weights:
     with tqdm(total=steps, desc="pretraining", unit="step") as bar:
         network, log = dna.pretrain(
             tokens[train], tokens[part == "validation"], dimensions, steps, batch_size, learning_rate, n_targets,
-            whitening_power, seed, device, folder / "models" / f"{model}.checkpoint", progress=bar.update,
+            dropout, mutated, whitening_power, seed, device, folder / "models" / f"{model}.checkpoint", progress=bar.update,
         )  # fmt: skip
     dna.save_model(network, profile, frame, folder / "models" / f"{model}.safetensors", {"dataset": dataset})
     utils.write_table(log.round(6), folder / "models" / f"{model}.csv")

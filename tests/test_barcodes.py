@@ -1,11 +1,12 @@
 """DNA barcodes as they come: FASTA and BOLD's tables, cleaning, strands, notes; and chapter 01 on a folder of them."""
 
 import gzip
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import SHARED
+from conftest import ROOT, SHARED
 
 import barcodes
 import listing
@@ -204,6 +205,44 @@ def test_the_barcodes_for_development_are_accepted_as_they_are(tmp_path):
     if not path.is_file():
         pytest.skip("the barcodes for development are not on this machine")
     rows, unused = specimen_table.read_rows(path)
-    assert len(rows) == 27_917 and rows["hash_id"].is_unique and unused == ["order", "subfamily", "country"]
+    assert len(rows) == 27_917 and rows["hash_id"].is_unique and unused == ["order", "subfamily"]
     cleaned = barcodes.clean(rows["barcode"].iloc[::10])
     assert cleaned["problem"].isna().all() and cleaned["barcode"].str.fullmatch("[ACGTRYSWKMBDHVN]+").all()
+
+
+# ---- all chapters
+
+
+@pytest.mark.parametrize("kind", ["fasta", "csv"])
+def test_make_all_and_barcodes_without_photographs(kind, project, tmp_path, coi):
+    genera = coi["species"].str[1:].astype(int) // 3
+    names = pd.DataFrame({"genus": "Gen" + genera.map(lambda n: "abcd"[n]), "nucleotides": coi["nucleotides"]})
+    names["species"] = names["genus"] + " " + coi["species"].str[1:].astype(int).map(lambda n: "abcdefghijkl"[n] * 3)
+    names["processid"], names["family"] = [f"P{n:02d}" for n in range(len(coi))], names["genus"].str.replace("Gen", "Fam")
+    (tmp_path / "src").mkdir()
+    if kind == "csv":
+        names.to_csv(tmp_path / "src" / "table.csv", index=False)
+    else:
+        records = names[["processid", "species", "nucleotides"]].itertuples(index=False)
+        text = "".join(f">{name}|{species}|COI-5P\n{sequence}\n" for name, species, sequence in records)
+        (tmp_path / "src" / "all.fasta").write_text(text)
+    model = project.root / "models" / "dna_mlm.safetensors"
+    if not model.is_file():
+        model.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / "models" / "dna_mlm.safetensors", model)
+    settings = (f"DATASET={kind}", "ENCODERS=kmers dna_mlm", "CLUSTERERS=pooled_average", "SEEDS=0")
+    project.make("all", *settings, f"SOURCE={tmp_path / 'src'}")
+    scores = pd.read_csv(project.data(kind, "scores.csv"))
+    ami = scores[(scores["clusterer"] == "pooled_average") & (scores["metric"] == "ami")].set_index(["encoder", "rank"])["value"]
+    assert ami["kmers", "species"] > 0.5 and ami["dna_mlm", "species"] > 0.5
+    submission = pd.read_csv(project.data(kind, "submission.csv"), dtype="string")
+    assert sorted(submission["hash_id"]) == sorted(names["processid"])
+    assert (project.root / "figures" / kind / "umap_kmers.png").is_file() and project.data(kind, "trust.csv").is_file()
+    assert "Nothing to be done for 'all'" in project.make("all", *settings).stdout
+    if kind == "csv":
+        failed = project.make("all", *settings[:1], "ENCODERS=pixels", check=False)
+        assert failed.returncode and "there are no photographs in this dataset" in failed.stdout + failed.stderr
+        text = (tmp_path / "src" / "table.csv").read_text()
+        (tmp_path / "src" / "table.csv").write_text(text.replace("P00,", "Q00,").replace(",P00", ",Q00"))
+        project.make("submission", *settings)  # a changed table is noticed
+        assert "Q00" in set(pd.read_csv(project.data(kind, "submission.csv"), dtype="string")["hash_id"])
