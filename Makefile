@@ -54,17 +54,18 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission report barcodes sweep FORCE
+.PHONY: all submission report barcodes referee sweep FORCE
 all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= WEIGHTS= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 report: ## after all, where taxa are known: label-free indices, robustness, scores of every taxon
 barcodes: ## where specimens have DNA barcodes: k-mers and a pretrained language model, on unseen species
+referee: ## where photographs have DNA barcodes: clusters of image, DNA and both; barcodes as referee of the image clusters
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission report barcodes sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission report barcodes referee sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
@@ -94,7 +95,7 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
   07_dna_barcodes \
-  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure \
+  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure 22_image_and_dna \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)

@@ -19,7 +19,7 @@ UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be 
 RESULTS = {
     "truth.parquet": "00", "tree.nwk": "00",
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
-    "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07",
+    "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07", "referee.csv": "22",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
     "stress.csv": "15", "trust.csv": "16",
 }  # fmt: skip

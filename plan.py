@@ -271,6 +271,14 @@ class Plan:
             configs=[f"params/barcodes/{dataset}.yaml"] if trained else [],
         )
         self.phony["barcodes"] = [f"{figures}/barcodes.png"]
+        self.chapter(
+            "22_image_and_dna",
+            [f"{data}/referee.csv", f"{figures}/image_and_dna.png", f"{figures}/image_and_dna.csv"],
+            [f"{data}/submission.csv"],
+            [f"run={self.settings.submit}", f"seed={self.settings.seeds[0]}"],
+            options=self.settings.to_store("submit"),
+        )
+        self.phony["referee"] = [f"{figures}/image_and_dna.png"]
 
     def _report(self):
         settings, data, figures = self.settings, self.data, self.figures
@@ -329,7 +337,7 @@ class Plan:
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
         self.phony["report"] = [*results(*REPORTED), *compared]
-        self.phony["publish"] = ["all", "report", "barcodes", f"{data}/runs/09_recoverability.ipynb"]
+        self.phony["publish"] = ["all", "report", "barcodes", "referee", f"{data}/runs/09_recoverability.ipynb"]
 
     # ---- sweeps
 
