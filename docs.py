@@ -354,11 +354,23 @@ def barcode_trees(dataset):
     return rows_of(["tree", "share of families and genera that are clades"], rows)
 
 
+def image_and_dna(dataset):
+    """AMI of clusters of image, DNA and both, by setting and rank."""
+    table = read(dataset, "image_and_dna").set_index(["setting", "input", "rank"])
+    rows = []
+    for setting, kind in dict.fromkeys(table.index.droplevel("rank")):
+        at = table.loc[setting, kind]
+        cells = [interval(*at.loc[rank, ["ami", "ci_low", "ci_high"]]) if rank in at.index else "" for rank in utils.RANKS]
+        rows.append([setting, kind, *cells, f"{at['clusters'].iloc[-1]:,}"])
+    header = ["setting", "input", "family", "genus", "species", "clusters for species"]
+    return rows_of(header, sorted(rows, key=lambda row: row[0]))
+
+
 # -------------------------------------------------------------------------------------------------------- writing
 
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
 FUNCTIONS += (trust, effort, saved, robustness, tuning)
-FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees)
+FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 
