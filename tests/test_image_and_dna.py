@@ -72,7 +72,7 @@ def test_borrowed_barcodes_are_of_the_same_species(bench, dataset):
 
 
 def test_without_barcodes_it_says_what_to_do(bench, tmp_path):
-    make_world(tmp_path, 1, 1, 1, 4)
+    make_world(tmp_path, 3, 3, 3, 2)
     bench.run("01", dataset="d", source=str(tmp_path))
     for chapter in ("22", "07"):
         with pytest.raises(ValueError, match="d has no DNA barcodes: give them in a column `barcode`"):
