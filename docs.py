@@ -327,7 +327,7 @@ def barcode_clusters(dataset, subset):
     """AMI of clusters of barcodes of unseen species: `subset` is "all" or "distinct"."""
     table = read(dataset, "barcode_scores")
     chosen = table[table["setting"].str.endswith(f", {subset}")]
-    value = chosen.set_index(["setting", "encoder", "rank", "metric"])["value"]
+    value = chosen.set_index(["setting", "encoder", "rank", "metric"])["value"].sort_index()
     header, rows = ["encoder", "setting", "family", "genus", "species", "BIN", "clusters found", "ms per barcode"], []
     for setting, encoder in dict.fromkeys(zip(chosen["setting"], chosen["encoder"], strict=True)):
         at = value[setting, encoder]
@@ -356,10 +356,10 @@ def barcode_trees(dataset):
 
 def image_and_dna(dataset):
     """AMI of clusters of image, DNA and both, by setting and rank."""
-    table = read(dataset, "image_and_dna").set_index(["setting", "input", "rank"])
+    table = read(dataset, "image_and_dna")
     rows = []
-    for setting, kind in dict.fromkeys(table.index.droplevel("rank")):
-        at = table.loc[setting, kind]
+    for (setting, kind), at in table.groupby(["setting", "input"], sort=False):
+        at = at.set_index("rank")
         cells = [interval(*at.loc[rank, ["ami", "ci_low", "ci_high"]]) if rank in at.index else "" for rank in utils.RANKS]
         rows.append([setting, kind, *cells, f"{at['clusters'].iloc[-1]:,}"])
     header = ["setting", "input", "family", "genus", "species", "clusters for species"]
