@@ -111,6 +111,7 @@ pretrain: ## train models/specimen_resnet18 again, from random weights on anothe
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
+	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
 
 pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (about 10 minutes on 2 cores)
 	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes

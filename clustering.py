@@ -1,12 +1,13 @@
 """From embeddings to a hierarchy: preparing vectors, cutting them into clusters, and choosing how many there are.
 
-`cluster(layers, families, config)` is the one way through: every chapter that clusters calls it. No genus or species name is
+`cluster(layers, families, clusterer)` is the one way through: every chapter that clusters calls it. No genus or species name is
 read here but by `oracle_k`, the reference that is given the true numbers. The algorithms are those of SciPy, fastcluster,
 scikit-learn, hdbscan, igraph and EVoC; what stands here joins them into nested clusters.
 """
 
 import functools
-from dataclasses import dataclass, field, fields
+import hashlib
+from dataclasses import MISSING, dataclass, field, fields
 from random import Random
 
 import fastcluster
@@ -262,7 +263,7 @@ COMMON = "common_height"  # the rule that looks at all families at once
 STRUCTURE = 0.05  # of a silhouette: what it has to be above that of clouds without clusters
 
 
-def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
+def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
@@ -279,25 +280,53 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, structure=STRUCTURE):
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - Whole families can win because they lie far apart, whatever is in them. So if hardly any is divided, every cut is compared
       with clouds of the same shape without clusters, one per family. Where the silhouette of the cut is not clearly higher than
-      that of the clouds (by half of `structure`), the cut is taken that is best relative to them, if that is higher by
-      `structure`. A single family has no neighbours; it is divided only if its silhouette is higher at all.
+      that of the clouds (by half of STRUCTURE), the cut is taken that is best relative to them, if that is higher by STRUCTURE.
+      A single family has no neighbours; it is divided only if its silhouette is higher at all.
+    - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
+      looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
+
+    If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: the last two
+    points do not apply.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
-    found = scoring.silhouette_values(partitions, points, EXCLUDED)
+    rows = _at_home(trees, points) if given else np.arange(len(points))
+    found = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
     means, errors = found.mean(axis=2), found.std(axis=2) / np.sqrt(found.shape[2])
     sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
     chosen, n_excluded = _with_most_excluded(
         [np.flatnonzero(means[:, e] >= (means[:, e] - errors[:, e])[means[:, e].argmax()])[0] for e in EXCLUDED], sizes
     )
-    if len(trees) == 1 or (np.isfinite(structure) and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
+    if len(trees) == 1 or (given and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
         if len(trees) == 1:
             chosen = chosen if above[chosen, n_excluded] > 0 else 0
-        elif above[chosen, n_excluded] < structure / 2 and above.max() >= structure:
+        elif above[chosen, n_excluded] < STRUCTURE / 2 and above.max() >= STRUCTURE:
             chosen, n_excluded = _with_most_excluded(
-                [i if above[i, e] >= structure else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
+                [i if above[i, e] >= STRUCTURE else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
             )
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+
+
+def _at_home(trees, points, n_neighbors=5, sample=10_000):
+    """Rows of the points that have two of their own family among their five nearest neighbours.
+
+    `trees` and `points` as in `common_cut`. All rows if these are fewer than three quarters: then the families are not where
+    the neighbours are, and a stranger is no exception. Neighbours come from a random `sample` of more points than that.
+    """
+    n, everyone = len(points), np.arange(len(points))
+    if len(trees) == 1 or n <= n_neighbors:
+        return everyone
+    family = np.empty(n, int)
+    for number, (rows, _) in enumerate(trees):
+        family[rows] = number
+    drawn = np.random.default_rng(0).permutation(n)[:sample]
+    single = points.astype(np.float32)  # precise enough for neighbours, and twice as fast
+    near = drawn[NearestNeighbors(n_neighbors=n_neighbors + 1).fit(single[drawn]).kneighbors(single, return_distance=False)]
+    itself = near == everyone[:, None]
+    itself[~itself.any(axis=1), -1] = True  # a point that was not drawn has one neighbour too many
+    near = near[~itself].reshape(n, n_neighbors)
+    rows = np.flatnonzero((family[near] == family[:, None]).sum(axis=1) >= 2)
+    return rows if len(rows) >= 0.75 * n else everyone
 
 
 def _with_most_excluded(choices, sizes):
@@ -318,7 +347,7 @@ def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
     most = int(n / min_mean_cluster_size) - len(trees)  # merges above the cut
     above = np.concatenate([[0, 1], candidates(min(most, len(merges) - 1))])
     cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2])  # cuts[j] lies below the j highest merges
-    return [labels_at(trees, height, n) for height in cuts[np.unique(above[above < len(cuts)])]]
+    return _labels_at_all(trees, cuts[np.unique(above[above < len(cuts)])], n)
 
 
 def _without_clusters(trees, points, min_mean_cluster_size):
@@ -327,22 +356,35 @@ def _without_clusters(trees, points, min_mean_cluster_size):
     The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with.
     """
     random, clouds = np.random.default_rng(0), np.empty_like(points)
-    for rows, _ in trees:
-        family = points[rows]
-        shape = np.cov(family, rowvar=False) if len(rows) > 1 else np.zeros((points.shape[1],) * 2)
-        clouds[rows] = random.multivariate_normal(family.mean(axis=0), np.atleast_2d(shape), len(rows), "ignore", method="eigh")
-    again = [(rows, LinkageTree(clouds[rows], method=tree.method)) for rows, tree in trees]
+    for members, _ in trees:
+        clouds[members] = _normal_cloud(points[members], random)
+    again = [(members, LinkageTree(clouds[members], method=tree.method)) for members, tree in trees]
     partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
-    return scoring.silhouette_values(partitions, clouds, EXCLUDED).mean(axis=2)
+    counted = _at_home(again, clouds)
+    return scoring.silhouette_values([labels[counted] for labels in partitions], clouds[counted], EXCLUDED).mean(axis=2)
 
 
-def labels_at(trees, height, n):
-    """Labels (n,) of all trees (see `common_cut`) cut at a height, unique over the trees."""
-    labels, used = np.empty(n, int), 0
+def _normal_cloud(points, random):
+    """As many points (n, d) from the normal distribution with the mean and covariance of `points` (n, d)."""
+    if len(points) == 1:
+        return points.copy()
+    mean = points.mean(axis=0)
+    # R of X = QR has the covariance of X as R'R: normal numbers times R need no decomposition of the covariance itself
+    root = np.linalg.qr(points - mean, mode="r") / np.sqrt(len(points) - 1)
+    return mean + random.normal(size=(len(points), len(root))) @ root
+
+
+def _labels_at_all(trees, heights, n):
+    """Labels (n,) of all trees (see `common_cut`) cut at each height, unique over the trees: a list of arrays."""
+    labels, used = np.empty((len(heights), n), int), np.zeros(len(heights), int)
     for rows, tree in trees:
-        labels[rows] = tree.at(height) + used
-        used = labels[rows].max()
-    return labels
+        below = np.searchsorted(tree.merges[:, 2], heights, side="right")  # merges; equal numbers are the same cut
+        for number in np.unique(below):
+            same = np.flatnonzero(below == number)
+            found = tree.at(heights[same[0]])
+            labels[np.ix_(same, rows)] = found + used[same, None]
+            used[same] += found.max()
+    return list(labels)
 
 
 def join_small(labels, trees, points, smallest, apart=1.5):
@@ -357,13 +399,12 @@ def join_small(labels, trees, points, smallest, apart=1.5):
         if not len(small) or not len(large):
             continue
         nearest = NearestNeighbors(n_neighbors=1).fit(points[large]).kneighbors(points[small], return_distance=False)[:, 0]
-        for label in np.unique(labels[small]):
-            members = labels[small] == label
-            host = labels[large[nearest[members]]]
-            for other in np.unique(host):
-                guests, hosts = small[members][host == other], points[labels == other][:200]
-                if cdist(points[guests], hosts).mean() <= apart * pdist(hosts).mean():
-                    joined[guests] = other
+        pairs = pd.DataFrame({"guest": labels[small], "host": labels[large[nearest]]})
+        members = pd.Series(large).groupby(labels[large]).indices
+        for (_, host), guests in pairs.groupby(["guest", "host"]).indices.items():
+            hosts = points[large[members[host][:200]]]
+            if cdist(points[small[guests]], hosts).mean() <= apart * pdist(hosts).mean():
+                joined[small[guests]] = host
     return joined
 
 
@@ -371,18 +412,15 @@ def join_small(labels, trees, points, smallest, apart=1.5):
 
 
 @dataclass(frozen=True)
-class Config:
-    """How to cluster: what a file in params/clusterers/ may set. ValueError if the settings do not fit each other."""
+class Clusterer:
+    """How to cluster: what a file in params/clusterers/ may set. These settings are those of all methods.
 
-    method: str = "average"  # one of BY_NUMBER or BY_DENSITY; or "caps", the best method of the study this extends
+    A subclass has the options of its methods and `cut`. ValueError if an option or its value does not fit.
+    """
+
+    method: str = "average"  # one of CLUSTERERS
     nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
     use_family: bool = True  # false withholds the family names
-    k_rule: str = COMMON  # how many species: "common_height" for all families together, or one of RULES for each
-    min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
-    species_per_genus: float = 1.5  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
-    min_cluster_size: int = 5  # methods of BY_DENSITY: photographs of the smallest cluster, or neighbours
-    max_genera: int = 10  # caps: genera per family
-    max_species: int = 10  # caps: species per genus
     max_families: int = 30  # where no family is known
     genus_layers: dict = field(default_factory=lambda: {"last": 1.0})  # layers by name, "first" or "last", and their weights
     species_layers: dict = field(default_factory=lambda: {"last": 1.0})
@@ -392,43 +430,178 @@ class Config:
     n_smoothing_neighbors: int = 0
     umap_components: int = 0
 
-    def __post_init__(self):
-        methods = [*BY_NUMBER, *BY_DENSITY, "caps"]
-        if self.method not in methods:
-            raise ValueError(f"method {self.method!r} is not one of {', '.join(methods)}")
-        if self.k_rule not in (COMMON, *RULES):
-            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join((COMMON, *RULES))}")
-        if self.k_rule in (COMMON, "heights") and self.method in BY_NUMBER and self.method not in TREES:
-            raise ValueError(f"k_rule {self.k_rule!r} needs a tree: {', '.join(TREES)}, not {self.method}")
+    @staticmethod
+    def of(method="average", **settings):
+        """The clusterer of a method. A setting that only other methods have must keep its default."""
+        if method not in CLUSTERERS:
+            raise ValueError(f"method {method!r} is not one of {', '.join(CLUSTERERS)}")
+        own = [one.name for one in fields(CLUSTERERS[method])]
+        for name, value in settings.items():
+            if name not in own and value != SETTINGS[name]:
+                options = [one for one in own if one not in [base.name for base in fields(Clusterer)]]
+                raise ValueError(f"{name} = {value!r} is no option of {method}, which has {', '.join(options)}")
+        return CLUSTERERS[method](method, **{name: value for name, value in settings.items() if name in own})
 
-    @classmethod
-    def named(cls, clusterer, **changes):
-        """The settings of params/clusterers/<clusterer>.yaml, with some `changes`."""
-        return cls(**utils.load_params("clusterers", clusterer) | changes)
+    @staticmethod
+    def named(clusterer, **changes):
+        """The clusterer of params/clusterers/<clusterer>.yaml, with some `changes`."""
+        return Clusterer.of(**utils.load_params("clusterers", clusterer) | changes)
 
     @property
     def uses_seed(self):
-        """Whether the seed matters: to every method but trees and HDBSCAN, and to UMAP."""
-        return self.method not in (*TREES, "hdbscan") or self.umap_components > 0 or self.k_rule in ("gap", "stability")
+        """Whether the seed matters."""
+        return self.umap_components > 0
 
-    def prepare(self, layers, weights, seed=0):
-        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight."""
-        options = {name: getattr(self, name) for name in PREPARATION}
-        parts = {name: prepare(utils.pick_layer(layers, name), seed=seed, **options) for name in weights}
-        return np.hstack([weight * parts[name] for name, weight in weights.items()])
+    def prepare(self, layers, weights, seed=0, folder=None):
+        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight: see `prepare_both`."""
+        options = {name: getattr(self, name) for name in PREPARATION} | {"seed": seed if self.umap_components else 0}
+        takes_long = self.pca_components or self.n_smoothing_neighbors or self.umap_components
+        parts = []
+        for name, weight in weights.items():
+            values = utils.pick_layer(layers, name)
+            if folder and takes_long:
+                setting = repr((utils.layer_name(list(layers), name), options)).encode()
+                kept = hashlib.sha256(setting).hexdigest()[:16]
+                parts.append(weight * utils.kept_array(folder, kept, values, functools.partial(prepare, **options)))
+            else:
+                parts.append(weight * prepare(values, **options))
+        return np.hstack(parts)
 
-    def prepare_both(self, layers, seed=0):
-        """Prepared `layers` for species (n, d) and for genera (n, e): the same array where both come from the same layers."""
-        points = self.prepare(layers, self.species_layers, seed)
+    def prepare_both(self, layers, seed=0, folder=None):
+        """Prepared `layers` for species (n, d) and for genera (n, e): the same array where both come from the same layers.
+
+        What takes long is kept in the `folder`, if one is given, for the next that asks for it.
+        """
+        points = self.prepare(layers, self.species_layers, seed, folder)
         same = self.genus_layers == self.species_layers
-        return points, points if same else self.prepare(layers, self.genus_layers, seed)
+        return points, points if same else self.prepare(layers, self.genus_layers, seed, folder)
+
+    def cut(self, points, genus_points, seed):
+        """Genus labels (n,), species labels (n,), which lie in one genus each, and noise (n,) of the photographs of one family.
+
+        `points` (n, d) are for species, `genus_points` (n, e) for genera.
+        """
+        raise NotImplementedError
+
+    def cut_all(self, points, genus_points, groups, given, seed):
+        """Genus and species labels, unique over all families, and noise: (3, n). `groups` is a list of the rows of each family.
+
+        `given` says whether the families are known.
+        """
+        labels = np.zeros((3, len(points)), int)
+        for rows in groups:
+            labels[:, rows] = self.cut(points[rows], genus_points[rows], seed)
+            labels[:2, rows] += labels[:2].max(axis=1, keepdims=True) + 1
+        return labels
+
+
+@dataclass(frozen=True)
+class TreeClusterer(Clusterer):
+    """One dendrogram per family, cut into species and, if genera come from the same layers, cut again into genera."""
+
+    k_rule: str = COMMON  # how many species: "common_height" for all families together, or one of RULES for each
+    min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
+    species_per_genus: float = 1.5  # a prior: species of a genus on average; 0: as many genera as the silhouette prefers
+
+    def __post_init__(self):
+        if self.k_rule not in (COMMON, *RULES):
+            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join((COMMON, *RULES))}")
+
+    @property
+    def uses_seed(self):
+        return super().uses_seed or self.k_rule in ("gap", "stability")
+
+    def cut(self, points, genus_points, seed):
+        species, tree, noise = cluster_species(points, self.method, self.k_rule, seed, self.min_mean_cluster_size)
+        return self._genera(species, tree, genus_points, seed), species, noise
+
+    def cut_all(self, points, genus_points, groups, given, seed):
+        if self.method != "ward":
+            groups = [part for rows in groups for part in _divide(rows, points)]
+        if self.k_rule != COMMON:
+            return super().cut_all(points, genus_points, groups, given, seed)
+        trees = [(rows, LinkageTree(points[rows], method=self.method)) for rows in groups]
+        labels = np.zeros((3, len(points)), int)
+        labels[1] = common_cut(trees, points, self.min_mean_cluster_size, given)
+        for rows, tree in trees:
+            labels[0, rows] = self._genera(labels[1, rows], tree, genus_points[rows], seed) + labels[0].max() + 1
+        return labels
+
+    def _genera(self, species, tree, genus_points, seed):
+        tree = tree if self.genus_layers == self.species_layers else None
+        return group_genera(species, tree, genus_points, self.method, seed, self.species_per_genus)
+
+
+@dataclass(frozen=True)
+class PartitionClusterer(Clusterer):
+    """k-means or a mixture in each family; the centroids of the species are clustered into genera by the same method."""
+
+    k_rule: str = "silhouette_excluding_0_to_2"  # how many species: one of RULES
+    min_mean_cluster_size: float = 1.0  # these two: see TreeClusterer
+    species_per_genus: float = 1.5
+    uses_seed = True
+
+    def __post_init__(self):
+        if self.k_rule in (COMMON, "heights"):
+            raise ValueError(f"k_rule {self.k_rule!r} needs a tree: {', '.join(TREES)}, not {self.method}")
+        if self.k_rule not in RULES:
+            raise ValueError(f"k_rule {self.k_rule!r} is not one of {', '.join(RULES)}")
+
+    def cut(self, points, genus_points, seed):
+        species, _, noise = cluster_species(points, self.method, self.k_rule, seed, self.min_mean_cluster_size)
+        return group_genera(species, None, genus_points, self.method, seed, self.species_per_genus), species, noise
+
+
+@dataclass(frozen=True)
+class DensityClusterer(Clusterer):
+    """A method that finds the number of species itself; Ward's tree of the centroids of the species gives genera."""
+
+    min_cluster_size: int = 5  # photographs of the smallest cluster, or neighbours in Leiden's graph
+    species_per_genus: float = 1.5  # see TreeClusterer
+
+    @property
+    def uses_seed(self):
+        return super().uses_seed or self.method != "hdbscan"
+
+    def cut(self, points, genus_points, seed):
+        species, _, noise = cluster_species(points, self.method, seed=seed, min_cluster_size=self.min_cluster_size)
+        return group_genera(species, None, genus_points, seed=seed, species_per_genus=self.species_per_genus), species, noise
+
+
+@dataclass(frozen=True)
+class CapsClusterer(Clusterer):
+    """The best method of the study that this project extends: k-means into capped numbers of genera, then of species."""
+
+    max_genera: int = 10  # per family
+    max_species: int = 10  # per genus
+    uses_seed = True
+
+    def cut(self, points, genus_points, seed):
+        genus = FlatClusterer(genus_points, seed)(self.max_genera)
+        species = np.empty(len(points), int)
+        for label in np.unique(genus):
+            species[genus == label] = FlatClusterer(points[genus == label], seed)(self.max_species)
+        return genus, species, np.zeros(len(points), bool)
 
 
 PREPARATION = ("signed_sqrt", "pca_components", "whitening_power", "n_smoothing_neighbors", "umap_components")
-CONFIG_FIELDS = tuple(one.name for one in fields(Config))
+CLUSTERERS = dict.fromkeys(TREES, TreeClusterer)
+CLUSTERERS |= dict.fromkeys((name for name in BY_NUMBER if name not in TREES), PartitionClusterer)
+CLUSTERERS |= dict.fromkeys(BY_DENSITY, DensityClusterer) | {"caps": CapsClusterer}
 
 
-def cluster_species(points, method, k_rule, seed=0, min_mean_cluster_size=1.0, min_cluster_size=5, max_clusters=None):
+def _default(one):
+    return one.default if one.default_factory is MISSING else one.default_factory()
+
+
+# every setting of a clusterer and its default, that of the first class which has it
+SETTINGS = {one.name: _default(one) for kind in reversed(CLUSTERERS.values()) for one in fields(kind)}
+SETTINGS |= {one.name: _default(one) for one in fields(TreeClusterer)}
+
+
+def cluster_species(
+    points, method, k_rule="silhouette", seed=0, min_mean_cluster_size=1.0, min_cluster_size=5, max_clusters=None
+):
     """Cluster points (n, d) with as many clusters as `k_rule` finds: labels (n,), the fitted algorithm, and noise (n,).
 
     The fitted algorithm is one of `BY_NUMBER`, None for a method of `BY_DENSITY`. Clusters hold `min_mean_cluster_size` points
@@ -474,83 +647,43 @@ def group_genera(species, tree, points, method="ward", seed=0, species_per_genus
     return partition(number)[members]
 
 
-def capped(points, genus_points, max_genera, max_species, seed=0):
-    """Genus and species labels (n,): k-means into at most so many genera, and then each of these into so many species."""
-    genus = FlatClusterer(genus_points, seed)(max_genera)
-    species = np.empty(len(points), int)
-    for label in np.unique(genus):
-        species[genus == label] = FlatClusterer(points[genus == label], seed)(max_species)
-    return genus, species
-
-
-def cluster_group(points, genus_points, config, seed=0, cut=None):
-    """Genus and species labels (n,) and noise (n,) of the photographs of one family, species nested in genera.
-
-    `points` (n, d) are for species, `genus_points` (n, e) for genera; where `config` takes both from the same layers they are
-    the same, and a tree that was cut into species is cut again into genera. `cut` holds species labels (n,) and the tree that
-    gave them, if they are known.
-    """
-    if config.method == "caps":
-        labels = capped(points, genus_points, config.max_genera, config.max_species, seed)
-        return *labels, np.zeros(len(points), bool)
-    if cut is None:
-        options = {"min_mean_cluster_size": config.min_mean_cluster_size, "min_cluster_size": config.min_cluster_size}
-        species, partition, noise = cluster_species(points, config.method, config.k_rule, seed, **options)
-    else:
-        (species, partition), noise = cut, np.zeros(len(points), bool)
-    tree = partition if config.method in TREES and config.genus_layers == config.species_layers else None
-    genus = group_genera(species, tree, genus_points, config.method, seed, config.species_per_genus)
-    return genus, species, noise
-
-
-def cluster(layers, families, config, seed=0):
+def cluster(layers, families, clusterer, seed=0):
     """Cluster photographs into a hierarchy: DataFrame (n rows) with family, genus, species, noise, split_by_family.
 
     `layers` is an embedding, {layer: (n, d)} from shallow to deep; `families` (n,) their names, missing where unknown. Given
     families are taken as they are, and photographs without one form a group of their own, "(unknown)". If none is known, or
-    `config` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
+    `clusterer` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
     labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` is
     true for what the method called noise, `split_by_family` for rows that a family border separates from most of their cluster.
     """
-    return cluster_prepared(*config.prepare_both(layers, seed), families, config, seed)
+    return cluster_prepared(*clusterer.prepare_both(layers, seed), families, clusterer, seed)
 
 
-def cluster_prepared(points, genus_points, families, config, seed=0):
-    """`cluster` of prepared vectors (`Config.prepare_both`): `points` (n, d) for species, `genus_points` (n, e) for genera."""
+def cluster_prepared(points, genus_points, families, clusterer, seed=0):
+    """`cluster` of what `Clusterer.prepare_both` gives: `points` (n, d) for species and `genus_points` (n, e) for genera."""
     families = pd.Series(np.asarray(families, object))
-    given = config.use_family and families.notna().any()
+    given = clusterer.use_family and families.notna().any()
     if given:
         families = families.fillna(UNKNOWN).to_numpy(object)
     else:
-        labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=config.max_families)
+        labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=clusterer.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
-    groups = pd.Series(families).groupby(families).indices if config.nested else {"all": np.arange(len(families))}
-    if config.method in TREES and config.method != "ward":
-        groups = {part: rows for name, rows in groups.items() for part, rows in _divide(name, rows, points)}
-    cuts = dict.fromkeys(groups)
-    if config.k_rule == COMMON and config.method in TREES:
-        trees = {name: (rows, LinkageTree(points[rows], method=config.method)) for name, rows in groups.items()}
-        structure = STRUCTURE if given else np.inf  # families that were found as clusters may well be whole
-        labels = common_cut(list(trees.values()), points, config.min_mean_cluster_size, structure)
-        cuts = {name: (labels[rows], tree) for name, (rows, tree) in trees.items()}
-    genus, species, noise = np.empty((3, len(families)), int)
-    for name, rows in groups.items():
-        labels = cluster_group(points[rows], genus_points[rows], config, seed, cuts[name])
-        genus[rows], species[rows], noise[rows] = labels
+    groups = [*pd.Series(families).groupby(families).indices.values()] if clusterer.nested else [np.arange(len(families))]
+    genus, species, noise = clusterer.cut_all(points, genus_points, groups, given, seed)
     found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0})
-    found["split_by_family"] = False if config.nested else split_by_family(families, found["species"])
+    found["split_by_family"] = False if clusterer.nested else split_by_family(families, found["species"])
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
     found["species"] = found.groupby(["genus", "species"]).ngroup()
     return found
 
 
-def _divide(name, rows, points):
-    """Pairs of a name and rows: those of a family, or parts of it by bisecting k-means if one tree cannot hold them all."""
+def _divide(rows, points):
+    """The rows of a family, or of parts of it by bisecting k-means if one tree cannot hold them all: a list of arrays."""
     if len(rows) <= MAX_PAIRWISE:
-        return [(name, rows)]
+        return [rows]
     n_parts = -(-2 * len(rows) // MAX_PAIRWISE)  # about half as large as they may be
     parts = BisectingKMeans(n_parts, random_state=0, bisecting_strategy="largest_cluster").fit_predict(points[rows])
-    return [((name, part), rows[parts == part]) for part in np.unique(parts)]
+    return [rows[parts == part] for part in np.unique(parts)]
 
 
 UNKNOWN = "(unknown)"  # the family of photographs without one

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+import plotting
 import scoring
 import utils
 
@@ -23,7 +24,7 @@ IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
 
 def read(dataset, name):
     """A table of figures/<dataset>/."""
-    return pd.read_csv(ROOT / "figures" / dataset / f"{name}.csv")
+    return utils.read_table(ROOT / "figures" / dataset / f"{name}.csv")
 
 
 def rows_of(header, rows):
@@ -183,7 +184,7 @@ def elsewhere(*datasets):
         true = mean_scores(dataset)["value"].loc["none", "baseline_family", "species", "n_true"]
         chosen = values.drop(columns=dataset).mean(axis=1).idxmax()
         cells = [f"{values.loc[s, dataset]:.2f} ({counts.loc[s, dataset] / true:.1f})" for s in (chosen, default, usual)]
-        rows.append([shown(dataset), f"{chosen[1]}; {chosen[0]}".replace("_", " "), *cells])
+        rows.append([plotting.dataset_name(dataset), f"{chosen[1]}; {chosen[0]}".replace("_", " "), *cells])
     return rows_of(["dataset", "best on the others", "its value here", "default", "plain silhouette"], rows)
 
 
@@ -221,7 +222,7 @@ def trust(*datasets):
         at = table["photographs_right"]
         cells = [at[1.0], table["trust_of_tenth"].mean(), table["auc"].iloc[0], at[0.2], at[0.4], at[0.6]]
         cells.append(table.loc[0.6, "clusters_pure"])
-        rows.append([shown(dataset), shown(table["run"].iloc[0]), *(f"{value:.0%}" for value in cells)])
+        rows.append([plotting.dataset_name(dataset), shown(table["run"].iloc[0]), *(f"{value:.0%}" for value in cells)])
     return rows_of(header, rows)
 
 
@@ -233,8 +234,9 @@ def saved(*datasets):
         n = read(dataset, "effort")["photographs"].iloc[0]
         best = table.drop(["one by one", "nearest neighbours"], level="strategy").xs(0.9, level="goal").min()
         sentences.append(
-            f"**{shown(dataset)}**: {best:,.0f} decisions give 90 % of {n:,} photographs the right name; one by one it takes "
-            f"{table['one by one', 0.9]:,.0f}, with propagation to nearest neighbours {table['nearest neighbours', 0.9]:,.0f}."
+            f"**{plotting.dataset_name(dataset)}**: {best:,.0f} decisions give 90 % of {n:,} photographs the right name; "
+            f"one by one it takes {table['one by one', 0.9]:,.0f}, with propagation to nearest neighbours "
+            f"{table['nearest neighbours', 0.9]:,.0f}."
         )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
@@ -250,7 +252,7 @@ def how_sure(*datasets):
             difference = interval(row["difference"], row["difference_low_species"], row["difference_high_species"], sign="+")
             cells = [f"{row['found']:,} / {row['true']:,}", f"{row['ami']:.2f}", *over]
             cells += [f"{row['subsamples']:.2f} ± {row['subsamples_sd']:.2f}", f"{row['ami_max']:.2f}", difference]
-            rows.append([shown(dataset), row["encoder"], *cells, "yes" if row["equivalent"] else "not shown"])
+            rows.append([plotting.dataset_name(dataset), row["encoder"], *cells, "yes" if row["equivalent"] else "not shown"])
     return rows_of(header, rows)
 
 
@@ -264,7 +266,7 @@ def effort(*datasets):
             cells = [
                 f"{row['decisions']:,.0f} [{row['ci_low']:,.0f}, {row['ci_high']:,.0f}]" for _, row in part.iterrows()
             ]
-            name = f"{shown(dataset)} ({part['photographs'].iloc[0]:,} of {part['species'].iloc[0]:,} species)"
+            name = f"{plotting.dataset_name(dataset)} ({part['photographs'].iloc[0]:,} of {part['species'].iloc[0]:,} species)"
             rows.append([name, strategy, *cells, f"{part.loc[0.9, 'photographs_per_decision']:.1f}"])
     return rows_of(["photographs", "strategy", "80 %", "90 %", "95 %", "photographs per decision at 90 %"], rows)
 

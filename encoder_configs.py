@@ -1,7 +1,6 @@
 """Configs of encoders: how to build an encoder, which pretrained weights it comes from, and its title and role."""
 
-import yaml
-
+import parameters
 import utils
 
 ABOUT = ("title", "role", "start", "half")  # not needed to build an encoder
@@ -10,7 +9,7 @@ ABOUT = ("title", "role", "start", "half")  # not needed to build an encoder
 def load_config(dataset, encoder):
     """The whole config of an encoder (dict), from data/<dataset>/models/ if it is tuned, otherwise from params/encoders/."""
     tuned = utils.dataset_dir(dataset) / "models" / f"{encoder}.yaml"
-    return yaml.safe_load(tuned.read_text()) if tuned.is_file() else utils.load_params("encoders", encoder)
+    return parameters.read_yaml(tuned) if tuned.is_file() else utils.load_params("encoders", encoder)
 
 
 def build_config(dataset, encoder):

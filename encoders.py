@@ -1,4 +1,4 @@
-"""From photographs to embeddings: fetch weights, build an encoder, run it in batches, keep a tuned one.
+"""From photographs to embeddings: build an encoder, run it in batches, keep a tuned one.
 
 A config in params/encoders/ describes an encoder: library, architecture, weights, layers, input size. `open_encoder` turns it
 into an object that describes the photographs of a dataset, whatever the library. Architecture, transforms and normalisation
@@ -11,17 +11,13 @@ import json
 import os
 import pickle
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
@@ -34,98 +30,10 @@ from tqdm import tqdm
 
 import dna
 import encoder_configs
+import pretrained
 import utils
 from files import atomic_write
 from images import load_rgb
-
-# ------------------------------------------------------------------------------------------------------- weights
-
-
-def weights_file(library, architecture, weights, folder=""):
-    """Path of the pretrained weights: <folder>/<architecture>.safetensors or .pth, or the hub's verified download.
-
-    The weights of a tuned encoder are a file of this project. FileNotFoundError says which file to put where, if there is
-    no such file in the folder or the hub is out of reach.
-    """
-    if library == "tuned":
-        return _tuned_file(weights)
-    candidates = [Path(folder).expanduser() / f"{architecture}{suffix}" for suffix in (".safetensors", ".pth")]
-    if folder:
-        for path in candidates:
-            if path.is_file():
-                return path
-        reason = f"there is neither {candidates[0].name} nor {candidates[1].name} in {folder}"
-    else:
-        try:
-            return _download(library, architecture, weights)
-        except Exception as error:  # each hub library raises errors of its own
-            reason = f"the hub could not be reached or sent a wrong file ({type(error).__name__}: {error})"
-    raise FileNotFoundError(
-        f"No weights for {library}'s {architecture} ({weights}): {reason}. Put the state dict, with {library}'s key "
-        f"names, as {architecture}.safetensors or {architecture}.pth into a folder and name that folder: WEIGHTS=<folder>"
-    )
-
-
-def _tuned_file(weights):
-    return utils.project_file(weights, f"chapter 03 writes it (make {weights})")
-
-
-def _download(library, architecture, weights, attempts=3):
-    """Fetch weights from their hub, verify the checksum, and retry after a pause if the connection fails."""
-    fetch = {"torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip}[library]
-    for attempt in range(attempts):
-        try:
-            return fetch(architecture, weights)
-        except (OSError, RuntimeError):
-            if attempt == attempts - 1:
-                raise
-            time.sleep(2**attempt)
-
-
-def _from_torchvision(architecture, weights):
-    url = get_model_weights(architecture)[weights].url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
-    prefix = re.search(r"-([a-f0-9]{8,})\.", path.name)[1]  # torchvision's file names end in the start of their SHA-256
-    if not (path.is_file() and utils.file_digest(path).startswith(prefix)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix)
-    return path
-
-
-def _from_timm(architecture, weights):
-    import timm
-
-    repo = timm.get_pretrained_cfg(f"{architecture}.{weights}").hf_hub_id
-    return _from_hugging_face(repo, "model.safetensors", "pytorch_model.bin")
-
-
-def _from_open_clip(architecture, weights):
-    import open_clip
-
-    if not weights.startswith("hf-hub:"):
-        weights = open_clip.get_pretrained_cfg(architecture, weights)["hf_hub"]
-    repo, name = re.fullmatch(r"(?:hf-hub:)?([^/]+/[^/]+)/?(.*)", weights).groups()
-    return _from_hugging_face(
-        repo, *([name] if name else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"])
-    )
-
-
-def _from_hugging_face(repo, *names):
-    """The first of `names` that the repository holds. The hub's cache names a large file by its SHA-256: check it."""
-    for name in names:
-        try:
-            path = Path(hf_hub_download(repo, name))
-        except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
-            raise ConnectionError(error) from error
-        except EntryNotFoundError:
-            continue
-        blob = path.resolve()
-        if re.fullmatch(r"[0-9a-f]{64}", blob.name) and utils.file_digest(blob) != blob.name:
-            blob.unlink()
-            raise OSError(f"{repo}/{name} does not have the checksum that the hub gives for it")
-        return path
-    raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")
-
 
 # ------------------------------------------------------------------------------------------------------ encoders
 
@@ -150,13 +58,25 @@ def build_network(library, architecture, weights, layers, input_size, weights_di
     builders = BUILDERS | {"tuned": _tuned}
     if library not in builders:
         raise ValueError(f"library {library!r} is not one of {', '.join(builders)}")
-    file = weights_file(library, architecture, weights, weights_dir) if weights else None
+    file = pretrained.weights_file(library, architecture, weights, weights_dir) if weights else None
     torch.manual_seed(seed)
     try:
         network, transform = builders[library](architecture, weights, layers, input_size, file)
-    except (RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file or 'this config'} does not fit {library}'s {architecture}: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # of torch, safetensors, pickle, timm and open_clip, for a file of another kind or network
+        raise ValueError(f"{file or 'this config'} does not fit {library}'s {architecture}: {_misfit(error)}") from error
     return Network(network.eval(), transform, utils.file_digest(file) if file else f"untrained, seed {seed}")
+
+
+def _misfit(error):
+    """Why weights do not fit, in one line with at most two names of each kind; torch lists every tensor."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:  # both advise to read it without protection
+        return "it holds other things than tensors, which are not read: save its state dict as .safetensors"
+    text = re.sub(r'("[^"]*", "[^"]*")((?:, "[^"]*")+)', lambda found: f"{found[1]} and {found[2].count(', ')} more", text)
+    first, *others = re.split(r"(?=size mismatch for )", text)
+    return first + "".join(others[:1]) + (f" ({len(others) - 1} more of other sizes)" if others[1:] else "")
 
 
 def _torchvision(architecture, weights, layers, input_size, file):
@@ -323,7 +243,7 @@ def start_tuning(config, weights_dir="", seed=0):
     network = build_network(**built, weights_dir=weights_dir, seed=seed)
     if built["library"] != "tuned":
         return network.network, network.transform, built
-    with safe_open(_tuned_file(config["weights"]), "pt") as content:
+    with safe_open(pretrained.tuned_file(config["weights"]), "pt") as content:
         before = json.loads(content.metadata()["backbone"])
     return network.network.network.backbone, network.transform, before | {"input_size": config["input_size"]}
 
@@ -367,8 +287,15 @@ def loaded(loader):
     """The batches of a DataLoader. An error in a worker is raised again without its traceback: RuntimeError in one line."""
     try:
         yield from loader
-    except RuntimeError as error:
-        raise RuntimeError(str(error).strip().rpartition("RuntimeError: ")[2]) from None
+    except Exception as error:
+        text = str(error).strip()
+        if "Original Traceback" in text:
+            text = text.splitlines()[-1].removeprefix("RuntimeError: ")
+        elif "DataLoader worker" in text:
+            text = f"a process that loads photographs died, perhaps for want of memory ({' '.join(text.split())})"
+        elif not isinstance(error, RuntimeError):
+            raise
+        raise RuntimeError(text) from None
 
 
 class Photos(Dataset):

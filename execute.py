@@ -9,10 +9,31 @@ one of a wrong type stops the run before any work, and the executed notebook get
 run stores the settings that later calls of make need not repeat in data/<dataset>/config.yaml.
 """
 
-import argparse
-import itertools
+import contextlib
 import os
+import signal
 import sys
+
+UNDO = contextlib.ExitStack()  # what an interrupt has to take back
+
+
+def end_at_once(signal_number, frame):
+    """Take back what was begun and end: an exception would pass through libraries that print tracebacks of their own."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    UNDO.close()
+    os._exit(128 + signal_number)
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+if __name__ == "__main__":
+    for number in ENDING:
+        signal.signal(number, end_at_once)  # before the imports, which take a second
+
+import argparse
+import fcntl
+import itertools
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -26,12 +47,15 @@ sys.modules["rfc3987_syntax"] = (
 
 import jupytext
 import papermill
+import psutil
 import yaml
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
 
-from files import atomic_write
-from parameters import check_parameters, literal_assignments, parse_assignments
+from files import atomic_write, one_line
+from parameters import check_parameters, literal_assignments, load_yaml, parse_assignments
+from rules import last_run
 from settings import store
 from sweeps import own_parameters, sweep_points
 
@@ -59,51 +83,107 @@ def run(source, output, files, assignments, stored=()):
     """Execute the percent-format notebook `source` into `output`; SystemExit with the reason if anything fails.
 
     Parameters come from YAML `files` and "name=value" `assignments`; `stored` settings are stored after success. The output
-    gets the date of the start of the run, so that make sees what changed during the run as newer.
+    gets the date of the start of the run, so that make sees what changed during the run as newer. If another process runs
+    the same chapter, this one waits, and takes over its result if it had the same parameters.
     """
     began = time.time_ns()
     notebook = jupytext.read(source)
     declared = declared_parameters(notebook)
     parameters = {}
     for file in files:
-        parameters |= check_parameters(yaml.safe_load(Path(file).read_text()) or {}, declared, file)
+        parameters |= check_parameters(load_yaml(file), declared, file)
     parameters |= check_parameters(parse_assignments(assignments, declared), declared, "command line")
 
+    executed, failed = (output.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
+    try:
+        with tempfile.TemporaryDirectory() as scratch, claim(executed):
+            if output.is_file() and output.stat().st_ctime_ns > began and last_run(output)[0] == parameters:
+                executed.unlink()
+                print(f"{output.stem}: another make has run it", flush=True)
+                return
+            with undone_if_interrupted(output, executed, failed, scratch):
+                execute(notebook, executed, parameters, scratch)
+                os.utime(executed, ns=(began, began))
+                if stored:
+                    store(parameters["dataset"], stored, parameters)
+                os.replace(executed, output)
+            failed.unlink(missing_ok=True)
+    except (papermill.PapermillExecutionError, OSError, RuntimeError, NoSuchKernel) as error:
+        in_cell = isinstance(error, papermill.PapermillExecutionError)
+        reason = f"{error.ename}: {error.evalue}" if in_cell else error
+        if isinstance(error, DeadKernelError):
+            reason = "the kernel died, perhaps for want of memory"
+        raise SystemExit(f"{output.stem} failed: {one_line(reason)}{f' (see {failed})' if in_cell else ''}") from None
+    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s)", flush=True)
+
+
+def execute(notebook, executed, parameters, scratch):
+    """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails."""
+    chapter = f"{scratch}/chapter.ipynb"
+    jupytext.write(notebook, chapter)
     # progress bars of chapters that make runs in parallel would overwrite each other
     alone = "--jobserver" not in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
-    failed = output.with_suffix(".failed.ipynb")
-    with tempfile.TemporaryDirectory() as scratch:
-        chapter, executed = f"{scratch}/chapter.ipynb", output.with_suffix(".running.ipynb")
-        jupytext.write(notebook, chapter)
-        executed.parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        chapter,
+        str(executed),
+        parameters,
+        kernel_name="python3",
+        cwd=ROOT / "notebooks",
+        progress_bar=False,
+        stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,  # progress bars, as they move
+        # the kernel is reached by socket files of this run alone, and listens on no network port
+        config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
+        # it is interrupted before it is shut down, and would sometimes call that an error
+        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+    )
+
+
+@contextlib.contextmanager
+def claim(running):
+    """Hold the file `running` of one chapter, so that a second make waits.
+
+    papermill writes into the file, and it is renamed in the end, but it stays the same file, with its lock.
+    """
+    stream = None
+    while stream is None:
+        running.parent.mkdir(parents=True, exist_ok=True)
+        stream = running.open("a")
         try:
-            papermill.execute_notebook(
-                chapter,
-                str(executed),
-                parameters,
-                kernel_name="python3",
-                cwd=ROOT / "notebooks",
-                progress_bar=False,
-                stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,  # progress bars, as they move
-                # the kernel is reached by socket files of this run alone, and listens on no network port
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
-                # it is interrupted before it is shut down, and would sometimes call that an error
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-            )
-        except (papermill.PapermillExecutionError, DeadKernelError) as error:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{running.name.split('.')[0]} waits: another make runs it", file=sys.stderr, flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        if not running.is_file() or not os.path.samestat(os.fstat(stream.fileno()), running.stat()):
+            stream.close()  # the other run has renamed it
+            stream = None
+    with stream:
+        yield
+
+
+@contextlib.contextmanager
+def undone_if_interrupted(output, executed, failed, scratch):
+    """Let the next make see that a run has failed or was interrupted, and let no process of an interrupted one go on."""
+
+    def take_back():
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        mark()
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.write(2, f"{output.stem} was interrupted\n".encode())
+
+    def mark():
+        with contextlib.suppress(OSError):  # without permission it stays as it is, which means the same to make
             os.replace(executed, failed)
-            died = "the kernel died, perhaps for want of memory"
-            reason = died if isinstance(error, DeadKernelError) else f"{error.ename}: {error.evalue}"
-            raise SystemExit(f"{output.stem} failed: {reason}\n  see {failed}") from None
-        except KeyboardInterrupt:
-            os.replace(executed, failed)
-            raise SystemExit(f"{output.stem} was interrupted") from None
-    os.utime(executed, ns=(began, began))
-    os.replace(executed, output)
-    failed.unlink(missing_ok=True)
-    if stored:
-        store(parameters["dataset"], stored, parameters)
-    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s)", flush=True)
+
+    UNDO.callback(take_back)
+    try:
+        yield
+    except BaseException:
+        mark()
+        raise
+    finally:
+        UNDO.pop_all()
 
 
 def summary(output):
@@ -137,7 +217,10 @@ def publish(pairs):
     """For every "script=run", write the .ipynb beside the script with the outputs of that run: all of them or none."""
     pairs = [tuple(map(Path, pair.split("=", 1))) for pair in pairs]
     for script, chapter in [(script, with_outputs(script, run)) for script, run in pairs]:
-        jupytext.write(chapter, script.with_suffix(".ipynb"))
+        notebook = script.with_suffix(".ipynb")
+        if notebook.is_file():
+            chapter.metadata = jupytext.read(notebook).metadata  # as `make pair` wrote it, so that only cells change
+        jupytext.write(chapter, notebook)
 
 
 def main():
@@ -154,6 +237,8 @@ def main():
     shown = commands.add_parser("publish", help="keep the outputs of runs in the notebooks")
     shown.add_argument("pairs", nargs="+", metavar="script=run")
     arguments = parser.parse_args()
+    if len(tempfile.gettempdir()) > 60:  # the kernel, and the processes that load photographs, have sockets there
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
     try:
         if arguments.command == "publish":
             publish(arguments.pairs)
@@ -163,8 +248,8 @@ def main():
                 write_point(arguments.sweep, arguments.encoders, point)
                 arguments.files.append(point)
             run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.stored)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"error: {error}") from None
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"error: {one_line(error)}") from None
 
 
 if __name__ == "__main__":

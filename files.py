@@ -1,18 +1,63 @@
-"""Write a file completely or not at all. Standard library only, for the plan of make and for the chapters."""
+"""Write a file completely or not at all, and say in one line why one cannot be written or read. Standard library only, for the
+plan of make and for the chapters.
+"""
 
+import errno
+import glob
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
+
+REMEDIES = {
+    errno.ENOSPC: "free some space on the disk, then run make again",
+    errno.EDQUOT: "free some space in your quota, then run make again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), then run make again",
+    errno.EROFS: "make it writable, or work on a copy of the project",
+    errno.EACCES: "change its permissions, then run make again",
+    errno.EPERM: "change its permissions, then run make again",
+    errno.EIO: "the disk may be damaged; check it, then run make again",
+    errno.EMFILE: "raise the limit on open files (ulimit -n), then run make again",
+}
 
 
 @contextmanager
 def atomic_write(path):
-    """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails."""
+    """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails.
+
+    What a process that was killed has left of this file is removed, too.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".*-{glob.escape(path.name)}"):
+        number = left.name[1:].partition("-")[0]
+        if left.name == f".{number}-{path.name}" and number.isdecimal() and not _runs(int(number)):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _runs(number):
+    """Whether there is a process of this number."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        pass
+    return True
+
+
+def one_line(error, longest=1000):
+    """An error, or its text, in one line of at most `longest` characters; an error of the operating system with its remedy."""
+    text = " ".join(str(error).split())
+    found = re.search(r"\[errno (\d+)\] ?", text, re.IGNORECASE)
+    if found:
+        text = text.replace(found[0], "")
+        remedy = REMEDIES.get(int(found[1]))
+        text += f": {remedy}" if remedy else ""
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."

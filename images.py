@@ -1,13 +1,23 @@
 """Open photographs as upright 8-bit RGB images; a file that cannot be used raises an error with the reason."""
 
+import re
 import stat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000  # a 100-megapixel photo decodes to 300 MB; larger files may be decompression bombs
-
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # also for what Pillow decodes without being asked, such as frames
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")  # no other decoder of Pillow sees a file; JPEG opens the first frame of MPO
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")  # Pillow would take the thumbnail in such a file
+OTHERS = (  # how files of other formats begin
+    (rb"GIF8", "GIF"), (rb"....ftyp(hei|hev|mif|msf)", "HEIC"), (rb"....ftypavi", "AVIF"), (rb"%!PS|\xc5\xd0\xd3\xc6", "EPS"),
+    (rb"%PDF", "PDF"), (rb"8BPS", "Photoshop"), (rb"\0\0\0\x0cjP|\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"\s*<(\?xml|svg)", "SVG"), (rb"\s*<(!doctype html|html)", "web page"), (rb"version https://git-lfs", "Git-LFS pointer"),
+)  # fmt: skip
+REMEDY = "save it as JPEG, PNG, TIFF, WebP or BMP"
+BAND = 512  # rows that are converted to 8 bits at a time
 
 # EXIF orientation (tag 0x0112): the operation that makes the image upright
 TURNS = {
@@ -25,8 +35,9 @@ def load_rgb(path):
     """Open an image file of any mode as an upright 8-bit RGB PIL image.
 
     The EXIF rotation is applied. Transparent pixels become white. CMYK and palettes are converted. 16-bit and floating-point
-    grey levels are scaled to 8 bits: integers by the full 16-bit range, floats by their minimum and maximum. ValueError gives
-    the reason if the image is empty, oversized, truncated or unreadable.
+    grey levels are scaled to 8 bits: integers by the full 16-bit range, floats by their minimum and maximum. Of several frames
+    the first is taken. ValueError gives the reason if the image is empty, oversized, truncated, unreadable or of a format that
+    is not in FORMATS.
     """
     try:
         status = Path(path).stat()
@@ -36,18 +47,33 @@ def load_rgb(path):
         raise ValueError("unreadable: no file but a folder, a pipe or a device")
     if status.st_size == 0:
         raise ValueError("empty file")
+    if Path(path).suffix.lower() in RAW:
+        raise ValueError(f"unsupported: raw file of a camera; {REMEDY}")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} px")
             image.load()
             return _to_rgb(_upright(image))
+    except UnidentifiedImageError:
+        raise ValueError(_kind(path)) from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"oversized: {error}") from None
     except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and others
         kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
         about = getattr(error, "strerror", None) or str(error).replace(str(path), "the file")
         raise ValueError(f"{kind}: {about}") from error
+
+
+def _kind(path):
+    """Why Pillow does not know a file: another format, or nothing that is known."""
+    try:
+        with Path(path).open("rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    found = [name for pattern, name in OTHERS if re.match(pattern, head, re.IGNORECASE | re.DOTALL)]
+    return f"unsupported: {found[0]}; {REMEDY}" if found else "unreadable: no image of a known format"
 
 
 def _upright(image):
@@ -60,13 +86,26 @@ def _upright(image):
 
 
 def _to_rgb(image):
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, np.float64))
-        span = np.ptp(values) or 1.0
-        image = Image.fromarray(((values - values.min()) / span * 255).round().astype(np.uint8))
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _eight_bits(image):
+    """A grey image of 16 bits or floats as one of 8 bits, band by band: 64-bit copies of a whole image would take gigabytes."""
+    bands = [(0, top, image.width, min(top + BAND, image.height)) for top in range(0, image.height, BAND)]
+
+    def values(band):
+        return np.nan_to_num(np.asarray(image.crop(band), np.float64))
+
+    low, span = 0.0, 255 * 257.0
+    if image.mode == "F":
+        low = min(values(band).min() for band in bands)
+        span = max(values(band).max() for band in bands) - low or 1.0
+    grey = np.empty((image.height, image.width), np.uint8)
+    for band in bands:
+        grey[band[1] : band[3]] = ((values(band) - low) / span * 255).round().clip(0, 255)
+    return Image.fromarray(grey)

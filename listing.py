@@ -11,6 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
+    ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
+)  # fmt: skip
 FASTA = (".fasta", ".fas", ".fa", ".fna")
 TABLES = tuple(f"{kind}{packed}" for kind in (".csv", ".tsv", *FASTA) for packed in ("", ".gz"))  # what may describe specimens
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
@@ -27,7 +30,7 @@ RESULTS = {
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "runs", "sweeps", "recoverability")
 MADE = re.compile(
     r"""
-    embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS)
+    embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS|prepared-[^/]+-[0-9a-f]{16}\.npy)
     | maps/[^/]+/[^/]+\.parquet
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/families\.jpg
@@ -70,9 +73,9 @@ def datasets():
 def images_below(folder):
     """All images, tables and FASTA files below a folder, as a sorted list of (relative path, os.stat_result).
 
-    Hidden files and folders, and files that chapters wrote to data/<dataset>/ and figures/, are left out. Links to folders
-    are not followed. A broken link is listed with its own size and date, an unreadable file without. A folder that is
-    missing or unreadable counts as empty.
+    Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
+    data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
+    and date, an unreadable file without. A folder that is missing or unreadable counts as empty.
     """
     root = os.path.realpath(folder)
     own = datasets()
@@ -96,7 +99,7 @@ def images_below(folder):
                 elif inner != str(ROOT / "figures"):
                     deeper = None if place is None else f"{place}/{name}".lstrip("/")
                     pending.append((inner, f"{below}{name}/", deeper))
-            elif name.lower().endswith((*IMAGES, *TABLES)) and name not in made:
+            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, *TABLES)) and name not in made:
                 status = _status(entry)
                 if status is not None:
                     found.append((f"{below}{name}", status))

@@ -7,9 +7,11 @@ import ast
 import difflib
 import functools
 import re
+import reprlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+DEEPEST = 20  # levels of a YAML file
 
 
 def suggestion(name, known):
@@ -49,14 +51,15 @@ def check_parameters(given, declared, source):
     an int, and None is accepted everywhere.
     """
     if not isinstance(given, dict):
-        raise ValueError(f"{source}: should hold lines of 'name: value', but holds {given!r}")
+        raise ValueError(f"{source}: should hold lines of 'name: value', but holds {reprlib.repr(given)}")
     for name, value in given.items():
         if name not in declared:
             raise ValueError(f"{source}: unknown parameter {name!r}; the notebook knows {', '.join(declared)}")
         kind = type(declared[name])
         fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
         if not (fits or value is None or declared[name] is None or (kind is float and type(value) is int)):
-            raise ValueError(f"{source}: {name} should be a {kind.__name__}, as {declared[name]!r}, but is {value!r}")
+            found = reprlib.repr(value)
+            raise ValueError(f"{source}: {name} should be a {kind.__name__}, as {declared[name]!r}, but is {found}")
     return given
 
 
@@ -83,24 +86,57 @@ def parse_assignments(assignments, declared):
 
 
 def parse_yaml(text):
-    """YAML text as plain values."""
+    """YAML text as plain values. ValueError if it cannot be read, gives a name twice, is deeply nested or has aliases.
+
+    With aliases, a text of a few lines can stand for billions of values.
+    """
     import yaml  # imported here: `make clean` and the check of variable names run on a Python without packages
 
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        depth = 0
+        for event in yaml.parse(text, loader_class):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"*{event.anchor} is an alias: write the value out, in quotes if it begins with *")
+            if depth > DEEPEST:
+                raise ValueError(f"more than {DEEPEST} brackets or levels inside each other")
+        loader = loader_class(text)
+        node = loader.get_single_node()
+        _check_names(node)
+        return None if node is None else loader.construct_document(node)
+    except Exception as error:  # of YAML's classes, or as values are constructed: 2024-99-99, !!bool x
+        kind = "" if isinstance(error, (ValueError, yaml.YAMLError)) else f"{type(error).__name__}: "
+        raise ValueError(kind + " ".join(str(error).split()).replace(' in "<unicode string>",', "")) from None
+
+
+def _check_names(node):
+    """ValueError if a mapping below a node gives a name twice: YAML would keep the last."""
+    names = set()
+    for child in getattr(node, "value", None) if isinstance(getattr(node, "value", None), list) else ():
+        for part in child if isinstance(child, tuple) else (child,):
+            _check_names(part)
+        if isinstance(child, tuple) and isinstance(child[0].value, str):
+            if child[0].value in names:
+                raise ValueError(f"{child[0].value!r} is given twice, again in line {child[0].start_mark.line + 1}")
+            names.add(child[0].value)
+
+
+def read_yaml(path):
+    """Read a YAML file of `name: value` lines; ValueError if it cannot be read. A relative path is below the project."""
+    try:
+        content = parse_yaml((ROOT / path).read_text(encoding="utf-8"))
+    except ValueError as error:  # also of the encoding
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict | None):
+        raise ValueError(f"{path} should hold lines of 'name: value', but holds {reprlib.repr(content)}")
+    return content or {}
 
 
 @functools.cache
 def load_yaml(path):
-    """Read a YAML file of `name: value` lines, by its path below the project; ValueError if it cannot be read."""
-    import yaml
-
-    try:
-        content = parse_yaml((ROOT / path).read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} should hold lines of 'name: value', but holds {content!r}")
-    return content
+    """As `read_yaml`; a file is read only once."""
+    return read_yaml(path)
 
 
 def load_params(kind, name):

@@ -9,15 +9,23 @@ All settings are checked before anything is written (settings.py). The Makefile 
 takes long to import is imported.
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+
 import argparse
+import contextlib
 import hashlib
 import itertools
+import os
 import shlex
 import sys
+import time
 
 import listing
 from clean import clean, plans_of
-from files import atomic_write
+from files import atomic_write, one_line
 from parameters import (
     ROOT,
     check_parameters,
@@ -29,7 +37,7 @@ from parameters import (
     parse_assignments,
     suggestion,
 )
-from rules import Rule, imported, make_list, must_run_again
+from rules import Rule, imported, make_list, must_run_again, shard_lost
 from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
@@ -42,6 +50,17 @@ SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them
     "09_recoverability": "95_sweep_recoverability",
 }
 PLANS_KEPT = 10
+
+
+def dated_in_future(path):
+    """Whether a file below the project has a later date than now, by more than a file server's clock may differ.
+
+    make would not see later changes of what such a file was made from, or run what depends on it again and again.
+    """
+    try:
+        return (ROOT / path).stat().st_mtime > time.time() + 60
+    except OSError:
+        return False
 
 
 class Plan:
@@ -89,7 +108,13 @@ class Plan:
         # as long as a config is missing, its parameters cannot be compared with those of the last run
         comparable = len(existing) == len(configs)
         again = force or (comparable and must_run_again(run, parameters, writes, covering))
-        needs = [notebook, *imported(notebook), *configs, *needs, *(["FORCE"] if again else [])]
+        sources = [notebook, *imported(notebook), *existing]
+        for source in filter(dated_in_future, sources):
+            with contextlib.suppress(OSError):  # a project that may not be changed
+                os.utime(ROOT / source)
+                print(f"{source} was dated in the future, and has the present date now", file=sys.stderr)
+        again = again or any(map(dated_in_future, (run, *writes)))
+        needs = [*dict.fromkeys([*sources, *configs]), *needs, *(["FORCE"] if again else [])]
         command = [notebook, run, *arguments, *options, *(part for config in configs for part in ("-f", config))]
         quoted = shlex.join(map(str, command)).replace("$", "$$")
         self.rules.append(Rule(run, writes, list(dict.fromkeys(needs)), [f"$(RUN) {quoted}", *then]))
@@ -204,7 +229,8 @@ class Plan:
         where, kept = self.weights_for([encoder])
         given = [f"encoder={encoder}", *where]
         name, done = "02_extract_embeddings", self.embedded([encoder])
-        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=kept)
+        lost = shard_lost(f"{self.data}/embeddings/{encoder}")
+        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=kept, force=lost)
         drawn = [*self.mapped([encoder]), f"{self.figures}/umap_{encoder}.png"]
         self.chapter("04_umap_visualization", drawn, done, [f"encoder={encoder}"], label=encoder)
 
@@ -458,7 +484,7 @@ def main():
             settings = Settings(given, goals)
             print(write_plan(settings.dataset, Plan(settings, goals).makefile()))
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 

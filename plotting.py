@@ -13,6 +13,7 @@ from IPython.display import Image, Markdown, display
 from PIL import ImageOps
 from scipy.cluster.hierarchy import dendrogram
 
+import parameters
 from files import atomic_write
 from images import load_rgb
 
@@ -58,6 +59,12 @@ def plain(text, width=40):
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     text = re.sub(r"(?<!\\)\$", r"\\$", text)  # two dollars would enclose a formula
     return f" {text}" if text.startswith("_") else text  # a legend leaves out what starts with an underscore
+
+
+def dataset_name(dataset):
+    """Name of a dataset in figures: `title` in params/datasets/<dataset>.yaml, or the name of its folder."""
+    known = dataset in parameters.config_names("datasets")
+    return plain((parameters.load_params("datasets", dataset) if known else {}).get("title") or dataset.replace("_", " "))
 
 
 def contact_sheet(lines, columns, size=100):

@@ -107,3 +107,12 @@ def must_run_again(run, given, files, covering=()):
         return True
     failed = any((ROOT / run).with_suffix(suffix).is_file() for suffix in (".failed.ipynb", ".running.ipynb"))
     return failed and any((ROOT / file).stat().st_mtime > end.timestamp() for file in files)
+
+
+def shard_lost(folder):
+    """Whether a file that embeddings/<encoder>/_SUCCESS lists, as lines of name and size, is missing or of another size."""
+    try:
+        listed = re.findall(r"^(part-\d+\.parquet) (\d+)$", (ROOT / folder / "_SUCCESS").read_text(), re.MULTILINE)
+        return any((ROOT / folder / name).stat().st_size != int(size) for name, size in listed)
+    except FileNotFoundError:
+        return (ROOT / folder / "_SUCCESS").is_file()

@@ -385,12 +385,12 @@ def _steps(groups):
 
 def _nearest(distances, rows, number):
     """The `number` nearest neighbours (m, number) of the points `rows` (m,), given their `distances` (n, m) from all points."""
-    left = distances.copy()
+    left, everyone = distances.T.copy(), np.arange(len(rows))  # a row per point: its minimum is found several times faster
     found = np.empty((len(rows), number), int)
-    left[rows, np.arange(len(rows))] = np.inf
+    left[everyone, rows] = np.inf
     for place in range(number):
-        found[:, place] = left.argmin(axis=0)
-        left[found[:, place], np.arange(len(rows))] = np.inf
+        found[:, place] = left.argmin(axis=1)
+        left[everyone, found[:, place]] = np.inf
     return found
 
 

@@ -20,9 +20,8 @@ from parameters import (
     declared_parameters,
     is_plain_name,
     load_params,
-    load_yaml,
     parse_assignments,
-    parse_yaml,
+    read_yaml,
     suggestion,
 )
 
@@ -99,10 +98,11 @@ class Settings:
         name = self.dataset if self.dataset in config_names("datasets") else "demo" if self.world else None
         config = load_params("datasets", name) if name else {}
         for key in config:
-            if key not in DEFAULTS:
+            if key not in (*DEFAULTS, "title"):
                 hint = suggestion(key, list(DEFAULTS))
                 raise BadSetting(f"params/datasets/{name}.yaml: unknown name {key!r}; {hint}")
-        return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in config.items() if v is not None}
+        given = {key: value for key, value in config.items() if value is not None and key != "title"}
+        return {k: " ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in given.items()}
 
     def _check_folders(self):
         if self.world and self.source:
@@ -226,7 +226,11 @@ def load_stored(dataset):
         return {}
     if not is_stored_settings(ROOT / path):
         raise BadSetting(f"{path} is where settings are stored, but make did not write this file: rename it")
-    return load_yaml(path)
+    stored = read_yaml(path)
+    for name, value in stored.items():
+        if isinstance(value, list) or isinstance(value, dict) != (name in ("plan", "sweeps")):
+            raise BadSetting(f"{path}: {name} is not as make wrote it: delete this line, or the file")
+    return stored
 
 
 def store(dataset, settings, parameters):
@@ -242,7 +246,7 @@ def store(dataset, settings, parameters):
     lock = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        before = parse_yaml(path.read_text()) if path.is_file() else {}
+        before = load_stored(dataset)
         stored = {**before, "sweeps": dict(before.get("sweeps", {}))}
         for setting in settings:
             name, equals, text = setting.partition("=")

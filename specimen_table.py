@@ -63,6 +63,8 @@ def read_csv(path):
     try:
         with barcodes.open_text(path) as stream:
             text = stream.read()
+        if "\0" in text:
+            raise ValueError("it holds NUL characters, as files in UTF-16 do")
         for separator in ("\t", ";", ","):
             _, header = next(parse(separator, strict=False), (1, []))
             if {"hash_id", *ALIASES["hash_id"]} & set(map(str.lower, header)):
@@ -131,3 +133,10 @@ def match_files(photos, paths):
     stems = [PurePosixPath(path).stem.strip() for path in paths]
     columns = {"hash_id": pd.Series(stems, dtype="string"), "path": pd.Series(paths, dtype="string")}
     return pd.DataFrame(columns | {"inside": pd.Series(inside, dtype=bool)})
+
+
+def why_unmatched(ids, paths):
+    """The reason, for each of `ids` (Series), why none of the image files `paths` belongs to it."""
+    names = {PurePosixPath(path).name for path in paths}
+    reason = "no image file of this name"
+    return ids.map(lambda name: f"{reason}: leave the extension out of hash_id" if name in names else reason)

@@ -5,7 +5,7 @@ import itertools
 import operator
 import re
 
-from parameters import ROOT, declared_parameters, load_params
+from parameters import ROOT, declared_parameters, is_plain_name, load_params
 
 GIVEN_BY_MAKE = ("dataset", "weights_dir", "start")  # make passes these to every point on the command line
 
@@ -16,6 +16,11 @@ def load_sweep(sweep):
     for part in ("notebook", "names"):
         if not isinstance(config.get(part), str):
             raise ValueError(f"params/sweeps/{sweep}.yaml should have a line '{part}: <name>'")
+    if not is_plain_name(config["notebook"]):
+        raise ValueError(f"params/sweeps/{sweep}.yaml: notebook should be a name from notebooks/, without .py")
+    kinds = ("encoder", "trainer", "clusterer")
+    if not isinstance(config["configs"], list) or any(kind not in kinds for kind in config["configs"]):
+        raise ValueError(f"params/sweeps/{sweep}.yaml: configs should be a list of some of {', '.join(kinds)}")
     for part in ("fixed", "vary", "grid"):
         lists = [] if part == "fixed" or not isinstance(config[part], dict) else config[part].values()
         if not isinstance(config[part], dict) or not all(isinstance(v, list) or v == "all" for v in lists):

@@ -24,11 +24,11 @@ def jaccard(one, other):
     return (both / either).to_numpy()
 
 
-def features(points, genus_points, families, labels, config, others=(), rounds=10, share=0.8, seed=0):
+def features(points, genus_points, families, labels, clusterer, others=(), rounds=10, share=0.8, seed=0):
     """What speaks for every photograph being in the right cluster: DataFrame (n rows), a column for each.
 
-    `points` (n, d) and `genus_points` are prepared vectors (`clustering.Config.prepare_both`), `families` (n,) the given names,
-    and `labels` (n,) the species clusters that `config` found in them.
+    `points` (n, d) and `genus_points` are what `Clusterer.prepare_both` gives, `families` (n,) the given names, and `labels`
+    (n,) the species clusters that `clusterer` found.
 
     - stability: Jaccard index of its cluster with that of the same method on `rounds` random samples of this `share` of the
       photographs, mean over the samples that it is in (Hennig 2007, Computational Statistics & Data Analysis 52:258-271, for
@@ -40,7 +40,7 @@ def features(points, genus_points, families, labels, config, others=(), rounds=1
     random, total, times = np.random.default_rng(seed), np.zeros(n), np.zeros(n)
     for _ in range(rounds):
         rows = np.sort(random.permutation(n)[: int(np.ceil(share * n))])
-        again = clustering.cluster_prepared(points[rows], genus_points[rows], families[rows], config, seed)["species"]
+        again = clustering.cluster_prepared(points[rows], genus_points[rows], families[rows], clusterer, seed)["species"]
         total[rows] += jaccard(labels[rows], again)
         times[rows] += 1
     margin = scoring.silhouette_values([labels], points, (0,), sample=n)[0, 0]

@@ -1,15 +1,17 @@
 """Paths and tables that several chapters share: locate, read, join and write them."""
 
+import csv
 import hashlib
 import itertools
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 import parameters
 from files import atomic_write
@@ -39,6 +41,11 @@ def figures_dir(dataset):
     return ROOT / "figures" / _simple_name(dataset)
 
 
+def embeddings_dir(dataset, encoder):
+    """Folder with the embeddings of one encoder: data/<dataset>/embeddings/<encoder>/."""
+    return dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+
+
 def load_params(kind, name):
     """Read params/<kind>/<name>.yaml as a dict: see `parameters.load_params`."""
     return parameters.load_params(kind, name)
@@ -50,7 +57,7 @@ def load_plan(dataset):
     FileNotFoundError if make has not run chapter 06.
     """
     path = dataset_dir(dataset) / "config.yaml"
-    plan = (yaml.safe_load(path.read_text()) or {}).get("plan") if path.is_file() else None
+    plan = parameters.read_yaml(path).get("plan") if path.is_file() else None
     if not plan:
         raise FileNotFoundError(
             f"{path} holds no plan: name encoders, clusterers and seeds, or run make all DATASET={dataset}"
@@ -58,13 +65,44 @@ def load_plan(dataset):
     return plan
 
 
+# Text that a spreadsheet would run as a formula: =, @ or the like at its start, or + and - before more than a plain word
+# or number, perhaps behind apostrophes that were added before.
+FORMULA = re.compile(r"'*\s*(?:[=@＝＠]|[+\-＋－].*[^\w.\- ])|'*[\t\r\n]", re.DOTALL)
+
+
+def _escaped(table):
+    """The table with an apostrophe before every text, also in the header, that a spreadsheet would run as a formula."""
+
+    def escape(cell):
+        return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{name: texts[name].map(escape) for name in texts}).rename(columns=escape)
+
+
+def _unescaped(table):
+    """What `_escaped` was given."""
+
+    def unescape(cell):
+        return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
+
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    return table.assign(**{name: texts[name].map(unescape) for name in texts}).rename(columns=unescape)
+
+
 def write_table(table, path):
-    """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all."""
+    """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all.
+
+    In a .csv, text that a spreadsheet would run as a formula has an apostrophe before it, which `read_table` removes.
+    """
     with atomic_write(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False)
+            texts = table.select_dtypes(exclude=["number", "bool"])
+            returns = any("\r" in cell for name in texts for cell in texts[name] if isinstance(cell, str))
+            quoted = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # Python's csv does not quote a carriage return
+            _escaped(table).to_csv(temporary, index=False, quoting=quoted)
 
 
 @contextmanager
@@ -86,9 +124,8 @@ def read_table(path, **options):
     FileNotFoundError if there is no such file, ValueError if it cannot be read; both name the file and say what to do.
     """
     path = Path(path)
-    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
     with _reading(path):
-        return read(path, **options)
+        return pd.read_parquet(path, **options) if path.suffix == ".parquet" else _unescaped(pd.read_csv(path, **options))
 
 
 def file_digest(path):
@@ -165,12 +202,20 @@ def load_embeddings(dataset, encoder, ids, layer=None):
     """Embeddings of the given specimens: {layer: float32 array (len(ids), d)}, layers from shallow to deep.
 
     If a `layer` is given by name, or as "first" or "last", only that layer is read. Rows are joined by `hash_id`. KeyError
-    names ids that have no embedding.
+    names ids that have no embedding, ValueError those with infinite or undefined values, or a table of another form.
     """
-    folder = dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+    folder = embeddings_dir(dataset, encoder)
     if not (folder / "_SUCCESS").is_file():
         raise FileNotFoundError(f"{folder} is not complete: run chapter 02 with encoder = {encoder!r}")
-    return read_shards(folder, ids, layer)
+    found = read_shards(folder, ids, layer)
+    for name, values in found.items():
+        if not (np.isfinite(values.min(initial=0)) and np.isfinite(values.max(initial=0))):  # without a copy as large
+            bad = [i for i, row in zip(ids, values, strict=True) if not np.isfinite(row).all()]
+            raise ValueError(
+                f"{encoder} has infinite or undefined values in {name} for {len(bad)} specimens: {', '.join(bad[:10])}. "
+                "Make the embeddings again (precision=float32 may help)"
+            )
+    return found
 
 
 def load_layer(dataset, encoder, ids, layer="last"):
@@ -191,17 +236,46 @@ def read_shards(folder, ids, layer=None):
     for path in shards:
         with _reading(path):
             parts.append(pq.read_table(path, columns=["hash_id", *names]))
-    table = pa.concat_tables(parts)
-    rows = pd.Index(table["hash_id"].to_pylist()).get_indexer(list(ids))
+    with _reading(folder):
+        table = pa.concat_tables(parts)
+    known = pd.Index(table["hash_id"].to_pylist())
+    if known.has_duplicates:
+        twice = known[known.duplicated()].unique()
+        named = ", ".join(map(str, twice[:10]))
+        raise ValueError(f"{folder} holds {len(twice)} specimens twice: {named}; run chapter 02 again")
+    rows = known.get_indexer(list(ids))
     if (rows < 0).any():
         missing = [i for i, row in zip(ids, rows, strict=True) if row < 0]
         raise KeyError(f"{folder.name} has no embedding for {len(missing)} specimens: {', '.join(missing[:10])}")
     found = {}
     for name in names:
         column = table[name].combine_chunks()
-        values = column.flatten().to_numpy().astype(np.float32, copy=False)
+        lists = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
+        # a missing list would move all rows behind it
+        if not lists or column.null_count or pc.count_distinct(pc.list_value_length(column)).as_py() > 1:
+            raise ValueError(f"{folder}: column {name} should hold one vector per specimen, all of one length")
+        values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         found[name] = values.reshape(len(column), -1)[rows]
     return found
+
+
+def kept_array(folder, name, source, compute):
+    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest of source>.npy.
+
+    Arrays kept under this name for another `source` (an array) are removed. A file that cannot be read is computed again.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()[:16]
+    path = folder / f"prepared-{_simple_name(name)}-{digest}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        values = compute(source)
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, values, allow_pickle=False)
+    for other in folder.glob(f"prepared-{name}-*.npy"):
+        if other != path:
+            other.unlink(missing_ok=True)
+    return values
 
 
 def layer_name(names, layer):

@@ -117,7 +117,7 @@ for text, n in (("families", n_families), ("genera", n_genera)):
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
     ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
-ax.set_title(f"{plotting.plain(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
+ax.set_title(f"{plotting.dataset_name(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
 plotting.save_figure(figure, figures / "tree.png")
 
 # %% [markdown]
@@ -254,7 +254,7 @@ for ax, (kind, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE
     ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
     ax.set(yticks=[], ylabel="")
     ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
-figure.suptitle(f"{plotting.plain(dataset)}: differences between barcodes grow from rank to rank")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: differences between barcodes grow from rank to rank")
 axes[-1, 0].set_xlabel("difference between the barcodes of two specimens (% of sites)")
 figure.tight_layout()
 plotting.save_figure(figure, figures / "barcode_gap.png")

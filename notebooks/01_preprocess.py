@@ -51,7 +51,7 @@ import listing
 import plotting
 import utils
 from images import load_rgb
-from specimen_table import COLUMNS, KEPT, drop_marks, find_table, match_files, printable, read_rows
+from specimen_table import COLUMNS, KEPT, drop_marks, find_table, match_files, printable, read_rows, why_unmatched
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -137,7 +137,7 @@ rows = rows[~conflicts]
 # words of six letters are those of the others read backwards, in complementary bases, so they are recognised and turned.
 
 # %%
-images = [path for path in listed if path.lower().endswith(listing.IMAGES)]
+images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
 cleaned = barcodes.clean(rows["barcode"])
 remarks = [rows[["hash_id"]].assign(note="reverse complement of what the other barcodes are: turned")[cleaned["turned"]]]
 bad = cleaned["problem"].notna()
@@ -173,7 +173,8 @@ if not only_barcodes and not files["hash_id"].isin(rows["hash_id"]).any():
     )
 if only_barcodes:
     files = rows[["hash_id"]].assign(path=pd.NA, inside=True)
-reject(rows[~rows["hash_id"].isin(files["hash_id"])], "no image file of this name")
+unmatched = rows[~rows["hash_id"].isin(files["hash_id"])]
+reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"]))
 mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
 reject(files[~files["hash_id"].isin(mentioned)], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
@@ -310,7 +311,7 @@ ax.set(
     yticklabels=map(plotting.plain, shown.index),
     xlabel=things,
     xlim=(0, 1.25 * shown.max()),
-    title=f"{len(specimens):,} {things} of {plotting.plain(dataset)}: {message}",
+    title=f"{len(specimens):,} {things} of {plotting.dataset_name(dataset)}: {message}",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")

@@ -71,7 +71,7 @@ plotting.set_style()
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
 encoder_configs.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
 specimens = utils.load_metadata(dataset)
-folder = utils.dataset_dir(dataset) / "embeddings" / encoder
+folder = utils.embeddings_dir(dataset, encoder)
 
 # %% [markdown]
 # ## The encoder
@@ -129,10 +129,12 @@ def is_done(path, rows):
 
 # %%
 folder.mkdir(parents=True, exist_ok=True)
-(folder / "_SUCCESS").unlink(missing_ok=True)
-for stray in set(folder.glob("part-*.parquet")) - set(shards):
-    stray.unlink()
+strays = set(folder.glob("part-*.parquet")) - set(shards)
 pending = {path: rows for path, rows in shards.items() if not is_done(path, rows)}
+if strays or pending:  # otherwise another make may be reading them
+    (folder / "_SUCCESS").unlink(missing_ok=True)
+for stray in strays:
+    stray.unlink()
 print(f"{len(shards) - len(pending)} of {len(shards)} shards are complete already")
 
 
@@ -172,7 +174,8 @@ embeddings = utils.read_shards(folder, specimens["hash_id"])
 broken = [name for name, values in embeddings.items() if not np.isfinite(values).all()]
 if broken:
     raise ValueError(f"{encoder} gives infinite or undefined values in {', '.join(broken)}: try precision float32")
-(folder / "_SUCCESS").touch()
+with utils.atomic_write(folder / "_SUCCESS") as temporary:  # with the sizes, make notices a shard that is lost or cut off
+    temporary.write_text("".join(f"{path.name} {path.stat().st_size}\n" for path in shards))
 pd.DataFrame(
     {name: {"dimensions": v.shape[1], "mean norm": np.linalg.norm(v, axis=1).mean()} for name, v in embeddings.items()}
 ).T

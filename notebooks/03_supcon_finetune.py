@@ -202,7 +202,7 @@ else:
     utils.write_table(pd.DataFrame(model.log), log_file)
     with utils.atomic_write(made_from) as temporary:
         temporary.write_text(fingerprint)
-    checkpoint.unlink()
+checkpoint.unlink(missing_ok=True)  # a run that was killed here has left it
 aligned = training.aligned_epoch(model.log)
 print(f"kept: epoch {len(model.log)}, the last; alignment + uniformity would have kept epoch {aligned}")
 

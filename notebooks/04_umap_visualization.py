@@ -119,7 +119,7 @@ for ax, layer in zip(axes[0], embeddings, strict=True):
     plotting.draw_map(ax, maps.loc[maps["layer"] == layer, ["x", "y"]].to_numpy(), specimens["family"], colours)
     reliability = f"trustworthiness {trust[layer]:.2f}" if layer in trust else "drawn in a circle"
     ax.set(title=f"{plotting.plain(layer)}: {reliability}", xlabel="UMAP 1", ylabel="UMAP 2")
-figure.suptitle(f"{plotting.plain(dataset)}: UMAP of {encoder_name}")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: UMAP of {encoder_name}")
 plotting.family_legend(figure, specimens["family"], colours)
 if setting == "default":  # chapter 96 draws the maps of a sweep
     plotting.save_figure(figure, utils.figures_dir(dataset) / f"umap_{encoder}.png")

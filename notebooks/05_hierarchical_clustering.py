@@ -70,7 +70,7 @@ setting = setting or clusterer
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)[["hash_id", "path", "family"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-config = clustering.Config(**{name: globals()[name] for name in clustering.CONFIG_FIELDS})
+config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering.SETTINGS})
 
 # %% [markdown]
 # ## Prepare the embedding
@@ -96,9 +96,10 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 #   the next. So all trees are cut at *one common height*: the largest whose silhouette, over all families together, is within
 #   one standard error of the best. Clusters of other families count as neighbours, so a family may stay one cluster.
 #
-# Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie far away. Where no cut gives
-# clusters large enough, families stay whole. This is the rule `common_height`, the default for trees (`clustering.common_cut`).
-# The other rules choose a number for every family by itself.
+# Photographs that are strangers in their family, by their nearest neighbours, are left out when the height is chosen: most of
+# them have a wrong family name. Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie
+# far away. Where no cut gives clusters large enough, families stay whole. This is the rule `common_height`, the default for
+# trees (`clustering.common_cut`). The other rules choose a number for every family by itself.
 #
 # ## How many genera?
 #
@@ -117,14 +118,16 @@ config = clustering.Config(**{name: globals()[name] for name in clustering.CONFI
 # ## Clusters
 #
 # All of this is one function, `clustering.cluster`, which every other chapter calls, too; here the embedding is prepared once
-# for all seeds. A deterministic method gives the same clusters for every seed and runs once. A cluster is named by its path
-# (`Noctuidae/g2/s1`), so names are unique and nested by construction; it is checked all the same.
+# for all seeds, and kept on disk for later chapters. A deterministic method gives the same clusters for every seed and runs
+# once. A cluster is named by its path (`Noctuidae/g2/s1`), so names are unique and nested by construction; it is checked all
+# the same.
 
 # %%
-found, prepared = {}, config.prepare_both(layers, seeds[0])
+place = utils.embeddings_dir(dataset, encoder)
+found, prepared = {}, config.prepare_both(layers, seeds[0], place)
 for seed in tqdm(seeds, unit="seed"):
     if found and config.umap_components:
-        prepared = config.prepare_both(layers, seed)
+        prepared = config.prepare_both(layers, seed, place)
     if not found or config.uses_seed:
         labels = clustering.cluster_prepared(*prepared, specimens["family"], config, seed)
         clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])

@@ -322,7 +322,7 @@ for ax, setting in zip(axes[1:], ("family given", "family withheld"), strict=Tru
     ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=4)
 best = unseen["mean over species"].idxmax()
 figure.suptitle(
-    f"{plotting.plain(dataset)}: genus of unseen species right in {unseen.loc['language model', names[0]]:.0%} with the "
+    f"{plotting.dataset_name(dataset)}: genus of unseen species right in {unseen.loc['language model', names[0]]:.0%} with the "
     f"language model, {unseen.loc['6-mers', names[0]]:.0%} with 6-mers",
     y=1.04,
 )

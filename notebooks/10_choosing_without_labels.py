@@ -232,7 +232,7 @@ ax.axvline(0, color="0.3")
 ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
 ax.grid(axis="y", visible=False)
 best = choosing.iloc[0]
-ax.set_title(f"{plotting.plain(dataset)}: {best['index']} predicts the {rank} AMI best")
+ax.set_title(f"{plotting.dataset_name(dataset)}: {best['index']} predicts the {rank} AMI best")
 figure.tight_layout()
 plotting.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
 utils.write_table(choosing.round(4), utils.figures_dir(dataset) / "choosing.csv")

@@ -71,7 +71,7 @@ embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 # that of the mean over seeds: the mean is computed again without each group of species.
 
 # %%
-CONFIG = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 REFERENCES = ("baseline_family", "oracle_k_ward_prepared")
 
 
@@ -266,7 +266,7 @@ for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
 handles = axes.flat[0].get_legend_handles_labels()
 shown = plotting.plain(encoder_configs.readable_name(dataset, encoder), 60)
-figure.suptitle(f"Robustness of pooled average linkage on {plotting.plain(dataset)} ({shown})")
+figure.suptitle(f"Robustness of pooled average linkage on {plotting.dataset_name(dataset)} ({shown})")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")

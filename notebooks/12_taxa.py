@@ -40,6 +40,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import triu
 
+import encoder_configs
 import plotting
 import scoring
 import utils
@@ -178,8 +179,9 @@ for outcome in counts:
     ax.barh(range(len(counts)), counts[outcome], left=left, color=plotting.OUTCOME_COLOURS[outcome], label=outcome)
     left += counts[outcome].to_numpy()
 ax.set(yticks=range(len(counts)), yticklabels=map(plotting.plain, counts.index), xlabel="number of species")
-run_name = plotting.plain(run.replace("/", ", ").replace("_", " "), 60)
-ax.set_title(f"{counted['found']:,} of {len(species):,} species found ({run_name})")
+encoder, clusterer = run.split("/")
+name = plotting.plain(encoder_configs.readable_name(dataset, encoder), 40)
+ax.set_title(f"{counted['found']:,} of {len(species):,} species found ({name}; {clusterer.replace('_', ' ')})")
 ax.legend(frameon=False, loc="lower right")
 ax.grid(axis="y", visible=False)
 figure.tight_layout()

@@ -206,7 +206,7 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     ax.set(xlabel=f"{rank} AMI", yticks=-np.arange(len(encoders)), yticklabels=labels)
     ax.grid(axis="y", visible=False)
 handles = axes[0].get_legend_handles_labels()
-figure.suptitle(f"{plotting.plain(dataset)}: settings chosen on one half of the families, scored on the other")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: settings chosen on one half of the families, scored on the other")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / "k_rules.png")

@@ -70,7 +70,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 # and a linear probe (ridge regression). They count species with five photographs or more.
 
 # %%
-CONFIG = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 
 
 def clustering_scores(points):

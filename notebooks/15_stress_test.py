@@ -70,14 +70,14 @@ if taxa["species"].nunique() < 2:
 # %%
 PLAIN = {"signed_sqrt": False, "pca_components": 0}
 RULES = {
-    "common height": clustering.Config.named(utils.DEFAULT_CLUSTERER),
-    "common height, Ward": clustering.Config(method="ward"),
-    "silhouette excluding 0 to 2": clustering.Config.named("nested_ward"),
-    "silhouette": clustering.Config(method="ward", k_rule="silhouette"),
-    "gap": clustering.Config(method="ward", k_rule="gap"),
-    "stability": clustering.Config(method="ward", k_rule="stability"),
-    "heights": clustering.Config(method="ward", k_rule="heights"),
-    "silhouette, plain embedding": clustering.Config.named("nested_ward_silhouette"),
+    "common height": clustering.Clusterer.named(utils.DEFAULT_CLUSTERER),
+    "common height, Ward": clustering.Clusterer.of(method="ward"),
+    "silhouette excluding 0 to 2": clustering.Clusterer.named("nested_ward"),
+    "silhouette": clustering.Clusterer.of(method="ward", k_rule="silhouette"),
+    "gap": clustering.Clusterer.of(method="ward", k_rule="gap"),
+    "stability": clustering.Clusterer.of(method="ward", k_rule="stability"),
+    "heights": clustering.Clusterer.of(method="ward", k_rule="heights"),
+    "silhouette, plain embedding": clustering.Clusterer.named("nested_ward_silhouette"),
 }
 ORACLE = "oracle k"
 
@@ -191,7 +191,7 @@ amis.round(2)
 # One row per situation and one mark per rule. The line is the true number; the band is within a factor of 1.5 of it.
 
 # %% jupyter={"source_hidden": true}
-parts = [("simulated", "simulated embeddings"), (dataset, f"samples of {plotting.plain(dataset.replace('_', ' '))}")]
+parts = [("simulated", "simulated embeddings"), (dataset, f"samples of {plotting.dataset_name(dataset)}")]
 rows = [len(ratios.loc[kind]) for kind, _ in parts]
 figure, axes = plt.subplots(1, 2, figsize=(12, 0.42 * max(rows) + 1.8), sharex=True)
 for ax, (kind, title) in zip(axes, parts, strict=True):

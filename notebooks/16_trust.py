@@ -52,8 +52,7 @@ plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 encoder, clusterer = (run or utils.load_plan(dataset)["submit"]).split("/")
-config = clustering.Config.named(clusterer)
-points, genus_points = config.prepare_both(utils.load_embeddings(dataset, encoder, specimens["hash_id"]), seed)
+config = clustering.Clusterer.named(clusterer)
 
 
 def clusters_of(name):
@@ -77,6 +76,8 @@ labels = clusters["species_cluster"].to_numpy()
 # trust is a forecast.
 
 # %%
+layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+points, genus_points = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
 lineage = encoder_configs.encoder_lineage(dataset, encoder)
 independent = {}
 for other in encoders or utils.load_plan(dataset)["encoders"]:

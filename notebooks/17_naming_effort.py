@@ -57,7 +57,8 @@ if species.nunique() < 2:
 trusted = utils.read_table(utils.dataset_dir(dataset) / "trust.csv", dtype={"hash_id": "string"}).set_index("hash_id")
 trusted = trusted.loc[specimens["hash_id"]]
 layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-points = clustering.Config.named(clusterer).prepare_both(layers)[0][known]
+place = utils.embeddings_dir(dataset, encoder)
+points = clustering.Clusterer.named(clusterer).prepare_both(layers, folder=place)[0][known]
 labels, trust = (trusted.loc[known, name].to_numpy() for name in ("species_cluster", "trust"))
 family, species = specimens.loc[known, "family"].fillna(clustering.UNKNOWN).to_numpy(object), species[known].to_numpy(object)
 
@@ -126,7 +127,7 @@ ax.set_ylabel("photographs with the right name")
 ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 per = 0.9 / intervals[best, 0.9][0]
 ax.set_title(
-    f"{plotting.plain(dataset.replace('_', ' '))}: 90 % of {len(species):,} photographs named with "
+    f"{plotting.dataset_name(dataset)}: 90 % of {len(species):,} photographs named with "
     f"{intervals[best, 0.9][0] * len(species):,.0f} decisions, {per:.1f} photographs each"
 )
 figure.tight_layout()

@@ -54,7 +54,7 @@ names = names[known].reset_index(drop=True)
 if names["species"].nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
 family, species = names["family"].to_numpy(object), scoring.codes(names["species"])
-config = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 prepared = {}
 for encoder in encoders:
     layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
@@ -158,7 +158,7 @@ for kind, mark, face in (("chosen by the default", "o", "0.3"), ("oracle k", "D"
     ax.plot([], [], mark, color="0.3", markerfacecolor=face, markersize=8, label=kind)
 ax.axvline(len(np.unique(species)), color="0.3", linewidth=1, label="true number of species")
 ax.set(xscale="log", xlabel="species clusters", ylabel="species AMI")
-ax.set_title(f"{plotting.plain(dataset.replace('_', ' '))}: the species AMI at every number of clusters")
+ax.set_title(f"{plotting.dataset_name(dataset)}: the species AMI at every number of clusters")
 ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 figure.tight_layout()
 plotting.save_figure(figure, utils.figures_dir(dataset) / "ami_by_k.png")

@@ -158,7 +158,7 @@ message = "clusters of image, DNA and both"
 if len(of_finest):
     alone = " and ".join(f"{of_finest[name]:.2f} from {name}" for name in ("image", "DNA"))
     message = f"{finest} AMI {alone} alone, {of_finest.iloc[2:].max():.2f} from both, where families are given"
-figure.suptitle(f"{plotting.plain(dataset)}: {message}", y=1.03)
+figure.suptitle(f"{plotting.dataset_name(dataset)}: {message}", y=1.03)
 plotting.save_figure(figure, out / "image_and_dna.png")
 plt.show()
 

@@ -106,7 +106,7 @@ for point, parameters in points.items():
     ax.set_title(f"trust {trust.mean():.3f}" + (f" ± {trust.std():.3f}" if len(trust) > 1 else ""), fontsize=9)
     ax.set_xlabel(f"{across} = {columns[column]}" if line == len(lines) - 1 else "")
     ax.set_ylabel(f"{down} = {lines[line]}" if down and column == 0 else "")
-figure.suptitle(f"{plotting.plain(dataset)}: one embedding, several UMAP settings", y=0.95)
+figure.suptitle(f"{plotting.dataset_name(dataset)}: one embedding, several UMAP settings", y=0.95)
 plotting.family_legend(figure, specimens["family"], colours)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(summary.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")

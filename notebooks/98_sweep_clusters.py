@@ -164,7 +164,7 @@ LINES = {"baseline_family": ("family-only baseline", "--"), "oracle_k_ward": ("o
 # %%
 by_name = "clusterer" in varied and (table["metric"] == "ami").any()
 figure = draw_clusterers() if by_name else draw_settings()
-figure.suptitle(f"{plotting.plain(dataset)}: sweep {sweep}", y=1.02)
+figure.suptitle(f"{plotting.dataset_name(dataset)}: sweep {sweep}", y=1.02)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 plt.show()

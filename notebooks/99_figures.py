@@ -133,7 +133,8 @@ of_true = f" ({true.iloc[0]:,.0f} true)" if len(true) else ""
 heading = f"clusters of\n{row_label(clusterers[0])}{of_true}"
 ax.text(1.02, 0.6, heading, transform=ax.get_yaxis_transform(), fontsize=9, va="bottom")
 shown = of_clusterer(means("species", metric), clusterers[0])["value"][methods or encoders]
-ax.set_title(f"{plotting.plain(dataset)}: species {metric.upper()} up to {shown.max():.2f} with {row_label(clusterers[0])}")
+best = f"species {metric.upper()} up to {shown.max():.2f} with {row_label(clusterers[0])}"
+ax.set_title(f"{plotting.dataset_name(dataset)}: {best}")
 figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False, fontsize=10)
 plotting.save_figure(figure, out / "species.png")
 plt.show()
@@ -182,7 +183,7 @@ if metric == "ami":
     handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in BASELINES.values()]
     labels += [text for _, text in BASELINES.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
-figure.suptitle(f"{plotting.plain(dataset)}: genera and species by clusterer and encoder")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: genera and species by clusterer and encoder")
 figure.tight_layout()
 plotting.save_figure(figure, out / "scores.png")
 plt.show()
@@ -298,7 +299,7 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     ax.grid(axis="y", visible=False)
 handles = axes[0].get_legend_handles_labels()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
-figure.suptitle(f"{plotting.plain(dataset)}: clusters found, against the true number")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: clusters found, against the true number")
 figure.tight_layout()
 plotting.save_figure(figure, out / "n_clusters.png")
 plt.show()
@@ -330,7 +331,7 @@ for ax in axes.flat[len(encoders) :]:
     ax.remove()
 for ax, encoder in zip(axes.flat, encoders, strict=False):
     draw_encoder(ax, encoder)
-figure.suptitle(f"{plotting.plain(dataset)}: UMAP maps of all encoders")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: UMAP maps of all encoders")
 figure.tight_layout()
 plotting.family_legend(figure, specimens["family"], colours)
 plotting.save_figure(figure, out / "maps.png")

@@ -35,7 +35,7 @@ def main(divisor=1):
     seconds = {}
     for clusterer in ("pooled_average", "nested_kmeans_30"):
         began = time.perf_counter()
-        found = clustering.cluster({"only": points}, taxa["family"], clustering.Config.named(clusterer))
+        found = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.named(clusterer))
         seconds[clusterer] = time.perf_counter() - began
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         ami = scoring.ami(taxa["species"], found["species"])

@@ -7,6 +7,10 @@ sends the chapters that it would run as `$(PYTHON) execute.py ...` to this proce
 import contextlib
 import io
 import json
+import multiprocessing
+import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -154,3 +158,30 @@ class Server:
                     connection.settimeout(None)
                     done = run(self.root, *json.loads(stream.read()))
                     json.dump({k: getattr(done, k) for k in ("returncode", "stdout", "stderr")}, stream)
+
+
+def run_and_count(root, arguments, dataset, last, connection):
+    """As `run`, in a process of its own that kills itself before its change number `last` of the dataset's files.
+
+    With `last` None it runs to the end and sends the finished process and the number of changes.
+    """
+    multiprocessing.set_start_method("fork", force=True)  # for processes that load photographs: imports take seconds
+    changes = 0
+
+    def count(event, details):
+        nonlocal changes
+        if event == "open":
+            path, mode, flags = details
+            if not (set(mode or "") & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)):
+                return
+        elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink"):
+            path = details[0]
+        else:
+            return
+        if re.search(rf"\b(data|figures)/{dataset}\b", str(path)):
+            changes += 1
+            if changes == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    connection.send((run(root, arguments), changes))

@@ -34,15 +34,9 @@ def test_every_method_finds_what_lies_apart(method):
     assert found.shape == noise.shape == names.shape and noise.sum() <= len(names) / 2
 
 
-def configured(method="average", **config):
-    """A Config of any method: trees have the default rule, others one that needs no tree."""
-    rule = {} if method in clustering.TREES else {"k_rule": "silhouette_excluding_0_to_2"}
-    return clustering.Config(method=method, **rule | config)
-
-
 def cluster(points, families=None, seed=0, **config):
     """Clusters of points as they are, without preparation, in one family or several."""
-    plain = configured(**{"signed_sqrt": False, "pca_components": 0} | config)
+    plain = clustering.Clusterer.of(**{"signed_sqrt": False, "pca_components": 0} | config)
     families = np.zeros(len(points)).astype(str) if families is None else families
     return clustering.cluster({"only": points}, families, plain, seed)
 
@@ -63,7 +57,7 @@ def test_a_handful_of_points_is_enough(method, n):
 @pytest.mark.parametrize("method", [*METHODS, "caps"])
 def test_photographs_that_are_all_alike_are_one_species(method):
     for points in (np.ones((12, 5)), np.zeros((12, 5))):
-        labels = clustering.cluster({"only": points}, ["x"] * 12, configured(method))
+        labels = clustering.cluster({"only": points}, ["x"] * 12, clustering.Clusterer.of(method))
         assert method == "caps" or (labels[["genus", "species"]].nunique() == 1).all()
         assert len(labels) == 12 and nested(labels)
 
@@ -81,7 +75,7 @@ def test_the_same_seed_gives_the_same_hierarchy_and_species_nest_in_genera(metho
     labels = cluster(points, method=method, seed=3)
     pd.testing.assert_frame_equal(cluster(points, method=method, seed=3), labels)
     assert nested(labels)
-    if not configured(method).uses_seed:
+    if not clustering.Clusterer.of(method).uses_seed:
         pd.testing.assert_frame_equal(cluster(points, method=method, seed=4), labels)
 
 
@@ -261,9 +255,10 @@ def test_true_numbers_count_the_names_that_are_known():
 
 def test_caps_hold():
     points = np.random.default_rng(0).normal(size=(60, 3))
-    genus, species = clustering.capped(points, points, 4, 3)
+    caps = clustering.Clusterer.of("caps", max_genera=4, max_species=3)
+    genus, species, _ = caps.cut(points, points, 0)
     assert len(set(genus)) == 4 and all(len(set(species[genus == g])) <= 3 for g in set(genus))
-    assert len(set(clustering.capped(points[:2], points[:2], 4, 3)[0])) == 2
+    assert len(set(caps.cut(points[:2], points[:2], 0)[0])) == 2
 
 
 def test_rows_that_a_family_border_cuts_off_are_marked():
@@ -277,13 +272,32 @@ def test_a_method_or_rule_that_is_none_is_named():
         ("kmeans", "heights", "needs a tree: ward, average, complete, not kmeans"),
     ):
         with pytest.raises(ValueError, match=message):
-            clustering.Config(method=method, k_rule=rule)
+            clustering.Clusterer.of(method, k_rule=rule)
+
+
+def test_an_option_of_another_method_is_named():
+    for method, option, known in (("average", {"max_genera": 5}, "k_rule"), ("hdbscan", {"k_rule": "gap"}, "min_cluster_size")):
+        with pytest.raises(ValueError, match=f"no option of {method}, which has {known}"):
+            clustering.Clusterer.of(method, **option)
+    assert clustering.Clusterer.of("average", max_genera=10) == clustering.Clusterer.of("average")  # the default of caps
+
+
+@pytest.mark.parametrize("method", ["average", "complete"])
+@pytest.mark.parametrize("rule", ["common_height", "silhouette"])
+def test_parts_of_a_large_family_share_no_cluster(method, rule, monkeypatch):
+    points, _ = blobs(8, each=20)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", 100)
+    labels = cluster(points, method=method, k_rule=rule)
+    parts = clustering._divide(np.arange(len(points)), points)
+    assert len(parts) > 1 and nested(labels)
+    for rank in ("genus", "species"):
+        assert sum(labels[rank].iloc[part].nunique() for part in parts) == labels[rank].nunique()
 
 
 def test_every_config_can_be_read():
     for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
-        assert clustering.Config.named(path.stem).method in [*METHODS, "caps"]
-    assert clustering.Config.named("pooled_average") == clustering.Config()
+        assert clustering.Clusterer.named(path.stem).method in [*METHODS, "caps"]
+    assert clustering.Clusterer.named("pooled_average") == clustering.Clusterer.of()
 
 
 def test_cuts_of_one_tree_are_nested_and_the_obvious_groups_are_found():
@@ -312,7 +326,7 @@ def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
 def found_in(seed=0, **config):
     """Number of species that the default finds in a simulated embedding, divided by the true one, and its species AMI."""
     points, taxa = draw_embedding(EmbeddingConfig(**config), seed)
-    labels = clustering.cluster({"only": points}, taxa["family"], clustering.Config())
+    labels = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.of())
     assert nested(labels)
     return labels["species"].nunique() / taxa["species"].nunique(), metrics.adjusted_mutual_info_score(
         taxa["species"], labels["species"]
@@ -369,3 +383,67 @@ def test_a_simulated_embedding_has_the_shape_that_was_asked_for():
     assert taxa.groupby("family")["species"].nunique().tolist() == [1, 1, 2, 3, 5, 8, 12]
     sizes = taxa["species"].value_counts()
     assert sizes.max() == 30 and sizes.min() == 1 and taxa["genus"].nunique() < taxa["species"].nunique()
+
+
+def test_prepared_vectors_are_kept_for_each_setting_and_layer(tmp_path):
+    random = np.random.default_rng(0)
+    layers = {"shallow": random.normal(size=(30, 12)), "deep": random.normal(size=(30, 12))}
+    settings = [{}, {"whitening_power": 1.0}, {"species_layers": {"first": 2.0, "deep": 1.0}}, {"n_smoothing_neighbors": 2}]
+    for setting in settings * 2:
+        clusterer = clustering.Clusterer.of(**setting)
+        for kept, again in zip(clusterer.prepare_both(layers, 0, tmp_path), clusterer.prepare_both(layers), strict=True):
+            np.testing.assert_array_equal(kept, again)
+    assert len(list(tmp_path.iterdir())) == 4  # the deep layer by three preparations, and the shallow one
+    clustering.Clusterer.of(signed_sqrt=False, pca_components=0).prepare_both(layers, 0, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4  # scaling alone is quicker than reading
+
+
+@pytest.mark.parametrize("share", [0.03, 0.06])
+def test_a_few_wrong_family_names_do_not_multiply_the_clusters(share):
+    points, taxa = draw_embedding(EmbeddingConfig(photographs=30), seed=1)
+    family, random = taxa["family"].to_numpy(object), np.random.default_rng(0)
+    wrong = random.permutation(len(family))[: round(share * len(family))]
+    family[wrong] = [random.choice([name for name in set(family) if name != true]) for true in family[wrong]]
+    labels = clustering.cluster({"only": points}, family, clustering.Clusterer.of())
+    right = ~np.isin(np.arange(len(family)), wrong)
+    n_species = taxa["species"].nunique()
+    assert n_species / 1.5 < labels.loc[right, "species"].nunique() < n_species * 1.5
+    assert metrics.adjusted_mutual_info_score(taxa.loc[right, "species"], labels.loc[right, "species"]) > 0.8
+
+
+def test_strangers_are_left_out_unless_they_are_many():
+    points, names = blobs(4, each=20)
+
+    def at_home(family, **options):
+        trees = [(rows, None) for rows in pd.Series(family).groupby(family).indices.values()]
+        return clustering._at_home(trees, points, **options).tolist()
+
+    groups = names // 2
+    assert at_home(groups) == list(range(80))
+    groups[[0, 45]] = [1, 0]
+    for found in (at_home(groups), at_home(groups, sample=40)):
+        assert set(range(80)) - set(found) == {0, 45}
+    assert at_home(np.random.default_rng(0).integers(12, size=80)) == list(range(80))  # families without any sense
+
+
+def test_a_cloud_has_the_mean_and_the_covariance_of_what_it_is_compared_with():
+    random = np.random.default_rng(0)
+    for n in (4000, 12):  # more points than dimensions, and fewer
+        points = random.normal(size=(n, 40)) * np.linspace(0.1, 3, 40) + 5
+        clouds = np.concatenate([clustering._normal_cloud(points, random) for _ in range(8000 // n)])
+        scale = np.cov(points, rowvar=False).max()
+        np.testing.assert_allclose(np.cov(clouds, rowvar=False), np.cov(points, rowvar=False), atol=0.15 * scale)
+        np.testing.assert_allclose(clouds.mean(axis=0), points.mean(axis=0), atol=0.3)
+    assert clustering._normal_cloud(points[:1], random).tolist() == points[:1].tolist()
+
+
+def test_cuts_of_several_trees_are_those_of_each():
+    points, _ = blobs(9, each=7, spread=0.3)
+    trees = [(rows, clustering.LinkageTree(points[rows], method="average")) for rows in np.split(np.arange(63), [20, 21])]
+    partitions = clustering.cuts_at_common_heights(trees, 63)
+    assert [len(set(labels)) for labels in partitions][:2] == [3, 4] and len(set(partitions[-1])) > 50
+    for labels in partitions:
+        assert sum(len(set(labels[rows])) for rows, _ in trees) == len(set(labels))  # no label in two families
+        largest = max(tree.merges[-len(set(labels[rows])), 2] for rows, tree in trees if len(set(labels[rows])) < len(rows))
+        for rows, tree in trees:  # all merges up to the largest one below the cut, and no other
+            assert metrics.adjusted_rand_score(labels[rows], tree.at(largest)) == 1

@@ -4,6 +4,9 @@ import functools
 import hashlib
 import http.server
 import json
+import os
+import re
+import signal
 import threading
 
 import numpy as np
@@ -19,6 +22,7 @@ from safetensors.torch import save_file
 
 import encoder_configs
 import encoders
+import pretrained
 import utils
 from images import load_rgb
 
@@ -61,8 +65,42 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"(?s)does not fit torchvision's resnet18.*fc\.bias"):
         build(str(tmp_path), **RESNET18)
     (tmp_path / "resnet18.safetensors").write_bytes(b"no tensors at all")
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match=r"resnet18\.safetensors is no \.safetensors file, and not weights"):
         build(str(tmp_path), **RESNET18)
+
+
+def save_with(state):
+    """A function that writes a state dict, in the format of the suffix."""
+    return lambda path: (save_file if path.suffix == ".safetensors" else torch.save)(state, path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write", "message"),
+    [
+        (".safetensors", lambda: save_with(torchvision.models.resnet50().state_dict()), 'key.*"[^"]+", "[^"]+" and 196 more'),
+        (".pth", lambda: save_with(torchvision.models.mobilenet_v2().state_dict()), "Missing key.* more.*Unexpected.* more"),
+        (".pth", lambda: save_with({"state_dict": torchvision.models.resnet18().state_dict()}), '"state_dict"'),
+        (".pth", lambda: save_with([1, 2]), "dict-like"),
+        (".pth", lambda: save_with(torchvision.models.resnet18()), "other things than tensors.* as .safetensors"),
+        (".pth", lambda: lambda path: path.write_text("<!DOCTYPE html><html>Sign in</html>"), "is a web page, and not weights"),
+        (".safetensors", lambda: lambda path: path.write_text("\n<html>"), "is a web page"),
+        (".pth", lambda: lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "is a Git-LFS pointer"),
+        (".pth", lambda: lambda path: path.touch(), "is empty"),
+        (".pth", lambda: lambda path: path.write_bytes(b"PK\x03\x04 cut off"), "does not fit"),
+        (".pth", lambda: lambda path: path.write_bytes(b"\x80\x02junk"), "does not fit"),
+        (".safetensors", lambda: lambda path: path.write_bytes(b"\xff\0\0\0\0\0\0\0{"), "does not fit"),
+    ],
+)
+@pytest.mark.parametrize("library", ["torchvision", "timm"])
+def test_other_files_than_weights_are_told_in_one_short_line(tmp_path, suffix, write, message, library):
+    architecture, weights, where = ("resnet18", "IMAGENET1K_V1", "avgpool") if library == "torchvision" else (*DEIT[1:], "head")
+    write()(file := tmp_path / f"{architecture}{suffix}")
+    config = {"library": library, "architecture": architecture, "weights": weights}
+    with pytest.raises(ValueError) as caught:
+        build(str(tmp_path), {"layer": where}, 64 if library == "torchvision" else 224, **config)
+    told = str(caught.value).replace(str(tmp_path), "")
+    assert file.name in told and "\n" not in told and len(told) < 600 and "weights_only" not in told
+    assert library == "timm" or re.search(message, told), told
 
 
 def test_nothing_is_unpickled(tmp_path):
@@ -148,8 +186,8 @@ def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
         {"url": hub.url + hub.path, "transforms": torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms},
     )
     cards = type("Cards", (dict,), {"__members__": ["IMAGENET1K_V1"]})(IMAGENET1K_V1=encoder_config)
-    monkeypatch.setattr(encoders, "get_model_weights", lambda architecture: cards)
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pretrained, "get_model_weights", lambda architecture: cards)
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return hub
 
@@ -185,55 +223,110 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
         raise OSError("Network is unreachable")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    monkeypatch.setattr(encoders, "hf_hub_download", offline)
+    monkeypatch.setattr(pretrained, "hf_hub_download", offline)
     library, architecture, weights = (ENCODER_CONFIGS[name][key] for key in ("library", "architecture", "weights"))
     with pytest.raises(FileNotFoundError, match=rf"unreachable.*{architecture}\.safetensors or {architecture}\.pth"):
-        encoders.weights_file(library, architecture, weights)
+        pretrained.weights_file(library, architecture, weights)
 
 
 @pytest.fixture
 def hugging_face(hub, tmp_path, monkeypatch):
-    """The Hugging Face hub's layout on the local server, with a cache of its own."""
-    monkeypatch.setattr(encoders.time, "sleep", lambda seconds: None)
+    """The Hugging Face hub's layout on the local server, with a cache of its own; `pinned` replaces models/hub.yaml."""
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
+    hub.pinned = {}
+    monkeypatch.setattr(pretrained, "pinned_files", lambda: hub.pinned)
 
-    def download(repo, name):
-        return encoders_download(repo, name, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
+    def download(repo, name, revision=None):
+        return encoders_download(
+            repo, name, revision=revision, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False
+        )
 
-    encoders_download = encoders.hf_hub_download
-    monkeypatch.setattr(encoders, "hf_hub_download", download)
+    encoders_download = pretrained.hf_hub_download
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
 
-    def publish(repo, name, content, digest=None):
-        hub.files[f"/{repo}/resolve/main/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
+    def publish(repo, name, content, digest=None, revision="main"):
+        hub.files[f"/{repo}/resolve/{revision}/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
 
     hub.publish = publish
     return hub
 
 
+DEIT = ("timm", "deit_tiny_patch16_224", "fb_in1k")
+DEIT_REPO = "timm/deit_tiny_patch16_224.fb_in1k"
+TENSORS = b"\x02\0\0\0\0\0\0\0{}"  # a safetensors file with no tensor in it
+
+
 def test_hugging_face_weights_are_verified(hugging_face):
-    hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"weights")
-    path = encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
-    assert path.read_bytes() == b"weights"
+    hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS)
+    assert pretrained.weights_file(*DEIT).read_bytes() == TENSORS
 
 
 def test_hugging_face_weights_with_a_wrong_checksum_are_refused(hugging_face):
-    hugging_face.publish("timm/deit_tiny_patch16_224.fb_in1k", "model.safetensors", b"altered", digest="a" * 64)
-    with pytest.raises(FileNotFoundError, match=r"checksum.*deit_tiny_patch16_224\.safetensors"):
-        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+    hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS, digest="a" * 64)
+    with pytest.raises(FileNotFoundError, match=r"checksum that the hub gives.*deit_tiny_patch16_224\.safetensors"):
+        pretrained.weights_file(*DEIT)
+
+
+def test_pinned_weights_are_those_of_their_commit_and_of_their_digest(hugging_face):
+    commit, digest = "0" * 40, hashlib.sha256(TENSORS).hexdigest()
+    hugging_face.pinned[DEIT_REPO] = {"revision": commit, "file": "model.safetensors", "sha256": digest}
+    hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS + b" ")  # the newest commit has another file
+    with pytest.raises(FileNotFoundError, match=r"holds none of model\.safetensors"):
+        pretrained.weights_file(*DEIT)
+    hugging_face.publish(DEIT_REPO, "model.safetensors", TENSORS, revision=commit)
+    assert pretrained.weights_file(*DEIT).read_bytes() == TENSORS
+    hugging_face.pinned[DEIT_REPO]["sha256"] = "b" * 64  # a hub that vouches for a file that was exchanged
+    with pytest.raises(FileNotFoundError, match=r"does not have the checksum in models/hub\.yaml"):
+        pretrained.weights_file(*DEIT)
+
+
+def test_every_pin_is_of_a_repository_that_an_encoder_reads():
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrained, "_from_hugging_face", lambda repo, *names: asked.append((repo, names)) or ROOT / "Makefile")
+        patch.setattr(pretrained, "_check_content", lambda file: None)
+        for config in map(ENCODER_CONFIGS.get, PRETRAINED):
+            if config["library"] in ("timm", "open_clip"):
+                pretrained.weights_file(config["library"], config["architecture"], config["weights"])
+    names = dict(asked)
+    pins = pretrained.pinned_files()
+    assert set(names) - set(pins) == {"timm/vit_small_patch16_224.dino"}  # its digest could not be found out
+    for repo, pin in pins.items():
+        assert pin["file"] in names[repo] and list(pin) == ["revision", "file", "sha256"]
+        assert re.fullmatch("[0-9a-f]{40}", pin["revision"]) and re.fullmatch("[0-9a-f]{64}", pin["sha256"])
 
 
 def test_a_hub_that_does_not_answer_is_not_taken_for_an_empty_one(hugging_face):
     hugging_face.url = "http://127.0.0.1:9"  # the discard port: nobody listens
     with pytest.raises(FileNotFoundError, match=r"could not be reached.*ConnectionError"):
-        encoders.weights_file("timm", "deit_tiny_patch16_224", "fb_in1k")
+        pretrained.weights_file(*DEIT)
 
 
 def test_clip_weights_are_looked_for_under_both_names(hugging_face):
-    hugging_face.publish("imageomics/bioclip", "open_clip_pytorch_model.bin", b"bioclip")
-    assert encoders.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == b"bioclip"
-    hugging_face.publish("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", b"laion")
-    assert encoders.weights_file("open_clip", "ViT-B-32", "laion2b_s34b_b79k").read_bytes() == b"laion"
+    bioclip, laion = b"PK\x03\x04 bioclip", TENSORS
+    hugging_face.publish("imageomics/bioclip", "open_clip_pytorch_model.bin", bioclip)
+    assert pretrained.weights_file("open_clip", "ViT-B-16", "hf-hub:imageomics/bioclip").read_bytes() == bioclip
+    hugging_face.publish("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "open_clip_model.safetensors", laion)
+    assert pretrained.weights_file("open_clip", "ViT-B-32", "laion2b_s34b_b79k").read_bytes() == laion
+
+
+def test_weights_that_ship_are_checked_by_their_digest(in_tmp):
+    (in_tmp / "models").mkdir()
+    manifest = (ROOT / "models" / "SHA256SUMS").read_text()
+    (in_tmp / "models" / "SHA256SUMS").write_text(manifest)
+    shipped = {path.name for path in (ROOT / "models").glob("*.safetensors")}
+    assert set(pretrained.shipped_digests()) == shipped and shipped
+    for name in shipped:
+        content = (ROOT / "models" / name).read_bytes()
+        (file := in_tmp / "models" / name).write_bytes(content)
+        assert pretrained.weights_file("tuned", "resnet18", f"models/{name}") == file
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ValueError, match=rf"models/{name} is not the file that ships: its SHA-256 is"):
+            pretrained.weights_file("tuned", "resnet18", f"models/{name}")
+    (in_tmp / "models" / "mine.safetensors").write_bytes(TENSORS)  # a file of the user's is not in the manifest
+    assert pretrained.weights_file("tuned", "resnet18", "models/mine.safetensors").name == "mine.safetensors"
 
 
 # ------------------------------------------------------------------------------------------------------ encoders
@@ -377,6 +470,28 @@ def test_a_photo_that_vanished_is_named(random_weights, photos, tmp_path):
     encoder = build(str(random_weights), **RESNET18)
     with pytest.raises(RuntimeError, match=r"\A.*gone\.jpg was readable in chapter 01 but is not now.*\Z"):
         embed(encoder, [*photos, tmp_path / "gone.jpg"])
+
+
+def out_of_memory():
+    raise MemoryError("3 GB for one photograph")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (out_of_memory, r"^MemoryError: 3 GB for one photograph$"),
+        (killed, r"DataLoader worker \(pid.*(killed by signal: Killed|exited unexpectedly)"),
+    ],
+)
+def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, photos, photo, message):
+    encoder = build(str(random_weights), **RESNET18)
+    with pytest.raises(RuntimeError, match=message) as caught:
+        embed(encoder, [*photos, photo], batch_size=4)
+    assert "\n" not in str(caught.value)
 
 
 # --------------------------------------------------------------------------------------------------------- truth

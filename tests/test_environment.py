@@ -47,3 +47,22 @@ def test_the_lock_names_no_index_of_any_machine():
     text = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"--(extra-)?index|--find-links|--trusted-host|://|file:", text)
     assert "+cpu" not in text
+
+
+def test_pillow_in_the_lock_is_none_with_known_weaknesses():
+    """Before 12.3: writes outside of memory; 12.x: frames of MPO and DCX that are not checked for their size."""
+    assert int(re.match(r"pillow==(\d+)\.", pinned()["pillow"])[1]) >= 13
+
+
+def test_hosted_jobs_run_fixed_actions_without_credentials_and_audit_the_lock():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    uses = [step["uses"] for step in steps if "uses" in step]
+    assert uses and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name) for name in uses)
+    checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert len(checkouts) == 3 and all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+    audits = " ".join(step.get("run", "") for step in workflow["jobs"]["audit"]["steps"])
+    assert re.search(r"pip-audit==\S+ --require-hashes .*--requirement requirements\.txt", audits)
+    assert re.search(r"zizmor==\S+ \.github", audits)

@@ -1,11 +1,22 @@
-"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published."""
+"""Strict execution of chapters: parameters are checked, runs are recorded, outputs are published, nothing is left half done."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
 
 import jupytext
 import nbformat
+import psutil
 import pytest
-from conftest import ROOT
+from conftest import CLEAN, ROOT
 
 import execute
+import rules
+from files import one_line
 
 HEADER = (ROOT / "notebooks" / "01_preprocess.py").read_text().partition("# %% [markdown]")[0]
 
@@ -68,7 +79,7 @@ def test_failed_run_is_kept_beside_the_last_good_one(tmp_path):
     execute.run(chapter, run, [], ["a=2"])
     assert execute.summary(run) == "a is 1.0"
     before = run.read_bytes()
-    with pytest.raises(SystemExit, match=r"one failed: ZeroDivisionError: division by zero\n  see .*one.failed.ipynb"):
+    with pytest.raises(SystemExit, match=r"one failed: ZeroDivisionError: division by zero \(see .*one.failed.ipynb\)$"):
         execute.run(chapter, run, [], ["a=0"])
     assert run.read_bytes() == before and not run.with_suffix(".running.ipynb").exists()
     failed = jupytext.read(run.with_suffix(".failed.ipynb"))
@@ -84,3 +95,119 @@ def test_killed_kernel_is_reported(tmp_path):
     with pytest.raises(SystemExit, match="one failed: the kernel died, perhaps for want of memory"):
         execute.run(chapter, tmp_path / "one.ipynb", [], [])
     assert (tmp_path / "one.failed.ipynb").is_file() and not (tmp_path / "one.ipynb").exists()
+
+
+# ---- faults of the machine -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    """A chapter that waits `seconds`, and the command that runs it as make does."""
+    path = tmp_path / "one.py"
+    path.write_text(f'{HEADER}# %% tags=["parameters"]\nseconds = 0.0\n\n# %%\nimport time\n\ntime.sleep(seconds)\n')
+    return [sys.executable, str(ROOT / "execute.py"), "run", str(path), str(tmp_path / "runs" / "one.ipynb")]
+
+
+def left(folder):
+    return sorted(path.name for path in (folder / "runs").iterdir())
+
+
+def test_full_disk_and_read_only_folder_are_one_line_and_the_next_run_goes_through(chapter, tmp_path):
+    def at_most_two_kilobytes():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+
+    done = subprocess.run(chapter, preexec_fn=at_most_two_kilobytes, env=CLEAN, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "one failed: File too large: raise the limit on the size of files (ulimit -f), then run make again\n"
+    )
+    execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [], [])
+    assert left(tmp_path) == ["one.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "one failed: No space left on device: free some space on the disk, then run make again"),
+        (errno.EROFS, "one failed: Read-only file system: make it writable, or work on a copy of the project"),
+        (errno.EIO, "one failed: Input/output error: the disk may be damaged; check it, then run make again"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["before", "while saving", "at the end"])
+def test_errors_of_the_disk_are_one_line_whenever_they_happen(tmp_path, monkeypatch, number, message, moment):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "one.py").write_text(HEADER + '# %% tags=["parameters"]\na = 1\ndataset = "d"\n')
+    patched = {
+        "before": (execute.jupytext, "write"),
+        "while saving": (execute.papermill, "execute_notebook"),
+        "at the end": (execute, "store"),
+    }
+    monkeypatch.setattr(execute.papermill, "execute_notebook", lambda *_, **__: None)
+    monkeypatch.setattr(*patched[moment], fail)
+    with pytest.raises(SystemExit) as caught:
+        execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [], ["dataset=d"], ["source=x"])
+    assert caught.value.code == message
+    assert left(tmp_path) == ["one.failed.ipynb"]  # from which make sees that it has to run again
+
+
+def test_message_of_any_error_is_one_line_of_moderate_length():
+    assert one_line(OSError(errno.EACCES, "Permission denied", "a.csv")) == (
+        "Permission denied: 'a.csv': change its permissions, then run make again"
+    )
+    assert one_line("[Errno 2] No such file or directory") == "No such file or directory"
+    assert one_line("a\n  b\t c") == "a b c" and len(one_line("word " * 9999)) == 1000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_prints_one_line_and_ends_the_kernel_and_its_processes(chapter, tmp_path, number):
+    started = subprocess.Popen(
+        [*chapter, "seconds=60"], env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    children = []
+    end = time.monotonic() + 60
+    while not (children and (tmp_path / "runs").exists()):  # between the start of the kernel and its first cell
+        assert started.poll() is None and time.monotonic() < end
+        children = psutil.Process(started.pid).children(recursive=True)
+    time.sleep({signal.SIGINT: 0, signal.SIGTERM: 0.3, signal.SIGHUP: 0.8}[number])
+    started.send_signal(number)
+    printed, message = started.communicate(timeout=30)
+    assert (started.returncode, printed, message) == (128 + number, "", "one was interrupted\n")
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert left(tmp_path) == ["one.failed.ipynb"]
+
+
+def test_interrupt_before_anything_has_begun_prints_nothing(chapter, tmp_path):
+    started = subprocess.Popen(chapter, env=CLEAN, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.25)
+    started.send_signal(signal.SIGINT)
+    assert started.communicate(timeout=30) == ("", "") and started.returncode != 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_second_run_of_a_chapter_waits_and_takes_over_the_result(chapter, tmp_path):
+    first = subprocess.Popen([*chapter, "seconds=3"], env=CLEAN, stdout=subprocess.PIPE, text=True)
+    running, run = tmp_path / "runs" / "one.running.ipynb", tmp_path / "runs" / "one.ipynb"
+    while not running.exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    same = subprocess.run([*chapter, "seconds=3"], env=CLEAN, capture_output=True, text=True)
+    assert same.stderr == "one waits: another make runs it\n" and same.stdout == "one: another make has run it\n"
+    assert first.wait() == 0 and left(tmp_path) == ["one.ipynb"]
+
+    first = subprocess.Popen([*chapter, "seconds=3"], env=CLEAN, stdout=subprocess.PIPE, text=True)
+    while not running.exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    other = subprocess.run([*chapter, "seconds=0.5"], env=CLEAN, capture_output=True, text=True)
+    assert other.stderr == "one waits: another make runs it\n" and other.stdout.startswith("one: done")
+    assert rules.last_run(run)[0] == {"seconds": 0.5} and first.wait() == 0
+
+
+def test_config_that_is_no_mapping_is_refused_in_one_line(chapter, tmp_path):
+    for text, message in (("a: [", "cannot be read as YAML"), ("- a\n", "should hold lines of 'name: value'")):
+        (config := tmp_path / f"{len(text)}.yaml").write_text(text)
+        with pytest.raises(ValueError, match=f"{config.name} {message}"):
+            execute.run(tmp_path / "one.py", tmp_path / "runs" / "one.ipynb", [str(config)], [])
+    assert not (tmp_path / "runs").exists()

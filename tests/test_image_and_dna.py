@@ -45,7 +45,7 @@ def dataset(bench, tmp_path):
 
 
 def test_every_specimen_gets_a_verdict_and_dna_finds_the_species(bench, dataset):
-    printed, found = bench.run("22", dataset="d", run="pixels/pooled_average")
+    printed, _ = bench.run("22", dataset="d", run="pixels/pooled_average")
     referee = pd.read_csv(bench.data("d", "referee.csv"), dtype="string")
     assert sorted(referee["hash_id"]) == sorted(dataset["hash_id"]) and set(referee["verdict"]) <= set(scoring.VERDICTS)
     expected = scoring.verdicts(referee["image_cluster"], referee["barcode_cluster"])

@@ -361,6 +361,35 @@ def test_lost_file_is_made_again(planned, lost, run):
     assert planned.runs("all", *SETTINGS) == []
 
 
+def test_lost_or_cut_off_shard_is_made_again(planned):
+    folder = planned.data("mine", "embeddings", "pixels")
+    (folder / "part-00000.parquet").write_text("whole")
+    date = (folder / "_SUCCESS").stat().st_mtime_ns
+    (folder / "_SUCCESS").write_text("part-00000.parquet 5\n")
+    os.utime(folder / "_SUCCESS", ns=(date, date))
+    assert planned.would_run("all", *SETTINGS) == []
+    (folder / "part-00000.parquet").write_text("who")
+    assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
+    (folder / "part-00000.parquet").unlink()
+    assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
+
+
+def test_files_dated_in_the_future_are_put_right(planned):
+    future = 9_000_000_000
+    config = planned.root / "params" / "clusterers" / "pooled_average.yaml"
+    os.utime(config, (future, future))
+    assert "06_evaluate" in planned.runs("all", *SETTINGS)
+    assert "params/clusterers/pooled_average.yaml was dated in the future" in planned.done.stderr
+    assert "lock skew" not in planned.done.stderr and planned.runs("all", *SETTINGS) == []
+
+    run = planned.data("mine", "runs", "06_evaluate.ipynb")  # of a run when the clock was wrong
+    for path in (run, planned.data("mine", "scores.csv")):
+        os.utime(path, (future, future))
+    assert planned.runs("all", *SETTINGS)[0] == "06_evaluate" and planned.runs("all", *SETTINGS) == []
+    config.touch()
+    assert "06_evaluate" in planned.runs("all", *SETTINGS)
+
+
 def test_reused_weights_do_not_train_again(planned):
     arguments = ("data/mine/models/simclr.yaml", "DATASET=mine")
     planned.runs(*arguments)

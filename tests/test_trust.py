@@ -8,7 +8,7 @@ import effort
 import trust
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
-CONFIG = clustering.Config()
+CONFIG = clustering.Clusterer.of()
 
 
 @pytest.fixture(scope="module")
