@@ -28,6 +28,7 @@ from torch import nn
 from torch.nn import functional
 
 import barcodes
+import pretrained
 import utils
 from files import atomic_write
 
@@ -518,7 +519,7 @@ class LanguageModelEncoder(_BarcodeEncoder):
     """The masked language model in a file of `save_model`, the `weights` of the config; its only layer is "embedding"."""
 
     def _weights(self, config):
-        path = utils.project_file(config["weights"], "chapter 07 writes such a file")
+        path = pretrained.tuned_file(config["weights"])
         if unknown := set(self.layers.values()) - {"embedding"}:
             raise ValueError(f"{config['weights']} has no layer {', '.join(map(str, unknown))}: there is embedding")
         self.model, self.profile, self.frame = load_model(path)

@@ -47,7 +47,19 @@ def _find(library, architecture, weights, folder):
 
 def tuned_file(weights):
     """Path of the weights of a tuned encoder. Those that ship with the project must have the digest in models/SHA256SUMS."""
-    return utils.project_file(weights, f"chapter 03 writes it (make {weights})")
+    path = (utils.ROOT / weights).resolve()
+    if not path.is_relative_to(utils.ROOT.resolve()):
+        raise ValueError(f"weights {weights!r} lie outside the project")
+    if not path.is_file():
+        raise FileNotFoundError(f"{weights} is missing: chapter 03 writes it (make {weights})")
+    shipped = shipped_digests().get(path.name) if path.parent == (utils.ROOT / "models").resolve() else None
+    found = utils.file_digest(path) if shipped else None
+    if found != shipped:
+        raise ValueError(
+            f"{weights} is not the file that ships: its SHA-256 is {found[:12]}..., not {shipped[:12]}... Fetch it again "
+            "(git checkout models), or enter the digest of a file of your own in models/SHA256SUMS"
+        )
+    return path
 
 
 def shipped_digests():

@@ -134,19 +134,6 @@ def file_digest(path):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def project_file(path, source):
-    """A file of this project, given by its path below the project; ValueError if it lies outside, or FileNotFoundError.
-
-    `source` says in the message where the file comes from.
-    """
-    found = (ROOT / path).resolve()
-    if not found.is_relative_to(ROOT.resolve()):
-        raise ValueError(f"weights {path!r} lie outside the project")
-    if not found.is_file():
-        raise FileNotFoundError(f"{path} is missing: {source}")
-    return found
-
-
 def load_metadata(dataset):
     """The specimens that chapter 01 accepted: DataFrame with one row each, sorted by `hash_id`."""
     path = dataset_dir(dataset) / "metadata.parquet"

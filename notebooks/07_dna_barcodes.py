@@ -60,6 +60,7 @@ import clustering
 import dna
 import encoders
 import plotting
+import pretrained
 import scoring
 import utils
 
@@ -101,7 +102,7 @@ specimens.assign(part=part).groupby("part").agg(
 
 # %%
 if weights:
-    network, profile, frame = dna.load_model(utils.project_file(weights, "chapter 07 writes such a file"))
+    network, profile, frame = dna.load_model(pretrained.tuned_file(weights))
 else:
     profile = dna.Profile.fit([sequences[row] for row in np.flatnonzero(train)])
 codes, fits = profile.register(sequences)
