@@ -107,15 +107,17 @@ publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb fil
 	$(MAKE) sweep SWEEP=clusterers ENCODERS=specimen_resnet18_double
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
+DIGESTS = $(PYTHON) -c "import utils; [print(utils.file_digest(p), p.name, sep='  ') for p in sorted((utils.ROOT / 'models').glob('*.safetensors'))]"
 pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (1 hour on 2 cores)
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
-	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
+	$(DIGESTS) > models/SHA256SUMS
 
 pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (about 10 minutes on 2 cores)
 	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes
 	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
+	$(DIGESTS) > models/SHA256SUMS
 
 bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means) and of scoring
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

@@ -226,10 +226,10 @@ def test_make_all_and_barcodes_without_photographs(kind, project, tmp_path, coi)
         records = names[["processid", "species", "nucleotides"]].itertuples(index=False)
         text = "".join(f">{name}|{species}|COI-5P\n{sequence}\n" for name, species, sequence in records)
         (tmp_path / "src" / "all.fasta").write_text(text)
-    model = project.root / "models" / "dna_mlm.safetensors"
-    if not model.is_file():
-        model.parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / "models" / "dna_mlm.safetensors", model)
+    (project.root / "models").mkdir(exist_ok=True)
+    for name in ("dna_mlm.safetensors", "SHA256SUMS"):
+        if not (project.root / "models" / name).is_file():
+            shutil.copy(ROOT / "models" / name, project.root / "models" / name)
     settings = (f"DATASET={kind}", "ENCODERS=kmers dna_mlm", "CLUSTERERS=pooled_average", "SEEDS=0")
     if kind == "fasta":
         project.make("submission", *settings, f"SOURCE={tmp_path / 'src'}")

@@ -248,6 +248,7 @@ def test_registered_letters_leave_out_what_is_unknown():
 def test_encoders_of_barcodes_stream_their_rows(library, coi, profile, tokens, in_tmp):
     model = dna.start_model(tokens, 16)
     dna.save_model(model, profile, 1, in_tmp / "models" / "m.safetensors")
+    (in_tmp / "models" / "SHA256SUMS").touch()
     config = {"library": library, "architecture": "x", "weights": "models/m.safetensors", "layers": {"a": "embedding"}}
     config |= {"weights": None, "layers": {"three": 3, "four": 4}} if library == "kmers" else {}
     sequences = coi["nucleotides"].tolist()
