@@ -174,7 +174,7 @@ if not only_barcodes and not files["hash_id"].isin(rows["hash_id"]).any():
 if only_barcodes:
     files = rows[["hash_id"]].assign(path=pd.NA, inside=True)
 unmatched = rows[~rows["hash_id"].isin(files["hash_id"])]
-reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"]))
+reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"].dropna()))
 mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
 reject(files[~files["hash_id"].isin(mentioned)], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
