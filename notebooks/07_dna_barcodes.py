@@ -251,7 +251,7 @@ def cluster_scores(name, inside):
     points, family = vectors[name][inside], specimens["family"].iloc[inside]
     for setting, config in (("family given", "pooled_average"), ("family withheld", "images_alone")):
         begun = time.process_time()
-        labels = clustering.cluster({"last": points}, family, clustering.Config.named(config), seed)
+        labels = clustering.cluster({"last": points}, family, clustering.Clusterer.named(config), seed)
         yield setting, "barcode", "clustering, ms", 1000 * (time.process_time() - begun) / len(inside)
         yield setting, "species", "clusters found", labels["species"].nunique()
         ranks = [*utils.RANKS[setting == "family given" :], "bin"]  # given families are not found

@@ -90,7 +90,7 @@ print(
 # - **Both prepared**: each is first prepared by itself (length 1, half whitened), so both weigh alike.
 
 # %%
-config = clustering.Config.named(utils.DEFAULT_CLUSTERER)
+config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 source = encoders.dataset_source(dataset, specimens)
 opened = encoders.open_encoder(encoder_configs.build_config(dataset, barcode_encoder), source, seed)
 (of_barcodes,) = opened.describe([list(range(len(specimens)))])
@@ -124,7 +124,7 @@ def score(rank, labels):
 
 for name, points in tqdm(prepared.items(), unit="modality"):
     for setting, kind in (("family given", "pooled_average"), ("family withheld", "images_alone")):
-        labels = clustering.cluster_prepared(points, points, families, clustering.Config.named(kind), seed)
+        labels = clustering.cluster_prepared(points, points, families, clustering.Clusterer.named(kind), seed)
         clusters[name, setting] = labels["species"].to_numpy()
         ranks = [rank for rank in scored if not (rank == "family" and setting == "family given")]
         rows += [(name, setting, rank, *score(rank, labels[rank]), labels[rank].nunique()) for rank in ranks]
