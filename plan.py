@@ -49,6 +49,7 @@ SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them
     "05_hierarchical_clustering": "98_sweep_clusters",
     "09_recoverability": "95_sweep_recoverability",
 }
+WORLD_FIGURES = ("tree.png", "barcode_gap.png", "specimens.jpg")
 PLANS_KEPT = 10
 
 
@@ -139,7 +140,8 @@ class Plan:
         made = []
         if settings.world:
             made = [f"{data}/truth.parquet", f"{data}/photos/metadata.csv"]
-            targets = [*made, f"{data}/tree.nwk", f"{figures}/tree.png", f"{figures}/barcode_gap.png"]
+            drawn = [f"{figures}/{name}" for name in WORLD_FIGURES]
+            targets = [*made, f"{data}/tree.nwk", *drawn]
             self.chapter("00_simulate_specimens", targets, [], configs=[settings.world])
         names = ("metadata.parquet", "rejected.csv", "reported.csv", "photos.seen")
         self.chapter(
@@ -273,7 +275,7 @@ class Plan:
             drawn.append(f"{figures}/families.jpg")
         self.chapter("99_figures", drawn, [f"{data}/scores.csv", *self.mapped(settings.encoders)], asked)
 
-        world = [f"{figures}/tree.png", f"{figures}/barcode_gap.png"] if settings.world else []
+        world = [f"{figures}/{name}" for name in WORLD_FIGURES] if settings.world else []
         maps = [f"{figures}/umap_{encoder}.png" for encoder in settings.encoders]
         tables = [f"{data}/submission.csv", f"{data}/trust.csv"]
         self.phony["all"] = [*tables, *drawn, *world, f"{figures}/family_sizes.png", *maps]

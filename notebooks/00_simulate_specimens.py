@@ -32,7 +32,7 @@ dataset = "demo"
 n_families = 10
 n_genera = 40
 n_species = 120
-n_specimens = 10  # photographs per species
+n_specimens = 10  # photographs per species, or of the commonest species
 pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
 within_species = 0.25  # standard deviation of individuals, in units of the standard deviation of unrelated species
 dimorphic = 0.3  # share of species with two morphs, such as sexes
@@ -40,6 +40,12 @@ mimicry = 0.1  # share of species with the colours of a species of another famil
 clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
 image_size = 256  # pixels
 seed = 25
+kind = "mixed"  # of organisms: mixed, or insects
+# for insects only:
+orders = []  # names of orders; all if empty
+imbalance = 0.0  # power with which photographs per species fall; 0: all species have equally many
+repeats = 0.0  # share of photographs that show an individual which was photographed before
+habitat = 0.0  # share of photographs taken in the habitat of the species; the others are taken anywhere
 
 # %% jupyter={"source_hidden": true}
 import shutil
@@ -55,7 +61,6 @@ from scipy.spatial.distance import pdist, squareform
 import plotting
 import utils
 from simulation import evolution, specimens
-from simulation.organisms import CHARACTERS, COLOUR_TRAITS, SHAPE_TRAITS
 
 plotting.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
@@ -66,14 +71,17 @@ if photos.is_symlink() or (photos.exists() and not (photos / ".simulated").is_fi
 # %% [markdown]
 # ## The phylogenetic tree
 #
-# Lineages split and go extinct at constant rates (a birth-death process) until the required number of species is alive. The
-# tree is then cut at two ages into genera and families. Every taxon is therefore a clade. Some taxa hold many species and
-# others hold one, as in nature. The table shows the size of every family.
+# Lineages split and go extinct at constant rates (a birth-death process) until the required number of species is alive. In a
+# world of insects the oldest splits, those between orders, are given, and each order is grown in this way. The tree is then
+# cut at two ages into genera and families. Every taxon is therefore a clade. Some taxa hold many species and others hold one,
+# as in nature. The table shows the size of every family.
 
 # %%
 world = specimens.simulate(
-    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
-)
+    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed,
+    kind, orders, imbalance, repeats, habitat,
+)  # fmt: skip
+measured = list(specimens.KINDS[kind].measured)
 world.taxa.groupby("family")[["genus", "species"]].nunique().sort_values("species", ascending=False).T
 
 # %% jupyter={"source_hidden": true}
@@ -114,9 +122,11 @@ draw_tree(ax, [colours.get(family, plotting.GREY) if family else "0.3" for famil
 for text, n in (("families", n_families), ("genera", n_genera)):
     ax.axvline(-cut_age(n), color="0.3", linestyle="--", linewidth=1)
     ax.annotate(f"{n} {text}", (-cut_age(n), -1), rotation=90, va="top", ha="right", fontsize=9, color="0.3")
+at = -np.inf
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
     plans = ", ".join(world.species["body_plan"][rows].unique())
-    ax.text(0.015, rows.mean(), f"{family} ({plans})", va="center", fontsize=9)
+    at = max(rows.mean(), at + 0.022 * n_species)  # names do not overlap
+    ax.text(0.015, at, f"{family} ({plans})", va="center", fontsize=9)
 ax.set_title(f"{plotting.dataset_name(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
 plotting.save_figure(figure, figures / "tree.png")
 
@@ -125,8 +135,8 @@ plotting.save_figure(figure, figures / "tree.png")
 #
 # Continuous traits (proportions, curvature, veins, hue) follow Brownian motion. Along every branch a trait changes by a
 # random step with a variance equal to the length of the branch. Discrete characters (body plan, pattern, margin,
-# appendages) follow an Mk model: they change between states at constant rates. Body plans change only before the age at
-# which the tree is cut into families, so families are easy to recognise by design.
+# appendages) follow an Mk model: they change between states at constant rates. Body plans (in insects, the forms of an order's
+# body plan) change only before the age at which the tree is cut into families, so families are easy to recognise by design.
 #
 # Pagel's lambda sets the phylogenetic signal. At 0 the species are independent: close relatives are as different as
 # unrelated species, and one family holds several body plans.
@@ -140,8 +150,8 @@ scale = plt.Normalize(-np.abs(lengths).max(), np.abs(lengths).max())
 draw_tree(axes[0], plt.cm.cividis(scale(lengths)))
 strip = axes[0].inset_axes([0.15, -0.17, 0.7, 0.025])
 figure.colorbar(plt.cm.ScalarMappable(scale, "cividis"), strip, orientation="horizontal", label="elongation")
-states = dict(zip(CHARACTERS["body_plan"], plotting.PALETTE, strict=False))
-draw_tree(axes[1], [states[plan] for plan in world.history["body_plan"]])
+states = dict(zip(world.species["body_plan"].unique(), plotting.PALETTE, strict=False))
+draw_tree(axes[1], [states.get(plan, plotting.GREY) for plan in world.history["body_plan"]])
 marks = [plt.Line2D([], [], color=colour, linewidth=3) for colour in states.values()]
 axes[1].legend(marks, states, ncols=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1))
 axes[0].set_title("a continuous trait: elongation")
@@ -156,8 +166,7 @@ plt.show()
 # %%
 distances, _ = evolution.patristic_distances(world.tree)
 paths = squareform(distances, checks=False)
-measured = world.history[[*SHAPE_TRAITS, *COLOUR_TRAITS]].to_numpy()[:n_species]
-differences = pdist(measured, "sqeuclidean") / measured.shape[1]
+differences = pdist(world.history[measured][:n_species], "sqeuclidean") / len(measured)
 binned = pd.DataFrame({"path": paths, "difference": differences}).groupby(pd.cut(paths, 12), observed=True).mean()
 figure, ax = plt.subplots(figsize=(7, 3.6))
 ax.scatter(paths, differences, s=3, color=plotting.GREY, linewidths=0, rasterized=True, label="pair of species")
@@ -168,11 +177,12 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## One photograph of every individual
+# ## Photographs of individuals
 #
 # Individuals differ from the mean of their species. Some species have two morphs. Some species are mimics: they have the
 # colours of their model, a species of another family. Ground, pose, light, blur and clutter are random and independent of
-# the organism. The folders stand for sites and seasons of an invented survey and carry no information on the taxon.
+# the organism, unless `habitat` says otherwise. The folders stand for sites and seasons of an invented survey and carry no
+# information on the taxon.
 
 # %%
 SITES = ("beechwood", "dunes", "fen", "heath", "orchard", "quarry")
@@ -185,14 +195,19 @@ specimens.photograph_all(rows, [unfinished / name for name in names], image_size
 
 
 # %% jupyter={"source_hidden": true}
-def show(taxa, columns=10):
-    """Show photographs of some species, one line per species."""
+def show(taxa, columns=10, file=None):
+    """Show photographs of some species, one line per species, and keep the figure if a file is given."""
     if not len(taxa):
         print("This world has none.")
         return
-    place = pd.Series(names, rows.index)
-    lines = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
-    plotting.show_photos(plotting.contact_sheet(lines, columns))
+    place, looks = pd.Series(names, rows.index), world.species.get("form", world.species["body_plan"])
+    looks = looks.set_axis(world.taxa["species"])
+    photographs = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
+    lines = {f"{taxon} ({looks[taxon]})": paths for taxon, paths in photographs.items()}
+    figure = plotting.contact_sheet(lines, columns)
+    if file:
+        plotting.save_figure(figure, file)
+    plotting.show_photos(figure)
 
 
 # %% [markdown]
@@ -210,10 +225,11 @@ members = world.taxa.groupby("genus", sort=False)["species"]
 show(members.get_group(members.size().idxmax())[:6])
 
 # %% [markdown]
-# One species of each family:
+# One species of each body plan, or of each form of it:
 
 # %%
-show(world.taxa.groupby("family", sort=False)["species"].first())
+plans = world.species.filter(["body_plan", "form"]).drop_duplicates().index
+show(world.taxa["species"][plans], 8, file=figures / "specimens.jpg")
 
 # %% [markdown]
 # Mimics, each below its model. The model is a species of another family with the same body plan:
@@ -250,10 +266,10 @@ gap.T.map("{:.1%}".format)
 
 # %% jupyter={"source_hidden": true}
 figure, axes = plt.subplots(len(kinds), 1, figsize=(7, 5), sharex=True, squeeze=False)
-for ax, (kind, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE, strict=False):
+for ax, (title, pairs), colour in zip(axes[:, 0], kinds.items(), plotting.PALETTE, strict=False):
     ax.hist(apart[pairs], bins=np.arange(-0.5, 170, 2) / 6.58, density=True, color=colour)
     ax.set(yticks=[], ylabel="")
-    ax.set_title(f"{kind}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
+    ax.set_title(f"{title}: median {np.median(apart[pairs]):.1f} %", loc="left", fontsize=10)
 figure.suptitle(f"{plotting.dataset_name(dataset)}: differences between barcodes grow from rank to rank")
 axes[-1, 0].set_xlabel("difference between the barcodes of two specimens (% of sites)")
 figure.tight_layout()

@@ -8,6 +8,7 @@ come from a seed, so the same seed gives the same bytes.
 import random
 from itertools import product
 
+import dendropy
 import msprime
 import numpy as np
 import pandas as pd
@@ -46,6 +47,32 @@ def birth_death_tree(n_species, seed, birth=1.0, death=0.3, stasis=0.06):
         tip.taxon.label = f"t{number}"
     tree.scale_edges((1 - stasis) / height)
     tree.seed_node.edge.length = None  # the time before the first split is not part of the tree
+    return tree
+
+
+def ladder_of_clades(sizes, seed, crown=0.8, last_split=0.84):
+    """Grow a dendropy.Tree of height 1 whose oldest splits are given: clades of `sizes` {name: species} branch off in order.
+
+    The first clade is the sister group of all others, the second that of the rest, and so on. The splits are evenly spaced
+    between the ages 1 and `last_split`. The species of each clade descend from an ancestor of the age `crown` by a birth-death
+    process (see `birth_death_tree`). Tips are t0, t1, ... in the order of the tree. ValueError if a clade has fewer than 3
+    species.
+    """
+    if len(sizes) == 1:
+        return birth_death_tree(*sizes.values(), seed)
+    taxa = dendropy.TaxonNamespace([f"t{n}" for n in range(sum(sizes.values()))])
+    tree = dendropy.Tree(taxon_namespace=taxa)
+    ages, node, tips = np.linspace(1, last_split, len(sizes) - 1), tree.seed_node, iter(taxa)
+    for place, size in enumerate(sizes.values()):
+        clade = birth_death_tree(size, seed + place, stasis=0.06 / crown)
+        clade.scale_edges(crown)
+        for tip in clade.leaf_node_iter():
+            tip.taxon = next(tips)
+        age = ages[min(place, len(ages) - 1)]
+        node.add_child(clade.seed_node)
+        clade.seed_node.edge.length = age - crown
+        if place < len(ages) - 1:
+            node = node.new_child(edge_length=age - ages[place + 1])
     return tree
 
 

@@ -4,12 +4,25 @@ A trait is a number on the scale of the evolutionary model, with a standard devi
 to the length, angle or colour that is drawn. A body fills the box from -100 to 100; the y axis points down.
 """
 
-import colorsys
 import math
-import zlib
 from types import SimpleNamespace
 
 import numpy as np
+
+from simulation.patterns import marked
+from simulation.svg import (
+    clipped,
+    css,
+    curve,
+    ellipse,
+    frill,
+    gradient,
+    group,
+    joined,
+    line,
+    mirrored,
+    shape,
+)
 
 SHAPE_TRAITS = ("size", "elongation", "taper", "curvature", "lobing", "proportion", "venation", "appendage_length")
 COLOUR_TRAITS = ("hue", "second_hue", "saturation", "lightness", "pattern_scale", "pattern_place", "pattern_strength")
@@ -40,85 +53,6 @@ def draw(traits, random):
     return group(BODIES[traits["body_plan"]](one), f"scale({one.span('size', 0.86, 1.08):.4f})")
 
 
-# ---------------------------------------------------------------------------------------------------------- lines
-
-
-def curve(points, n=90, closed=True):
-    """A smooth line (n, 2) through points (k, 2): the spline of Catmull and Rom (1974)."""
-    p = np.asarray(points, float)
-    k = len(p)
-    t = np.arange(n) * k / n if closed else np.linspace(0, k - 1 - 1e-9, n)
-    i, u = t.astype(int), (t % 1)[:, None]
-    a, b, c, d = (p[(i + j) % k] if closed else p[np.clip(i + j, 0, k - 1)] for j in (-1, 0, 1, 2))
-    return 0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u**2 + (3 * b - a - 3 * c + d) * u**3)
-
-
-def frill(outline, margin, depth, waves, stretch):
-    """Make a stretch (a slice) of a closed outline (n, 2) scalloped or toothed: `waves` teeth, at most `depth` high."""
-    if margin == "entire":
-        return outline
-    along = np.roll(outline, -1, 0) - np.roll(outline, 1, 0)
-    outward = np.stack([along[:, 1], -along[:, 0]], 1) / np.linalg.norm(along, axis=1, keepdims=True)
-    n = len(outline[stretch])
-    phase = np.linspace(0, waves, n)
-    wave = np.abs(np.sin(np.pi * phase)) if margin == "scalloped" else 1 - phase % 1
-    fading = np.sin(np.linspace(0, np.pi, n)) ** 0.5  # to 0 at both ends, so that the outline stays connected
-    frilled = outline.copy()
-    frilled[stretch] += outward[stretch] * (depth * wave * fading)[:, None]
-    return frilled
-
-
-def joined(*lines):
-    """One closed outline from several lines that follow each other."""
-    return np.concatenate([np.asarray(line, float) for line in lines])
-
-
-# ------------------------------------------------------------------------------------------------------------ SVG
-
-
-def path(points, closed=True):
-    return "M" + "L".join(f"{x:.4g},{y:.4g}" for x, y in points) + ("Z" if closed else "")
-
-
-def shape(points, fill, opacity=1.0, edge="none", width=0.0):
-    style = f'fill="{fill}" fill-opacity="{opacity:.2f}" stroke="{edge}" stroke-width="{width:.3g}"'
-    return f'<path d="{path(points)}" {style}/>'
-
-
-def line(points, colour, width, opacity=1.0):
-    style = f'stroke="{colour}" stroke-width="{width:.3g}" stroke-opacity="{opacity:.2f}"'
-    return (
-        f'<path d="{path(points, closed=False)}" fill="none" stroke-linecap="round" stroke-linejoin="round" {style}/>'
-    )
-
-
-def ellipse(x, y, rx, ry, fill, opacity=1.0):
-    return (
-        f'<ellipse cx="{x:.4g}" cy="{y:.4g}" rx="{rx:.4g}" ry="{ry:.4g}" fill="{fill}" fill-opacity="{opacity:.2f}"/>'
-    )
-
-
-def group(content, transform):
-    return f'<g transform="{transform}">{content}</g>'
-
-
-def mirrored(content):
-    """The drawing of the right side together with its mirror image on the left."""
-    return content + group(content, "scale(-1,1)")
-
-
-def clipped(outline, content):
-    name = f"c{zlib.crc32(path(outline).encode()):x}"
-    return f'<clipPath id="{name}"><path d="{path(outline)}"/></clipPath><g clip-path="url(#{name})">{content}</g>'
-
-
-def gradient(inner, outer, x, y, r):
-    """A radial gradient centred at (x, y) of the box of its shape, and the value of `fill` that refers to it."""
-    name = f"g{zlib.crc32(f'{inner}{outer}{x}{y}{r}'.encode()):x}"
-    stops = f'<stop offset="0" stop-color="{inner}"/><stop offset="1" stop-color="{outer}"/>'
-    return f'<radialGradient id="{name}" cx="{x}" cy="{y}" r="{r}">{stops}</radialGradient>', f"url(#{name})"
-
-
 # -------------------------------------------------------------------------------------------------------- colours
 
 # Hues in degrees at even steps of the trait, and the range of saturation, as in nature: most organisms have earth colours, some
@@ -141,12 +75,6 @@ SATURATION = {
 }
 
 
-def css(hue, saturation, lightness):
-    """Colour (#rrggbb) from a hue in degrees, a saturation and a lightness, both clipped to valid values."""
-    rgb = colorsys.hls_to_rgb(hue / 360 % 1, min(max(lightness, 0.03), 0.97), min(max(saturation, 0), 1))
-    return "#" + "".join(f"{round(255 * c):02x}" for c in rgb)
-
-
 def colours(one):
     """The five colours of an individual: ground, pattern, accent, and a darker and a lighter ground."""
     plan = one["body_plan"]
@@ -161,92 +89,6 @@ def colours(one):
         dark=css(hue, saturation * 0.8, lightness * 0.42),
         light=css(hue, saturation * 0.7, lightness + (1 - lightness) * 0.5),
     )
-
-
-# ------------------------------------------------------------------------------------------------------- patterns
-
-# Markings have their own coordinates: x from 0 at the base to 1 at the tip of a wing, petal or body, y from -1 to 1 across it.
-# Traits determine most of a marking; a small random part differs between individuals.
-
-
-def plain(one):
-    edge = 0.78 + one.span("pattern_place", 0, 0.12)
-    hem = [(edge, -1.2), (edge + 0.06, 0), (edge, 1.2), (1.3, 1.2), (1.3, -1.2)]
-    return shape(hem, one.ink.dark, one.span("pattern_strength", 0.2, 0.35))
-
-
-def bands(one):
-    scale, place, strength = one.span("pattern_scale", 0, 1), one.span("pattern_place", 0, 1), opacity(one)
-    y = np.linspace(-1.2, 1.2, 15)
-    drawn = ""
-    for x in np.linspace(0.22 + 0.2 * place, 0.92, 2 + round(3 * (1 - scale))):
-        x = x + 0.035 * np.sin(4 * y + 9 * place) + 0.06 * y**2 + one.random.normal(0, 0.006, len(y))
-        drawn += line(np.stack([x, y], 1), one.ink.pattern, 0.035 + 0.09 * scale, strength)
-        drawn += line(np.stack([x + 0.03 + 0.05 * scale, y], 1), one.ink.dark, 0.014, 0.8 * strength)
-    return drawn
-
-
-def spots(one):
-    scale, place = one.span("pattern_scale", 0, 1), one.span("pattern_place", 0, 1)
-    rows = 3 + round(3 * (1 - scale))
-    drawn = ""
-    for i in range(rows):
-        for y in np.arange(-0.8 + 0.22 * (i % 2), 0.9, 0.44):
-            (x, y), r = (
-                one.random.normal((0.15 + 0.75 * (i + 0.5 * place) / rows, y), (0.012, 0.02)),
-                0.045 + 0.075 * scale,
-            )
-            r *= one.random.normal(1, 0.06)
-            drawn += ellipse(x, y, r, 1.7 * r, one.ink.pattern, opacity(one))
-    return drawn
-
-
-def eyespots(one):
-    r, place = one.span("pattern_scale", 0.11, 0.2), one.span("pattern_place", 0, 1)
-    x, y = 0.5 + 0.25 * place, -0.1 + 0.3 * place + one.random.normal(0, 0.02)
-    rings = ((1.25, one.ink.light), (1, one.ink.dark), (0.72, one.ink.accent), (0.42, one.ink.dark))
-    drawn = "".join(ellipse(x, y, r * k, 1.8 * r * k, colour, opacity(one)) for k, colour in rings)
-    return drawn + ellipse(x - 0.2 * r, y - 0.25 * r, 0.12 * r, 0.2 * r, "#fff", 0.9)
-
-
-def stripes(one):
-    scale, place = one.span("pattern_scale", 0, 1), one.span("pattern_place", 0, 0.1)
-    x = np.linspace(0.02, 1.05, 12)
-    drawn = ""
-    for y in np.linspace(-1, 1, 5 + round(4 * (1 - scale))) + place:
-        wavering = y * (0.35 + 0.75 * x) + one.random.normal(0, 0.008, len(x))
-        drawn += line(np.stack([x, wavering], 1), one.ink.pattern, 0.05 + 0.1 * scale, opacity(one))
-    return drawn
-
-
-def marbled(one):
-    scale, place = one.span("pattern_scale", 0, 1), one.span("pattern_place", 0, 1)
-    # one arrangement of blotches for all, shifted by `place`, so that it changes as smoothly as the trait
-    arrangement = np.random.default_rng(0)
-    angle = np.linspace(0, 2 * np.pi, 10, endpoint=False)
-    drawn = ""
-    for _ in range(7 + round(9 * (1 - scale))):
-        u, v, w = arrangement.uniform(size=3)
-        ragged = (0.06 + 0.1 * scale) * (0.7 + 0.8 * w) * one.random.uniform(0.65, 1.25, len(angle))
-        x, y = (u + place) % 1, (v + 0.6 * place) % 1 * 1.8 - 0.9
-        blotch = np.stack([x + ragged * np.cos(angle), y + 1.6 * ragged * np.sin(angle)], 1)
-        drawn += shape(curve(blotch, 30), one.ink.pattern, opacity(one))
-    return drawn
-
-
-PATTERNS = {f.__name__: f for f in (plain, bands, spots, eyespots, stripes, marbled)}
-
-
-def opacity(one):
-    return one.span("pattern_strength", 0.55, 0.95)
-
-
-def marked(one, outline, root, tip, width):
-    """The pattern of an individual within a closed outline, from its `root` to its `tip`, `width` to either side."""
-    (x, y), (dx, dy) = root, np.subtract(tip, root)
-    across = width / math.hypot(dx, dy)
-    frame = f"matrix({dx:.4g},{dy:.4g},{-dy * across:.4g},{dx * across:.4g},{x:.4g},{y:.4g})"
-    return clipped(outline, group(PATTERNS[one["pattern"]](one), frame))
 
 
 # -------------------------------------------------------------------------------------------------------- insects

@@ -12,7 +12,8 @@ import resvg_py
 from PIL import Image, ImageFilter
 from scipy.stats import poisson
 
-from simulation.organisms import css, curve, draw, group, line, shape
+from simulation.organisms import draw
+from simulation.svg import css, curve, group, line, shape
 
 # Backgrounds: dark, middle and light colour, the number of lumps across the picture, and how many times more there are down it.
 GROUNDS = {

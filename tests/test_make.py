@@ -98,7 +98,7 @@ def test_make_all_writes_all_results(made):
     assert drawn == {
         "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png", "maps.png",
         "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
-        "species.png", "trust.csv", "trust.png",
+        "specimens.jpg", "species.png", "trust.csv", "trust.png",
     }  # fmt: skip
 
 
