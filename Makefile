@@ -54,17 +54,19 @@ setup: $(READY) ## build .venv from requirements.txt
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission atlas report sweep FORCE
-all: ## photographs to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
+.PHONY: all submission atlas report barcodes referee sweep FORCE
+all: ## specimens to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 atlas: ## map, tree and photographs in one HTML file, data/<dataset>/atlas/, in which clusters can be corrected
 report: ## after all, where taxa are known: the atlas, indices without labels, robustness, scores of every taxon
+barcodes: ## where specimens have DNA barcodes: k-mers and a pretrained language model, on unseen species
+referee: ## where photographs have DNA barcodes: clusters of image, DNA and both; barcodes as referee of the image clusters
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission atlas report sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission atlas report barcodes referee sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
@@ -74,7 +76,7 @@ endif
 
 # ---- work on the project -----------------------------------------------------------------------------------------
 
-.PHONY: lab test lint docs pair publish pretrain bench lock clean help
+.PHONY: lab test lint docs pair publish pretrain pretrain_barcodes bench lock clean help
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
@@ -93,8 +95,9 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 # One run of each chapter, with the default parameters of its notebook.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
-  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust 17_naming_effort 18_how_sure \
-  19_contact_sheets 20_atlas-specimen_resnet18_double 21_review \
+  07_dna_barcodes \
+  09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust \
+  17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
@@ -106,11 +109,17 @@ publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb fil
 	$(MAKE) sweep SWEEP=clusterers ENCODERS=specimen_resnet18_double
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
+DIGESTS = $(PYTHON) -c "import utils; [print(utils.file_digest(p), p.name, sep='  ') for p in sorted((utils.ROOT / 'models').glob('*.safetensors'))]"
 pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (1 hour on 2 cores)
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
-	$(PYTHON) -c "import utils; print(utils.file_digest('models/specimen_resnet18.safetensors'), ' specimen_resnet18.safetensors')" > models/SHA256SUMS
+	$(DIGESTS) > models/SHA256SUMS
+
+pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (about 10 minutes on 2 cores)
+	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes
+	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
+	$(DIGESTS) > models/SHA256SUMS
 
 bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means), scoring and the atlas
 	$(PYTHON) tests/bench_extraction.py $(DATASET)

@@ -51,7 +51,8 @@ def prepare(
         points = normalize(points, copy=False)
     pca_components = min(pca_components, len(points) - 1, points.shape[1])
     if pca_components > 0:
-        pca = PCA(pca_components, svd_solver="covariance_eigh").fit(points)  # exact, and quick for many photographs
+        solver = "covariance_eigh" if len(points) > points.shape[1] else "full"  # both exact; each is quick for its case
+        pca = PCA(pca_components, svd_solver=solver).fit(points)
         scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whitening_power / 2)
         points = normalize(pca.transform(points) * scale)
     if n_smoothing_neighbors:

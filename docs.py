@@ -308,10 +308,71 @@ def tuning(dataset, sweep):
     return rows_of(["", *GAINS.values()], rows)
 
 
+# ------------------------------------------------------------------------------------------------------- barcodes
+
+
+def unseen_genus(dataset):
+    """Encoders of barcodes: genus accuracy of unseen species by the nearest neighbour, and the time to encode one."""
+    table = read(dataset, "barcode_scores")
+    value = table[table["setting"].isin(["unseen genus", "time"])].pivot(index="encoder", columns="metric", values="value")
+    rows = []
+    for encoder in dict.fromkeys(table.loc[table["setting"] == "unseen genus", "encoder"]):
+        at = value.loc[encoder]
+        rows.append([encoder, interval(*at[["mean over species", "low", "high"]]), f"{at['distinct']:.2f}"])
+        difference = interval(*at[["above 6-mers", "above, low", "above, high"]], sign="+")
+        rows[-1] += ["" if encoder == "6-mers" else difference, f"{at['over barcodes']:.2f}", f"{at['encoding, ms']:.2f}"]
+    header = ["encoder", "mean over species", "distinct barcodes", "above 6-mers", "over barcodes", "ms per barcode"]
+    return rows_of(header, rows)
+
+
+def barcode_clusters(dataset, subset):
+    """AMI of clusters of barcodes of unseen species: `subset` is "all" or "distinct"."""
+    table = read(dataset, "barcode_scores")
+    chosen = table[table["setting"].str.endswith(f", {subset}")]
+    value = chosen.set_index(["setting", "encoder", "rank", "metric"])["value"].sort_index()
+    header, rows = ["encoder", "setting", "family", "genus", "species", "BIN", "clusters found", "ms per barcode"], []
+    for setting, encoder in dict.fromkeys(zip(chosen["setting"], chosen["encoder"], strict=True)):
+        at = value[setting, encoder]
+        amis = [f"{at[rank, 'ami']:.3f}" if (rank, "ami") in at else "" for rank in (*utils.RANKS, "bin")]
+        found, time = at.get(("species", "clusters found")), at.get(("barcode", "clustering, ms"))
+        rows.append([encoder, setting.rpartition(",")[0], *amis])
+        rows[-1] += ["" if found is None else f"{found:,.0f}", "" if time is None else f"{time:.1f}"]
+    return rows_of(header, sorted(rows, key=lambda row: row[1]))  # family given, family withheld, oracle k
+
+
+def seen_species(dataset):
+    """Accuracy of classifiers that learn the names of species, on barcodes set aside; and trees of a few species."""
+    table = read(dataset, "barcode_scores")
+    value = table[table["setting"] == "seen species"].pivot(index="encoder", columns="metric", values="value")
+    rows = [[name, *("" if pd.isna(cell) else f"{cell:.2f}" for cell in row)] for name, row in value.iterrows()]
+    return rows_of(["encoder", *value], rows)
+
+
+def barcode_trees(dataset):
+    """Share of families and genera that are clades in trees of a few barcodes."""
+    table = read(dataset, "barcode_scores")
+    chosen = table[table["setting"] == "tree"]
+    rows = [[name, f"{value:.2f}"] for name, value in zip(chosen["encoder"], chosen["value"], strict=True)]
+    return rows_of(["tree", "share of families and genera that are clades"], rows)
+
+
+def image_and_dna(dataset):
+    """AMI of clusters of image, DNA and both, by setting and rank."""
+    table = read(dataset, "image_and_dna")
+    rows = []
+    for (setting, kind), at in table.groupby(["setting", "input"], sort=False):
+        at = at.set_index("rank")
+        cells = [interval(*at.loc[rank, ["ami", "ci_low", "ci_high"]]) if rank in at.index else "" for rank in utils.RANKS]
+        rows.append([setting, kind, *cells, f"{at['clusters'].iloc[-1]:,}"])
+    header = ["setting", "input", "family", "genus", "species", "clusters for species"]
+    return rows_of(header, sorted(rows, key=lambda row: row[0]))
+
+
 # -------------------------------------------------------------------------------------------------------- writing
 
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
 FUNCTIONS += (trust, effort, saved, robustness, tuning)
+FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

@@ -28,6 +28,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms import v2
 from tqdm import tqdm
 
+import dna
 import encoder_configs
 import pretrained
 import utils
@@ -375,12 +376,14 @@ class Source:
 
     `paths` (n) are the photographs of a dataset, `truth()` gives the table (n rows) that a simulated world was drawn from,
     `embedding(encoder)` what another encoder gave for the photographs, {layer: (n, d)}, and `config(encoder)` how to build it.
+    `barcodes()` gives the DNA barcodes (n). A specimen without a photograph has no path (None).
     """
 
     paths: list
     truth: Callable[[], pd.DataFrame] = None
     embedding: Callable[[str], dict] = None
     config: Callable[[str], dict] = None
+    barcodes: Callable[[], list] = None
     weights_dir: str = ""
 
 
@@ -388,10 +391,11 @@ def dataset_source(dataset, specimens, weights_dir=""):
     """The Source of a dataset's specimens (the rows of its metadata)."""
     ids = specimens["hash_id"]
     return Source(
-        paths=[utils.dataset_dir(dataset) / "photos" / path for path in specimens["path"]],
+        paths=[None if pd.isna(path) else utils.dataset_dir(dataset) / "photos" / path for path in specimens["path"]],
         truth=lambda: utils.load_truth(dataset, ids),
         embedding=lambda encoder: utils.load_embeddings(dataset, encoder, ids),
         config=lambda encoder: encoder_configs.build_config(dataset, encoder),
+        barcodes=lambda: utils.known_barcodes(specimens),
         weights_dir=weights_dir,
     )
 
@@ -403,6 +407,8 @@ class NetworkEncoder:
     depends_on_all = False  # whether the vector of one photograph depends on the others
 
     def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+        if None in source.paths:
+            raise ValueError('there are no photographs in this dataset: choose encoders of barcodes, ENCODERS="kmers dna_mlm"')
         self.network = build_network(**config, weights_dir=source.weights_dir, seed=seed)
         self.paths, self.batch_size = source.paths, batch_size
         self.device = pick_device()
@@ -458,8 +464,6 @@ class TruthEncoder(_TableEncoder):
 class FusedEncoder(_TableEncoder):
     """One layer of several encoders side by side, each scaled to length 1."""
 
-    sees_photographs = True
-
     def __init__(self, config, source, seed=0, precision=None, batch_size=32):
         self.parts, self.source, self.seed = config["architecture"].split(), source, seed
         found = [source.embedding(part) for part in self.parts]
@@ -472,7 +476,15 @@ class FusedEncoder(_TableEncoder):
         return np.hstack([normalize(part.describe_new(photos)) for part in parts])
 
 
-ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder}  # every other library: NetworkEncoder
+    @property
+    def sees_photographs(self):
+        """Whether all parts look at photographs, so that new ones can be described."""
+        libraries = [self.source.config(part)["library"] for part in self.parts]
+        return all(ENCODERS.get(library, NetworkEncoder).sees_photographs is not False for library in libraries)
+
+
+# every other library: NetworkEncoder
+ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS}
 
 
 def open_encoder(config, source, seed=0, precision=None, batch_size=32):

@@ -14,13 +14,15 @@ IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
     ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
 )  # fmt: skip
+FASTA = (".fasta", ".fas", ".fa", ".fna")
+TABLES = tuple(f"{kind}{packed}" for kind in (".csv", ".tsv", *FASTA) for packed in ("", ".gz"))  # what may describe specimens
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
 
 # Files in data/<dataset>/ itself, with the number of the chapter that writes them.
 RESULTS = {
     "truth.parquet": "00", "tree.nwk": "00",
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
-    "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06",
+    "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07", "referee.csv": "22",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
     "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
 }  # fmt: skip
@@ -70,7 +72,7 @@ def datasets():
 
 
 def images_below(folder):
-    """All images and CSV files below a folder, as a sorted list of (relative path, os.stat_result).
+    """All images, tables and FASTA files below a folder, as a sorted list of (relative path, os.stat_result).
 
     Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
     data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
@@ -98,7 +100,7 @@ def images_below(folder):
                 elif inner != str(ROOT / "figures"):
                     deeper = None if place is None else f"{place}/{name}".lstrip("/")
                     pending.append((inner, f"{below}{name}/", deeper))
-            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, ".csv")) and name not in made:
+            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, *TABLES)) and name not in made:
                 status = _status(entry)
                 if status is not None:
                     found.append((f"{below}{name}", status))
@@ -124,7 +126,7 @@ def _status(entry):
 
 
 def digest(folder):
-    """SHA-256, in hexadecimal, of relative path, size and date of every image and CSV file below a folder."""
+    """SHA-256, in hexadecimal, of relative path, size and date of every file of `images_below` a folder."""
     total = hashlib.sha256()
     for path, status in images_below(folder):
         total.update(os.fsencode(path) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

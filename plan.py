@@ -75,6 +75,7 @@ class Plan:
         self._photographs()
         self._encoders()
         self._clusters_and_scores()
+        self._barcodes()
         self._report()
         if settings.sweep:
             self._sweep()
@@ -319,6 +320,32 @@ class Plan:
                 options=settings.to_store("submit", "review") if own else (),
             )
 
+    def _barcodes(self):
+        """The rule of chapter 07: it pretrains a model where params/barcodes/ has settings for the dataset.
+
+        Elsewhere it evaluates the model that ships with the project.
+        """
+        dataset, data, figures = self.settings.dataset, self.data, self.figures
+        trained = dataset in config_names("barcodes")
+        shipped = "models/dna_mlm.safetensors"
+        model = [f"{data}/models/dna_mlm.safetensors", f"{data}/models/dna_mlm.csv"] if trained else []
+        self.chapter(
+            "07_dna_barcodes",
+            [f"{data}/barcode_scores.csv", f"{figures}/barcodes.png", f"{figures}/barcode_scores.csv", *model],
+            [f"{data}/metadata.parquet", *([] if trained else [shipped])],
+            [] if trained else [f"weights={shipped}"],
+            configs=[f"params/barcodes/{dataset}.yaml"] if trained else [],
+        )
+        self.phony["barcodes"] = [f"{figures}/barcodes.png"]
+        self.chapter(
+            "22_image_and_dna",
+            [f"{data}/referee.csv", f"{figures}/image_and_dna.png", f"{figures}/image_and_dna.csv"],
+            [f"{data}/submission.csv"],
+            [f"run={self.settings.submit}", f"seed={self.settings.seeds[0]}"],
+            options=self.settings.to_store("submit"),
+        )
+        self.phony["referee"] = [f"{figures}/image_and_dna.png"]
+
     def _report(self):
         settings, data, figures = self.settings, self.data, self.figures
         encoders, seeds = f"encoders={' '.join(settings.encoders)}", f"seeds={' '.join(settings.seeds)}"
@@ -376,7 +403,8 @@ class Plan:
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
         self.phony["report"] = [*results(*REPORTED), *compared, f"{data}/atlas/{tested}.html"]
-        self.phony["publish"] = ["all", "report", f"{data}/runs/09_recoverability.ipynb", f"{data}/runs/21_review.ipynb"]
+        chapters = [f"{data}/runs/{name}.ipynb" for name in ("09_recoverability", "21_review")]
+        self.phony["publish"] = ["all", "report", "barcodes", "referee", *chapters]
 
     # ---- sweeps
 

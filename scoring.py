@@ -128,6 +128,23 @@ def outcomes(table):
     return pd.DataFrame({"together": together, "pure": pure, "outcome": np.select(kinds, OUTCOMES[:3], OUTCOMES[3])})
 
 
+VERDICTS = ("agrees", "merged", "split", "misplaced")
+
+
+def verdicts(found, referee):
+    """What a partition that is trusted more says of every row of another: one of VERDICTS for each, labels (n,) of both.
+
+    The main cluster of a cluster is the one of the other partition that holds most of its rows. A row *agrees* if its two
+    clusters are each other's main clusters. It is *merged* if its referee's cluster belongs here, but most of this cluster is
+    another one's; *split* if this cluster is a lesser part of its referee's; *misplaced* if neither is the other's main.
+    """
+    found, referee = codes(found), codes(referee)
+    table = contingency(found, referee)
+    of_found = np.ravel(table.argmax(axis=1))[found] == referee
+    of_referee = np.ravel(table.argmax(axis=0))[referee] == found
+    return np.select([of_found & of_referee, of_referee, of_found], VERDICTS[:3], VERDICTS[3])
+
+
 def bcubed(table):
     """BCubed precision, recall and F1; Amigo et al. (2009), Information Retrieval 12:461-486.
 

@@ -35,7 +35,7 @@ DEFAULTS = {
 KINDS = {"encoders": ("encoders", "trainers"), "clusterers": ("clusterers",)}  # folders of params/ with allowed names
 TRAINING_CHAPTER = "03_supcon_finetune"
 NOT_IN_TRAINING = ("dataset", "trainer", "setting", "start", "weights_dir")  # parameters of chapter 03 that make sets
-NO_NETWORK = ("pixels", "truth", "fused")  # libraries whose encoders cannot be tuned
+NO_NETWORK = ("pixels", "truth", "fused", "kmers", "dna_mlm")  # libraries whose encoders cannot be tuned
 STORED_HEADER = "# Written by execute.py: what later calls of make for this dataset need not repeat.\n"
 
 
@@ -144,8 +144,8 @@ class Settings:
 
     def _check_csv(self, photos):
         if Path(self.csv).name != self.csv or not (photos / self.csv).is_file():
-            found = sorted(path.name for path in photos.glob("*.[cC][sS][vV]"))
-            hint = suggestion(self.csv, found) if found else "there is no CSV"
+            found = sorted(path.name for path in photos.glob("*") if path.name.lower().endswith(listing.TABLES))
+            hint = suggestion(self.csv, found) if found else "there is no table"
             raise BadSetting(f"CSV={self.csv} is not a file in {photos}; {hint}")
         own = os.path.realpath(photos) == os.path.realpath(ROOT / self.data)
         if own and listing.made_by_chapters("", [self.csv]):

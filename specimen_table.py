@@ -1,8 +1,9 @@
-"""The table of a folder of photographs, from a CSV or from the names of files and folders, and the image files of its rows."""
+"""The table of a folder of specimens: from a CSV, TSV or FASTA file, or from the names of files and folders."""
 
 import io
 import os
 import re
+import zlib
 from collections import Counter
 from csv import Error as CsvError
 from csv import reader as csv_reader
@@ -11,11 +12,22 @@ from typing import NamedTuple
 
 import pandas as pd
 
+import barcodes
 import listing
 import utils
 
-COLUMNS = ["hash_id", *utils.RANKS, "barcode"]
+KEPT = ("barcode", "bin", "partition", "country", "latitude", "longitude", "size")  # in the metadata if any row has one
+COLUMNS = ["hash_id", *utils.RANKS, *KEPT]
 REVIEW = ["hash_id", "cluster", "decision", "duplicate_of"]  # the first columns of a review.csv, which describes no photographs
+# Names that other sources give to these columns: BOLD's downloads of all versions, and BIOSCAN.
+ALIASES = {
+    "hash_id": ("processid",),
+    "family": ("family_name",),
+    "genus": ("genus_name",),
+    "species": ("species_name",),
+    "barcode": ("nucleotides", "nuc", "dna_barcode"),
+    "bin": ("bin_uri", "dna_bin"),
+}
 
 
 def printable(path):
@@ -42,11 +54,11 @@ class SpecimenTable(NamedTuple):
 def read_table(photos, listed, csv="", labels=""):
     """The SpecimenTable of the folder `photos`, in which the files `listed` are.
 
-    The table is a CSV with ids or with a column of file names (see `find_csv` and `read_rows`). Without any, every image is a
-    specimen without names. With `labels` "folders" no CSV is read, and the folders are the names of taxa (`rows_of_folders`).
+    The table has ids or a column of file names (see `find_table` and `read_rows`). Without any, every image is a specimen
+    without names. With `labels` "folders" no table is read, and the folders are the names of taxa (`rows_of_folders`).
     """
     images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
-    path = None if labels else find_csv(photos, listed, csv)
+    path = None if labels else find_table(photos, listed, csv)
     if path is None:
         return _table_of_files(images, labels)
     rows, unused, column = read_rows(path, images)
@@ -99,18 +111,19 @@ def rows_of_folders(paths):
     return pd.DataFrame([(*one, *[pd.NA] * (len(columns) - len(one))) for one in records], columns=columns)
 
 
-def find_csv(photos, listed, csv=""):
-    """Path of the CSV that describes the photographs in the folder `photos`; `listed` are the files in it.
+def find_table(photos, listed, csv=""):
+    """Path of the table that describes the specimens in the folder `photos`; `listed` are the files in it.
 
-    This is the CSV with the name `csv`. Without a name it is metadata.csv, or the only CSV, or None if there is none; a review
-    that was saved beside the photographs does not count.
-    FileNotFoundError names the CSV files that were found instead.
+    This is the file with the name `csv`. Without a name it is metadata.csv, or the only CSV, or, if there is no CSV, the only
+    other table (see listing.TABLES), or None if there is none; a review that was saved beside the photographs does not count.
+    FileNotFoundError names the tables that were found instead.
     """
-    found = [path for path in listed if "/" not in path and path.lower().endswith(".csv")]
+    found = [path for path in listed if "/" not in path and path.lower().endswith(listing.TABLES)]
     found = [path for path in found if path == csv or not _is_review(photos / path)]
     if not csv and not found:
         return None
-    chosen = csv or ("metadata.csv" if "metadata.csv" in found else found[0] if len(found) == 1 else "")
+    only = [path for path in found if path.lower().endswith(".csv")] or found
+    chosen = csv or ("metadata.csv" if "metadata.csv" in found else only[0] if len(only) == 1 else "")
     if chosen not in found:
         names = ", ".join(map(printable, found))
         remedy = f"choose one of {names} by CSV=<name>" if found else "put it there"
@@ -139,31 +152,39 @@ def read_csv(path):
             line = reader.line_num + 1
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with barcodes.open_text(path) as stream:
+            text = stream.read()
         if "\0" in text:
             raise ValueError("it holds NUL characters, as files in UTF-16 do")
         headers = {separator: next(parse(separator, strict=False), (1, []))[1] for separator in ("\t", ";", ",")}
-        with_ids = [separator for separator, header in headers.items() if "hash_id" in map(str.lower, header)]
+        ids = {"hash_id", *ALIASES["hash_id"]}
+        with_ids = [separator for separator, header in headers.items() if ids & set(map(str.lower, header))]
         separator = with_ids[0] if with_ids else max(reversed(headers), key=lambda one: len(headers[one]))
         header = headers[separator]
         return header, list(parse(separator, strict=True))[1:]
-    except (ValueError, OSError, CsvError) as error:  # wrong encoding, no permission, a quote that is not closed
+    except (ValueError, OSError, EOFError, zlib.error, CsvError) as error:  # wrong encoding, no permission, an open quote
         message = f"{printable(path)} cannot be read ({error}): save it as CSV, UTF-8, separated by commas"
         raise ValueError(message) from error
 
 
 def read_rows(path, images=()):
-    """The CSV as a DataFrame of text, the names of the columns that are not used, and the column of file names.
+    """The table as a DataFrame of text, the names of the columns that are not used, and the column of file names.
 
-    The DataFrame is the `rows` of a SpecimenTable. A CSV with a hash_id column needs no file names (None). In any other the
-    column is used in which at least half of the cells name one of the `images` below the folder, with or without folders and
-    extension; `hash_id` is then the image's id (`file_ids`). ValueError if there is neither or a column occurs twice.
+    The DataFrame is the `rows` of a SpecimenTable. A column may also have one of its ALIASES. A table with a hash_id column
+    needs no file names (None). In any other the column is used in which at least half of the cells name one of the `images`
+    below the folder, with or without folders and extension; `hash_id` is then the image's id (`file_ids`). ValueError if there
+    is neither or a column occurs twice.
     """
+    if barcodes.is_fasta(path):
+        return barcodes.read_fasta(path).reindex(columns=[*COLUMNS, "row"]).astype("string").assign(surplus=False), [], None
     header, records = read_csv(path)
     names = [name.lower() for name in header]
+    for name, aliases in ALIASES.items():
+        if name not in names:
+            names = [name if alias in aliases else alias for alias in names]
     for name in COLUMNS:
         if names.count(name) > 1:
-            same = ", ".join(repr(cell) for cell in header if cell.lower() == name)
+            same = ", ".join(repr(cell) for cell, meant in zip(header, names, strict=True) if meant == name)
             raise ValueError(f"{printable(path)} has several columns for {name} ({same}): rename or remove all but one")
     width = len(header)
     cells = [(cells + [""] * width)[:width] for _, cells in records]

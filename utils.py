@@ -144,6 +144,18 @@ def load_metadata(dataset):
     return read_table(path)
 
 
+def known_barcodes(metadata):
+    """The DNA barcodes of all specimens (list of n texts); ValueError if one has none."""
+    found = metadata["barcode"] if "barcode" in metadata else pd.Series(pd.NA, metadata.index)
+    without = metadata["hash_id"][found.isna()].tolist()
+    if without:
+        few = ", ".join(without[:5])
+        raise ValueError(
+            f"{len(without)} of {len(metadata)} specimens have no DNA barcode ({few}): encoders of barcodes need one of each"
+        )
+    return found.tolist()
+
+
 def lineage(metadata, rank):
     """The taxon of every row at `rank`, with its ancestors; missing where the rank is not known.
 

@@ -18,22 +18,25 @@
 # **The question.** Which photographs do we have, which organism does each of them show, and which ones cannot be used?
 #
 # **In:** a folder with images at any depth and, if there is one, a CSV with `hash_id` and, where known, `family`, `genus`,
-# `species` and the DNA `barcode`. A file belongs to the row whose `hash_id` is the file name without extension.
+# `species`, the DNA `barcode` and its `bin`. A file belongs to the row whose `hash_id` is the file name without extension. A
+# folder without images is a dataset of barcodes: one CSV, TSV or FASTA file, which may be compressed by gzip.
 #
 # **Out:**
 #
 # - `metadata.parquet`: one row per usable specimen
 # - `rejected.csv`: every row and file that is left out, with the reason
-# - `reported.csv`: rows that are kept and should be checked (identical photographs, one taxon name with two parents)
+# - `reported.csv`: rows that are kept and should be checked (identical photographs or barcodes, one taxon name with two
+#   parents)
 # - `photos.seen`: a digest of file names, sizes and dates, from which Make notices new photographs
 
 # %% tags=["parameters"]
 dataset = "demo"
 source = ""  # folder with the photographs and the CSV; empty: the folder of the last run
-csv = ""  # name of the CSV in this folder; empty: metadata.csv, or the only CSV
-labels = ""  # "folders": no CSV is read, and folders are families, genera and species by their depth
+csv = ""  # name of the table in this folder; empty: metadata.csv, or the only CSV, or the only TSV or FASTA file
+labels = ""  # "folders": no table is read, and folders are families, genera and species by their depth
 
 # %% jupyter={"source_hidden": true}
+import hashlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -44,11 +47,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from tqdm import tqdm
 
+import barcodes
 import listing
 import plotting
 import utils
 from images import load_rgb
-from specimen_table import COLUMNS, drop_marks, match_files, printable, read_table, why_unmatched
+from specimen_table import COLUMNS, KEPT, drop_marks, match_files, printable, read_table, why_unmatched
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -88,10 +92,11 @@ listed = [path for path, _ in listing.images_below(photos)]
 #
 # Column names may be in upper or lower case. Commas, semicolons or tabs separate the cells. Spaces around names are removed.
 # A blank cell means *unknown*, and so do the usual marks such as `NA` or `?`. Several rows with one `hash_id` are kept once
-# if they agree. If they disagree, all of them are rejected, because the correct row is unknown.
+# if they agree. If they disagree, all of them are rejected, because the correct row is unknown. The names that BOLD and BIOSCAN
+# give to these columns are understood, too, such as `processid` for `hash_id` and `nucleotides` for `barcode`.
 #
-# A CSV without `hash_id` may have a column of file names instead. Without any CSV every image is a specimen without names; with
-# `labels = "folders"`, its folders are the names of its family, genus and species.
+# A table without `hash_id` may have a column of file names instead. Without any table every image is a specimen without names;
+# with `labels = "folders"`, its folders are the names of its family, genus and species.
 
 # %%
 unwritable = {path for path in listed if path.encode("utf-8", "ignore").decode() != path}
@@ -126,26 +131,52 @@ reject(rows[conflicts], "duplicate hash_id: row " + rows["row"][conflicts] + " c
 rows = rows[~conflicts]
 
 # %% [markdown]
+# ## The barcodes
+#
+# Gaps are removed, as are undetermined letters at both ends. A barcode cannot be used if it holds letters that stand for no
+# base, too few determined bases, or mostly undetermined ones. A photograph without its barcode is still a photograph, and is
+# kept with a note. In a dataset of barcodes such a row is rejected. A few barcodes may come from the other strand. Their
+# words of six letters are those of the others read backwards, in complementary bases, so they are recognised and turned.
+
+# %%
+images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
+cleaned = barcodes.clean(rows["barcode"])
+remarks = [rows[["hash_id"]].assign(note="reverse complement of what the other barcodes are: turned")[cleaned["turned"]]]
+bad = cleaned["problem"].notna()
+if images or rows["barcode"].isna().all():
+    remarks.append(rows[["hash_id"]].assign(note=cleaned["problem"] + ": not used")[bad])
+else:
+    bad |= rows["barcode"].isna()
+    reject(rows[bad], cleaned["problem"][bad].fillna("no barcode"))
+    rows, cleaned = rows[~bad], cleaned[~bad]
+rows = rows.assign(barcode=cleaned["barcode"])
+counts = {"usable": cleaned["barcode"].count(), "gaps removed": cleaned["gaps"].sum(), "turned": cleaned["turned"].sum()}
+pd.Series(counts | {"not usable": bad.sum()}, name="barcodes").to_frame()
+
+# %% [markdown]
 # ## The files
 #
 # Every image below the folder is matched to the row whose `hash_id` is its file name without extension. Links that leave
 # the folder are not followed. Different files with one name are ambiguous and rejected. Of identical files the first is kept.
 
 # %%
+only_barcodes = not images and rows["barcode"].notna().any()
 files = match_files(photos, table.ids)
-nameless = sorted(printable(path) for path in unwritable if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED)))
+nameless = sorted(printable(path) for path in unwritable.intersection(images))
 reject(
     pd.DataFrame({"hash_id": pd.NA, "path": nameless}, dtype="string"),
     "the file's name is not UTF-8: rename it",
 )
-if not files["hash_id"].isin(rows["hash_id"]).any():
+if not only_barcodes and not files["hash_id"].isin(rows["hash_id"]).any():
     raise ValueError(
         f"no image below {photos.resolve()} is named after a hash_id in {table.named}: there are {len(files)} images "
         f"(such as {' '.join(', '.join(files['path'][:3]).split()) or 'none'}) and {len(rows)} usable rows (such as "
         f"{' '.join(', '.join(rows['hash_id'][:3]).split()) or 'none'}). Name each image <hash_id>.<extension>"
     )
+if only_barcodes:
+    files = rows[["hash_id"]].assign(path=pd.NA, inside=True)
 unmatched = rows[~rows["hash_id"].isin(files["hash_id"])]
-reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"]))
+reject(unmatched, why_unmatched(unmatched["hash_id"], files["path"].dropna()))
 mentioned = pd.concat([rows["hash_id"], *(r["hash_id"] for r in rejected)])
 reject(files[~files["hash_id"].isin(mentioned)], "no row in the CSV")
 files = files[files["hash_id"].isin(rows["hash_id"])]
@@ -156,7 +187,8 @@ files = files[files["inside"]].drop(columns="inside")
 # %% [markdown]
 # ## Reading every image
 #
-# An image is usable if all of its pixels can be decoded. Only a full decode finds a truncated download.
+# An image is usable if all of its pixels can be decoded. Only a full decode finds a truncated download. Where there are only
+# barcodes, the digest is that of the barcode.
 
 
 # %%
@@ -170,8 +202,11 @@ def inspect(path):
         return {"problem": str(error) or type(error).__name__}
 
 
-with ThreadPoolExecutor(os.cpu_count()) as pool:
-    inspected = list(tqdm(pool.map(inspect, files["path"]), total=len(files), desc="reading images", unit="image"))
+if only_barcodes:
+    inspected = [{"sha256": hashlib.sha256(barcode.encode()).hexdigest()} for barcode in rows["barcode"]]
+else:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        inspected = list(tqdm(pool.map(inspect, files["path"]), total=len(files), desc="reading images", unit="image"))
 columns = ["width", "height", "sha256", "problem"]
 files = pd.concat([files.reset_index(drop=True), pd.DataFrame(inspected, columns=columns)], axis=1)
 
@@ -191,17 +226,18 @@ specimens = rows.drop(columns="row").merge(files[~ambiguous], on="hash_id", vali
 specimens = specimens.sort_values("hash_id", ignore_index=True)
 if specimens.empty:
     reasons = pd.concat(rejected)["reason"].value_counts().to_dict()
-    raise ValueError(f"none of the {len(rows)} rows has a usable image: {reasons}")
+    raise ValueError(f"none of the {n_rows} rows has a usable {'barcode' if only_barcodes else 'image'}: {reasons}")
 
 # %% [markdown]
 # ## Kept, but to be checked
 #
 # Two ids with identical files are both kept. They may be one upload under two names. A taxon name with two parents may be a
-# misspelling or a true homonym. From here on, a taxon is identified by its lineage, so the two taxa stay separate. The table
-# shows the first notes.
+# misspelling or a true homonym. From here on, a taxon is identified by its lineage, so the two taxa stay separate. Identical
+# barcodes are common within a species. Under two species names they are an error in one of the names, or two species that a
+# barcode cannot tell apart; so is a BIN that holds several species. The table shows the first notes.
 
 # %%
-twins = specimens[specimens["sha256"].duplicated(keep=False)]
+twins = specimens[specimens["sha256"].duplicated(keep=False) & (not only_barcodes)]
 groups = twins.groupby("sha256")["hash_id"].agg(", ".join).astype("string")
 twins = twins.assign(note="identical photographs: " + twins["sha256"].map(groups).astype("string"))
 
@@ -215,7 +251,10 @@ def homonyms(rank):
     return found.assign(note=f"{rank} " + found[rank] + " stands under " + found[rank].map(shared).astype("string"))
 
 
-reported = pd.concat([twins, homonyms("genus"), homonyms("species")])[["hash_id", "path", "note"]]
+kept = specimens.set_index("hash_id")["path"]
+remarks = pd.concat([*remarks, barcodes.notes(specimens, utils.lineage(specimens, "species"))])
+remarks = remarks[remarks["hash_id"].isin(kept.index)].assign(path=lambda table: table["hash_id"].map(kept))
+reported = pd.concat([twins, homonyms("genus"), homonyms("species"), remarks])[["hash_id", "path", "note"]]
 reported.drop_duplicates("note").head(10)
 
 # %% [markdown]
@@ -225,11 +264,12 @@ reported.drop_duplicates("note").head(10)
 # be clustered but not scored.
 
 # %%
-specimens["width"], specimens["height"] = specimens["width"].astype("int32"), specimens["height"].astype("int32")
+whole = "Int32" if only_barcodes else "int32"  # the former may be missing
+specimens = specimens.astype({"path": "string", "width": whole, "height": whole})
 rejected = pd.concat(rejected, ignore_index=True)
 columns = ["hash_id", "path", *utils.RANKS, "width", "height", "sha256"]
-if specimens["barcode"].notna().any():
-    columns.append("barcode")
+columns += [name for name in KEPT if specimens[name].notna().any()]
+things = "barcodes" if only_barcodes else "photographs"
 utils.write_table(rejected, folder / "rejected.csv")
 utils.write_table(reported, folder / "reported.csv")
 utils.write_table(specimens[columns], folder / "metadata.parquet")
@@ -238,9 +278,9 @@ taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANK
 pd.DataFrame(
     {
         "taxa": taxa.nunique(),
-        "photos with a name": taxa.count(),
-        "photos without": taxa.isna().sum(),
-        "median photos per taxon": taxa.apply(lambda t: t.value_counts().median()),
+        f"{things} with a name": taxa.count(),
+        f"{things} without": taxa.isna().sum(),
+        f"median {things} per taxon": taxa.apply(lambda t: t.value_counts().median()),
     }
 )
 
@@ -271,9 +311,9 @@ for y, (name, size) in enumerate(shown.items()):
 ax.set(
     yticks=range(len(shown)),
     yticklabels=map(plotting.plain, shown.index),
-    xlabel="photographs",
+    xlabel=things,
     xlim=(0, 1.25 * shown.max()),
-    title=f"{len(specimens):,} photographs of {plotting.dataset_name(dataset)}: {message}",
+    title=f"{len(specimens):,} {things} of {plotting.dataset_name(dataset)}: {message}",
 )
 if len(sizes) > len(shown):
     ax.set_ylabel(f"the {len(shown)} largest of {len(sizes)} families")
@@ -289,10 +329,11 @@ plotting.save_figure(figure, utils.figures_dir(dataset) / "family_sizes.png")
 # %%
 drawn = specimens.assign(family=family).sample(frac=1, random_state=0)
 by_family = drawn.groupby("family")["path"]
-lines = {name: [photos / path for path in by_family.get_group(name)[:8]] for name in sizes.index[:8]}
-figure = plotting.contact_sheet(lines, columns=8)
-plotting.save_figure(figure, folder / "previews" / "families.jpg")
-plotting.show_photos(figure)
+if not only_barcodes:
+    lines = {name: [photos / path for path in by_family.get_group(name)[:8]] for name in sizes.index[:8]}
+    figure = plotting.contact_sheet(lines, columns=8)
+    plotting.save_figure(figure, folder / "previews" / "families.jpg")
+    plotting.show_photos(figure)
 
 # %% [markdown]
 # ## Digest of the folder
@@ -309,26 +350,26 @@ with utils.atomic_write(folder / "photos.seen") as temporary:
 # %%
 named = taxa.notna().mean()
 sentences = [
-    f"Of {n_rows:,} rows of the table, {len(specimens):,} ({len(specimens) / n_rows:.0%}) have a usable photograph; "
+    f"Of {n_rows:,} rows of the table, {len(specimens):,} ({len(specimens) / n_rows:.0%}) have a usable {things[:-1]}; "
     f"{len(rejected):,} rows or files were rejected."
 ]
 sentences.append(
-    f"A family name is known for {named['family']:.0%} of the photographs, a genus name for {named['genus']:.0%} and a species "
+    f"A family name is known for {named['family']:.0%} of the {things}, a genus name for {named['genus']:.0%} and a species "
     f"name for {named['species']:.0%}."
 )
 if taxa["species"].nunique() > 1:
-    photographs = taxa["species"].value_counts()
-    sentences.append(f"Half of the {len(photographs):,} species have {photographs.median():.0f} photographs or fewer.")
+    each = taxa["species"].value_counts()
+    sentences.append(f"Half of the {len(each):,} species have {each.median():.0f} {things} or fewer.")
 else:
     sentences.append("Fewer than two species have a name, so clusters of species cannot be scored.")
 if len(known) > 1:
     ratio = known.max() / known.median()
-    sentences.append(f"The largest of {len(known):,} families has {ratio:.1f} times the photographs of a median family.")
+    sentences.append(f"The largest of {len(known):,} families has {ratio:.1f} times the {things} of a median family.")
 plotting.say(*sentences)
 
 # %% tags=["summary"]
 print(
-    f"{len(specimens):,} photos of {taxa['family'].nunique()} families, {taxa['genus'].nunique()} genera and "
+    f"{len(specimens):,} {things} of {taxa['family'].nunique()} families, {taxa['genus'].nunique()} genera and "
     f"{taxa['species'].nunique()} species kept, {len(rejected):,} rows or files rejected, {len(reported):,} notes",
     *notes,
     sep="; ",

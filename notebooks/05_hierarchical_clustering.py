@@ -179,6 +179,7 @@ plt.show()
 first = found[seeds[0]]
 in_family = first.groupby("family_cluster")["species_cluster"].agg(["size", "nunique"])
 several = in_family[(in_family["size"] > 2) & (in_family["nunique"] > 1)]["size"].sort_values()
+several = several if specimens["path"].notna().all() else several[:0]  # a dataset of barcodes has no photographs
 for family in several.index[len(several) // 2 :][:1]:
     rows = np.flatnonzero(first["family_cluster"] == family)
     points = prepared[0][rows]

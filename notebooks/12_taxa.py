@@ -53,7 +53,8 @@ clusters = utils.read_table(folder / "clusters" / run / f"seed={seed}.parquet").
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 taxa["cluster"] = clusters.loc[specimens["hash_id"], "species_cluster"].to_numpy()
 taxa["genus_cluster"] = clusters.loc[specimens["hash_id"], "genus_cluster"].to_numpy()
-taxa["path"] = specimens["path"].map(lambda path: folder / "photos" / path)
+pictured = specimens["path"].notna().all()  # a dataset of barcodes has no photographs
+taxa["path"] = [folder / "photos" / path if pictured else "" for path in specimens["path"]]
 taxa = taxa.dropna().reset_index(drop=True)
 if taxa["species"].nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: the clusters cannot be compared with any")
@@ -142,7 +143,8 @@ paths = taxa.groupby("species")["path"].apply(list)
 lines = {}
 for left, right in confused.head(n_shown)[["species", "and"]].itertuples(index=False):
     lines[f"{plotting.plain(left, 58)} | {plotting.plain(right, 58)}"] = paths[left][:4] + paths[right][:4]
-plotting.show_photos(plotting.contact_sheet(lines, 8))
+if pictured:
+    plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]
 # ## Outliers
@@ -160,7 +162,7 @@ for cluster in mixed.index:
     inside = taxa[taxa["cluster"] == cluster]
     main, outliers = (inside.loc[inside["outlier"] == which, "path"].tolist() for which in (False, True))
     lines[f"{cluster}: {len(main)} + {len(outliers)} outliers"] = main[:4] + outliers[:4]
-if lines:
+if lines and pictured:
     plotting.show_photos(plotting.contact_sheet(lines, 8))
 
 # %% [markdown]

@@ -141,7 +141,7 @@ class TestMessyFolder:
 
     def test_the_step_says_what_it_did(self, messy):
         *_, stdout = messy
-        assert stdout.startswith("01: 12 photos of 2 families, 2 genera and 1 species kept, 14 rows or files rejected")
+        assert stdout.startswith("01: 12 photographs of 2 families, 2 genera and 1 species kept, 14 rows or files rejected")
 
 
 def test_a_csv_without_ids_or_without_matches_stops_with_the_remedy(bench, tmp_path):

@@ -16,12 +16,13 @@ CHAPTER_OF = {
     "encoders": "02_extract_embeddings",
     "trainers": "03_supcon_finetune",
     "clusterers": "05_hierarchical_clustering",
+    "barcodes": "07_dna_barcodes",
 }
 named_by_file = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
 
 def test_all_chapters_exist():
-    numbers = "00 01 02 03 04 05 06 09 10 11 12 13 14 15 16 17 18 19 20 21 95 96 97 98 99"
+    numbers = "00 01 02 03 04 05 06 07 09 10 11 12 13 14 15 16 17 18 19 20 21 22 95 96 97 98 99"
     assert " ".join(path.stem[:2] for path in SOURCES) == numbers
 
 
