@@ -85,7 +85,7 @@ judged.loc[sizes.index[sizes > 1], "verdict"].replace("", "no name").value_count
 def draw(family, strips, number, total):
     """Figure of one page with `strips` of a family."""
     rows = np.concatenate([sheets.shown(strip, odd) for strip in strips])
-    paths = [folder / "photos" / path for path in specimens["path"].iloc[rows]]
+    paths = [folder / "photos" / path for path in specimens["path"].fillna("").iloc[rows]]  # a barcode alone has no photograph
     pictures = thumbnails(paths, specimens["sha256"].iloc[rows], folder / "previews" / "thumbnails")
     where = f", page {number} of {total}" if total > 1 else ""
     count = sum(len(strip.rows) for strip in strips)

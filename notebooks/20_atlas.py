@@ -94,7 +94,7 @@ xy = maps[maps["layer"] == layer].set_index("hash_id").loc[ids, ["x", "y"]].to_n
 title = f"{dataset}: {encoder_configs.readable_name(dataset, encoder)}, {clusterer.replace('_', ' ')}"
 method = config.method if config.method in clustering.TREES else "average"
 data, rows = atlas.contents(dataset, title, table, xy, points, method)
-paths = [folder / "photos" / path for path in table["path"].iloc[rows]]
+paths = [folder / "photos" / path for path in table["path"].fillna("").iloc[rows]]  # a barcode alone has no photograph
 small = thumbnails(paths, specimens["sha256"].iloc[rows], folder / "previews" / "thumbnails")
 written = atlas.write_atlas(folder / "atlas" / f"{encoder}.html", data, tqdm(small, total=len(rows), unit="thumbnail"))
 megabytes = [path.stat().st_size / 1e6 for path in written]
