@@ -334,7 +334,7 @@ def test_photographs_in_the_folder_of_the_dataset(made, world):
     home = made.data("home")
     shutil.copytree(world, home)
     target, settings = "data/home/metadata.parquet", ("DATASET=home", "SOURCE=data/home")
-    assert "72 photos" in made.make(target, *settings).stdout
+    assert "72 photographs" in made.make(target, *settings).stdout
     assert "up to date" in made.make(target, "DATASET=home").stdout  # files of chapter 01 are not new photographs
     shutil.copy(home / "site 0" / "trap-0" / "0000.JPG", home / "new.jpg")
     assert "1 rows or files rejected" in made.make(target, "DATASET=home").stdout
@@ -364,7 +364,7 @@ def test_interrupt_keeps_results_and_leaves_no_process(made, tmp_path, world):
     assert process.returncode and "Traceback" not in message and "was interrupted" in message
     assert not psutil.wait_procs(started, timeout=20)[1]
     assert all(path.read_bytes() == content for path, content in before.items())
-    assert "71 photos" in made.make(*arguments).stdout and "up to date" in made.make(*arguments).stdout
+    assert "71 photographs" in made.make(*arguments).stdout and "up to date" in made.make(*arguments).stdout
 
 
 def test_bad_settings_are_reported(made):
