@@ -57,13 +57,13 @@ def test_columns_of_bold_and_bioscan_are_understood(tmp_path, header):
     for separator, name in ((",", "a.csv.gz"), ("\t", "a.tsv"), (";", "a.CSV")):
         text = f"{header}\nA,F,G,G s,ACGT,BOLD:1\n".replace(",", separator).encode()
         (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
-        rows, unused = specimen_table.read_rows(tmp_path / name)
+        rows, unused, _ = specimen_table.read_rows(tmp_path / name)
         assert rows[specimen_table.COLUMNS[:6]].iloc[0].tolist() == ["A", "F", "G", "G s", "ACGT", "BOLD:1"] and not unused
 
 
 def test_a_canonical_name_comes_before_its_aliases(tmp_path):
     (tmp_path / "a.csv").write_text("hash_id,processid,barcode,nucleotides\nA,B,AC,GT\n")
-    rows, unused = specimen_table.read_rows(tmp_path / "a.csv")
+    rows, unused, _ = specimen_table.read_rows(tmp_path / "a.csv")
     assert rows.loc[0, ["hash_id", "barcode"]].tolist() == ["A", "AC"] and unused == ["processid", "nucleotides"]
     (tmp_path / "a.csv").write_text("processid,nuc,nucleotides\nB,AC,GT\n")
     with pytest.raises(ValueError, match=r"several columns for barcode \('nuc', 'nucleotides'\)"):
@@ -204,7 +204,7 @@ def test_the_barcodes_for_development_are_accepted_as_they_are(tmp_path):
     path = SHARED / "data" / "coi_barcodes" / "barcodes.csv.gz"
     if not path.is_file():
         pytest.skip("the barcodes for development are not on this machine")
-    rows, unused = specimen_table.read_rows(path)
+    rows, unused, _ = specimen_table.read_rows(path)
     assert len(rows) == 27_917 and rows["hash_id"].is_unique and unused == ["order", "subfamily"]
     cleaned = barcodes.clean(rows["barcode"].iloc[::10])
     assert cleaned["problem"].isna().all() and cleaned["barcode"].str.fullmatch("[ACGTRYSWKMBDHVN]+").all()

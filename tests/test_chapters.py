@@ -292,14 +292,14 @@ LOOKALIKES = [
 def test_marks_for_a_missing_name_are_no_taxon_and_names_that_look_alike_are(bench, tmp_path):
     photograph(tmp_path / "src", *(f"{name}.png" for name in ("NA", "None", "-")))
     photograph(tmp_path / "src", *(f"{n}.png" for n in range(12)))
-    rows = [["NA", "N/A", "nan", "?", "NULL"], ["None", "F", "unknown", "-", "NA"], ["-", "F", "G", "G a", "ACGT"]]
+    rows = [["NA", "N/A", "nan", "?", "NULL"], ["None", "F", "unknown", "-", "NA"], ["-", "F", "G", "G a", "ACGT" * 20]]
     rows += [[n, LOOKALIKES[n], mark, LOOKALIKES[-n], ""] for n, mark in enumerate(MARKS[:12])]
     write_csv(tmp_path / "src", rows, ("hash_id", "family", "genus", "species", "barcode"))
     printed, _ = bench.run("01", dataset="d", source=str(tmp_path / "src"))
     table = metadata(bench, "d").set_index("hash_id")
     assert len(table) == 15 and table.loc["NA", ["family", "genus", "species", "barcode"]].isna().all()
     assert table.loc["None", ["genus", "species", "barcode"]].isna().all() and table.loc["None", "family"] == "F"
-    assert table.loc["-", ["family", "genus", "species", "barcode"]].tolist() == ["F", "G", "G a", "ACGT"]
+    assert table.loc["-", ["family", "genus", "species", "barcode"]].tolist() == ["F", "G", "G a", "ACGT" * 20]
     assert table["genus"].count() == 1
     assert set(table["family"].dropna()) == {"F", *LOOKALIKES} and set(table["species"].dropna()) == {
         "G a",
