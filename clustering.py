@@ -51,7 +51,8 @@ def prepare(
         points = normalize(points, copy=False)
     pca_components = min(pca_components, len(points) - 1, points.shape[1])
     if pca_components > 0:
-        solver = "covariance_eigh" if len(points) > points.shape[1] else "full"  # both exact; each is quick for its case
+        wide = points.shape[1] > max(len(points), 2048)  # a large covariance of few points takes long
+        solver = "full" if wide else "covariance_eigh"  # both are exact
         pca = PCA(pca_components, svd_solver=solver).fit(points)
         scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whitening_power / 2)
         points = normalize(pca.transform(points) * scale)
