@@ -176,3 +176,15 @@ def notes(table, taxa):
     for name, group in table[several].groupby("bin"):
         found.append(group.assign(note=f"{name} holds several species: {listed(sorted(group['taxon'].dropna().unique()))}"))
     return pd.concat(found)[["hash_id", "note"]]
+
+
+def known_barcodes(metadata):
+    """The DNA barcodes of all specimens (list of n texts); ValueError if one has none."""
+    found = metadata["barcode"] if "barcode" in metadata else pd.Series(pd.NA, metadata.index)
+    without = metadata["hash_id"][found.isna()].tolist()
+    if without:
+        few = ", ".join(without[:5])
+        raise ValueError(
+            f"{len(without)} of {len(metadata)} specimens have no DNA barcode ({few}): encoders of barcodes need one of each"
+        )
+    return found.tolist()

@@ -25,6 +25,7 @@ from sklearn.preprocessing import normalize
 
 import scoring
 import utils
+from files import atomic_write
 
 # --------------------------------------------------------------------------------------------------- preparation
 
@@ -463,7 +464,7 @@ class Clusterer:
             if folder and takes_long:
                 setting = repr((utils.layer_name(list(layers), name), options)).encode()
                 kept = hashlib.sha256(setting).hexdigest()[:16]
-                parts.append(weight * utils.kept_array(folder, kept, values, functools.partial(prepare, **options)))
+                parts.append(weight * kept_array(folder, kept, values, functools.partial(prepare, **options)))
             else:
                 parts.append(weight * prepare(values, **options))
         return np.hstack(parts)
@@ -585,6 +586,25 @@ class CapsClusterer(Clusterer):
         return genus, species, np.zeros(len(points), bool)
 
 
+def kept_array(folder, name, source, compute):
+    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest of source>.npy.
+
+    Arrays kept under this name for another `source` (an array) are removed. A file that cannot be read is computed again.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()[:16]
+    path = folder / f"prepared-{name}-{digest}.npy"
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        values = compute(source)
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, values, allow_pickle=False)
+    for other in folder.glob(f"prepared-{name}-*.npy"):
+        if other != path:
+            other.unlink(missing_ok=True)
+    return values
+
+
 PREPARATION = ("signed_sqrt", "pca_components", "whitening_power", "n_smoothing_neighbors", "umap_components")
 CLUSTERERS = dict.fromkeys(TREES, TreeClusterer)
 CLUSTERERS |= dict.fromkeys((name for name in BY_NUMBER if name not in TREES), PartitionClusterer)
@@ -597,7 +617,6 @@ def _default(one):
 
 # every setting of a clusterer and its default, that of the first class which has it
 SETTINGS = {one.name: _default(one) for kind in reversed(CLUSTERERS.values()) for one in fields(kind)}
-SETTINGS |= {one.name: _default(one) for one in fields(TreeClusterer)}
 
 
 def cluster_species(
@@ -685,6 +704,14 @@ def _divide(rows, points):
     n_parts = -(-2 * len(rows) // MAX_PAIRWISE)  # about half as large as they may be
     parts = BisectingKMeans(n_parts, random_state=0, bisecting_strategy="largest_cluster").fit_predict(points[rows])
     return [rows[parts == part] for part in np.unique(parts)]
+
+
+def load_prepared(dataset, run, ids, seed=0):
+    """The clusterer of a run ("encoder/clusterer") and what its `prepare_both` makes of the encoder's embedding of `ids`."""
+    encoder, clusterer = run.split("/")
+    chosen = Clusterer.named(clusterer)
+    layers = utils.load_embeddings(dataset, encoder, ids)
+    return chosen, *chosen.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
 
 
 UNKNOWN = "(unknown)"  # the family of photographs without one

@@ -32,6 +32,7 @@ import dna
 import encoder_configs
 import pretrained
 import utils
+from barcodes import known_barcodes
 from files import atomic_write
 from images import load_rgb
 
@@ -395,7 +396,7 @@ def dataset_source(dataset, specimens, weights_dir=""):
         truth=lambda: utils.load_truth(dataset, ids),
         embedding=lambda encoder: utils.load_embeddings(dataset, encoder, ids),
         config=lambda encoder: encoder_configs.build_config(dataset, encoder),
-        barcodes=lambda: utils.known_barcodes(specimens),
+        barcodes=lambda: known_barcodes(specimens),
         weights_dir=weights_dir,
     )
 

@@ -48,7 +48,9 @@ def odd_ones(trust):
 
 
 def verdicts(labels, species):
-    """What every cluster is worth, by the `species` (n,) of its photographs, missing where unknown: DataFrame by cluster.
+    """What every cluster is worth, by the `species` (n,) of its photographs: DataFrame by cluster.
+
+    Species are paths of names (`utils.lineage`), missing where unknown, because two genera may share an epithet.
 
     A cluster is *merged* if less than PURE of its named photographs are of one species. It is *pure* if most photographs of
     that species are in it, and otherwise *split*. Without any name the verdict is empty. `about` says which species it holds.
@@ -67,9 +69,10 @@ def verdicts(labels, species):
 
     def describe(cluster, group):
         one, n = group["species"].iloc[0], group["n"].iloc[0]
+        name = one.rpartition(" > ")[2]
         if merged[cluster]:
-            return f"{one} {n}, {len(group) - 1} other species"
-        return f"{one}: {n} of {totals[one]}" + (f", in {parts[one]} clusters" if split[cluster] else "")
+            return f"{name} {n}, {len(group) - 1} other species"
+        return f"{name}: {n} of {totals[one]}" + (f", in {parts[one]} clusters" if split[cluster] else "")
 
     found = pd.DataFrame({"verdict": np.select([merged, split], ["merged", "split"], "pure")}, index=main.index)
     found["about"] = pd.Series({c: describe(c, group) for c, group in counts.groupby("cluster")}, dtype="string")

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import itertools
-import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import parameters
+import spreadsheet
 from files import atomic_write
 
 ROOT = Path(__file__).resolve().parent
@@ -65,31 +65,6 @@ def load_plan(dataset):
     return plan
 
 
-# Text that a spreadsheet would run as a formula: =, @ or the like at its start, or + and - before more than a plain word
-# or number, perhaps behind apostrophes that were added before.
-FORMULA = re.compile(r"'*\s*(?:[=@＝＠]|[+\-＋－].*[^\w.\- ])|'*[\t\r\n]", re.DOTALL)
-
-
-def _escaped(table):
-    """The table with an apostrophe before every text, also in the header, that a spreadsheet would run as a formula."""
-
-    def escape(cell):
-        return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
-
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{name: texts[name].map(escape) for name in texts}).rename(columns=escape)
-
-
-def _unescaped(table):
-    """What `_escaped` was given."""
-
-    def unescape(cell):
-        return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
-
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{name: texts[name].map(unescape) for name in texts}).rename(columns=unescape)
-
-
 def write_table(table, path):
     """Write a DataFrame to .parquet or .csv (by suffix), whole or not at all.
 
@@ -102,7 +77,7 @@ def write_table(table, path):
             texts = table.select_dtypes(exclude=["number", "bool"])
             returns = any("\r" in cell for name in texts for cell in texts[name] if isinstance(cell, str))
             quoted = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL  # Python's csv does not quote a carriage return
-            _escaped(table).to_csv(temporary, index=False, quoting=quoted)
+            spreadsheet.escaped(table).to_csv(temporary, index=False, quoting=quoted)
 
 
 @contextmanager
@@ -125,7 +100,9 @@ def read_table(path, **options):
     """
     path = Path(path)
     with _reading(path):
-        return pd.read_parquet(path, **options) if path.suffix == ".parquet" else _unescaped(pd.read_csv(path, **options))
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path, **options)
+        return spreadsheet.unescaped(pd.read_csv(path, **options))
 
 
 def file_digest(path):
@@ -142,18 +119,6 @@ def load_metadata(dataset):
             f"{path} is missing: run chapter 01 first (make all DATASET={dataset} SOURCE=<folder with photos and a CSV>)"
         )
     return read_table(path)
-
-
-def known_barcodes(metadata):
-    """The DNA barcodes of all specimens (list of n texts); ValueError if one has none."""
-    found = metadata["barcode"] if "barcode" in metadata else pd.Series(pd.NA, metadata.index)
-    without = metadata["hash_id"][found.isna()].tolist()
-    if without:
-        few = ", ".join(without[:5])
-        raise ValueError(
-            f"{len(without)} of {len(metadata)} specimens have no DNA barcode ({few}): encoders of barcodes need one of each"
-        )
-    return found.tolist()
 
 
 def lineage(metadata, rank):
@@ -244,25 +209,6 @@ def read_shards(folder, ids, layer=None):
         values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
         found[name] = values.reshape(len(column), -1)[rows]
     return found
-
-
-def kept_array(folder, name, source, compute):
-    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest of source>.npy.
-
-    Arrays kept under this name for another `source` (an array) are removed. A file that cannot be read is computed again.
-    """
-    digest = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()[:16]
-    path = folder / f"prepared-{_simple_name(name)}-{digest}.npy"
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        values = compute(source)
-    with atomic_write(path) as temporary, temporary.open("wb") as stream:
-        np.save(stream, values, allow_pickle=False)
-    for other in folder.glob(f"prepared-{name}-*.npy"):
-        if other != path:
-            other.unlink(missing_ok=True)
-    return values
 
 
 def layer_name(names, layer):

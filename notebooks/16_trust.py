@@ -53,7 +53,6 @@ folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
-config = clustering.Clusterer.named(clusterer)
 clusters = utils.load_clusters(dataset, run, seed, specimens["hash_id"])
 labels = clusters["species_cluster"].to_numpy()
 
@@ -69,8 +68,7 @@ labels = clusters["species_cluster"].to_numpy()
 # trust is a forecast.
 
 # %%
-layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-points, genus_points = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
+config, points, genus_points = clustering.load_prepared(dataset, run, specimens["hash_id"], seed)
 encoders = encoders or utils.load_plan(dataset)["encoders"]
 independent = trust.independent_clusters(dataset, run, encoders, seed, specimens["hash_id"])
 others = list(independent.values())

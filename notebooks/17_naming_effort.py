@@ -56,9 +56,8 @@ if species.nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: no expert can be simulated")
 trusted = utils.read_table(utils.dataset_dir(dataset) / "trust.csv", dtype={"hash_id": "string"}).set_index("hash_id")
 trusted = trusted.loc[specimens["hash_id"]]
-layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-place = utils.embeddings_dir(dataset, encoder)
-points = clustering.Clusterer.named(clusterer).prepare_both(layers, folder=place)[0][known]
+_, points, _ = clustering.load_prepared(dataset, run, specimens["hash_id"])
+points = points[known]
 labels, trust = (trusted.loc[known, name].to_numpy() for name in ("species_cluster", "trust"))
 family, species = specimens.loc[known, "family"].fillna(clustering.UNKNOWN).to_numpy(object), species[known].to_numpy(object)
 

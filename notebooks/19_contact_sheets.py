@@ -51,10 +51,7 @@ plotting.set_style()
 folder = utils.dataset_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
-encoder, clusterer = run.split("/")
-config = clustering.Clusterer.named(clusterer)
-layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-points, _ = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
+_, points, _ = clustering.load_prepared(dataset, run, specimens["hash_id"], seed)
 clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
 
 # %% [markdown]
@@ -67,8 +64,7 @@ clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
 # %%
 inside = clusters["species_cluster"].notna().to_numpy()  # noise has no cluster
 labels = clusters["species_cluster"].fillna("noise").to_numpy(object)
-known = utils.lineage(specimens, "species").notna()
-judged = sheets.verdicts(labels, specimens["species"].where(known))
+judged = sheets.verdicts(labels, utils.lineage(specimens, "species"))
 trust = clusters["trust"].to_numpy(float)
 odd = sheets.odd_ones(trust) & inside
 sizes = pd.Series(labels[inside]).value_counts()

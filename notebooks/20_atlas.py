@@ -53,9 +53,7 @@ specimens = utils.load_metadata(dataset)
 ids = specimens["hash_id"]
 run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
-config = clustering.Clusterer.named(clusterer)
-layers = utils.load_embeddings(dataset, encoder, ids)
-points, _ = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
+config, points, _ = clustering.load_prepared(dataset, run, ids, seed)
 
 # %% [markdown]
 # ## The clusters

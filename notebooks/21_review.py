@@ -51,9 +51,7 @@ specimens = utils.load_metadata(dataset)
 ids = specimens["hash_id"]
 run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
-config = clustering.Clusterer.named(clusterer)
-layers = utils.load_embeddings(dataset, encoder, ids)
-points, genus_points = config.prepare_both(layers, seed, utils.embeddings_dir(dataset, encoder))
+config, points, genus_points = clustering.load_prepared(dataset, run, ids, seed)
 clusters = utils.load_clusters(dataset, run, seed, ids)
 
 # %% [markdown]

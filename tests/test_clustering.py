@@ -11,6 +11,7 @@ from sklearn import metrics
 from sklearn.preprocessing import normalize
 
 import clustering
+import listing
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
 METHODS = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
@@ -447,3 +448,21 @@ def test_cuts_of_several_trees_are_those_of_each():
         largest = max(tree.merges[-len(set(labels[rows])), 2] for rows, tree in trees if len(set(labels[rows])) < len(rows))
         for rows, tree in trees:  # all merges up to the largest one below the cut, and no other
             assert metrics.adjusted_rand_score(labels[rows], tree.at(largest)) == 1
+
+
+def test_an_array_is_computed_again_when_its_source_or_its_file_has_changed(tmp_path):
+    calls, source = [], np.arange(6.0).reshape(2, 3)
+
+    def double(values):
+        calls.append(1)
+        return 2 * values
+
+    for _ in range(2):
+        np.testing.assert_array_equal(clustering.kept_array(tmp_path, "twice", source, double), 2 * source)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(clustering.kept_array(tmp_path, "twice", source + 1, double), 2 * source + 2)
+    (kept,) = tmp_path.iterdir()  # the array of the former source is gone
+    assert len(calls) == 2 and listing.made_by_chapters("embeddings/x", [kept.name]) == {kept.name}
+    kept.write_bytes(kept.read_bytes()[:-8])
+    np.testing.assert_array_equal(clustering.kept_array(tmp_path, "twice", source + 1, double), 2 * source + 2)
+    assert len(calls) == 3

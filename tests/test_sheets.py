@@ -119,3 +119,10 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path):
     assert images.load_rgb(tmp_path / "a.jpg").size == (1600, 1200)
     small = images.load_rgb(tmp_path / "a.jpg", at_least=256)
     assert small.size == (400, 300)
+
+
+def test_species_of_one_epithet_in_two_genera_are_two():
+    labels = np.array(["a"] * 4 + ["b"] * 3, object)
+    names = pd.Series(["F > G > vulgaris"] * 4 + ["F > H > vulgaris"] * 3, dtype="string")
+    found = sheets.verdicts(labels, names)
+    assert found["verdict"].tolist() == ["pure", "pure"] and found["about"].tolist() == ["vulgaris: 4 of 4", "vulgaris: 3 of 3"]

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 import encoder_configs
-import listing
 import plotting
 import sampling
 import utils
@@ -281,21 +280,3 @@ def test_the_readable_name_tells_the_role_and_a_name_of_ones_own_stays(tmp_path)
     assert encoder_configs.readable_name("d", "true_traits") == "true traits (reference: the traits themselves)"
     assert encoder_configs.readable_name("d", "pixels") == "pixels (control)"
     assert encoder_configs.readable_name("d", "my_own") == "my_own" and encoder_configs.readable_name("d", "none") == "none"
-
-
-def test_an_array_is_computed_again_when_its_source_or_its_file_has_changed(tmp_path):
-    calls, source = [], np.arange(6.0).reshape(2, 3)
-
-    def double(values):
-        calls.append(1)
-        return 2 * values
-
-    for _ in range(2):
-        np.testing.assert_array_equal(utils.kept_array(tmp_path, "twice", source, double), 2 * source)
-    assert len(calls) == 1
-    np.testing.assert_array_equal(utils.kept_array(tmp_path, "twice", source + 1, double), 2 * source + 2)
-    (kept,) = tmp_path.iterdir()  # the array of the former source is gone
-    assert len(calls) == 2 and listing.made_by_chapters("embeddings/x", [kept.name]) == {kept.name}
-    kept.write_bytes(kept.read_bytes()[:-8])
-    np.testing.assert_array_equal(utils.kept_array(tmp_path, "twice", source + 1, double), 2 * source + 2)
-    assert len(calls) == 3
