@@ -93,7 +93,7 @@ def save_with(state):
     ],
 )
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
-def test_other_files_than_weights_are_told_in_one_short_line(tmp_path, suffix, write, message, library):
+def test_other_files_than_weights_are_named_in_one_short_line(tmp_path, suffix, write, message, library):
     architecture, weights, where = ("resnet18", "IMAGENET1K_V1", "avgpool") if library == "torchvision" else (*DEIT[1:], "head")
     write()(file := tmp_path / f"{architecture}{suffix}")
     config = {"library": library, "architecture": architecture, "weights": weights}
