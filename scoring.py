@@ -503,6 +503,11 @@ def holm(p_values):
     return np.minimum(adjusted, 1)[np.argsort(order)]
 
 
+def harmonic_mean(one, other):
+    """Harmonic mean of two numbers that are not negative: 0 if one of them is."""
+    return 2 * one * other / (one + other) if one + other else 0.0
+
+
 def mean_interval(values, levels):
     """Mean of a Series by `levels` of its index, with Student's t interval over the rest: DataFrame (mean, ci_low, ci_high).
 

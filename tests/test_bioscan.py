@@ -78,6 +78,17 @@ def test_barcodes_alone_keep_the_partitions_of_bioscan(root, bench, monkeypatch)
     assert not unseen & set(kept["species"][found["part"] == "train"])
 
 
+def test_chapter_08_keeps_the_unseen_species_of_bioscan_out_of_training(root, bench, monkeypatch):
+    write(monkeypatch, root, "--split", "all")
+    bench.run("01", dataset="b", source=str(root / "bioscan5m" / "images" / "cropped_256"))
+    short = {"epochs": 1, "network_epochs": 1, "image_size": 32, "batch_size": 8, "after": "layer3"}
+    _, found = bench.run("08", dataset="b", encoder="resnet18_untrained", **short)
+    specimens, learning = found["specimens"], (found["fold"] != 0) & ~found["fourth"]
+    assert set(specimens["partition"]) == {"pretrain", "train", "test_unseen"} and found["folds"] == [0]
+    assert set(specimens["partition"][learning]) == {"pretrain", "train"}
+    assert not set(specimens["species"][learning].dropna()) & set(specimens["species"][found["fold"] == 0])
+
+
 def test_what_is_missing_is_said(root, tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"error: .*metadata\.csv is missing: add --download"):
         write(monkeypatch, tmp_path)

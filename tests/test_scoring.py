@@ -434,3 +434,7 @@ def test_a_mean_of_seeds_has_students_interval_and_one_seed_has_none():
     assert row == pytest.approx([0.3, 0.3 - half_width, 0.3 + half_width], abs=1e-4)
     one = scoring.mean_interval(pd.Series([0.2], index[:1]), "trainer")
     assert one["mean"].tolist() == [0.2] and one[["ci_low", "ci_high"]].isna().all(axis=None)
+
+
+def test_the_harmonic_mean_is_0_if_one_of_both_is():
+    assert scoring.harmonic_mean(0.5, 0.5) == 0.5 and scoring.harmonic_mean(0, 0.8) == 0 and scoring.harmonic_mean(0, 0) == 0
