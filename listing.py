@@ -25,6 +25,7 @@ RESULTS = {
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07", "referee.csv": "22",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
     "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
+    "report.html": "23",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")

@@ -280,6 +280,7 @@ class Plan:
         world = [f"{figures}/{name}" for name in WORLD_FIGURES] if settings.world else []
         maps = [f"{figures}/umap_{encoder}.png" for encoder in settings.encoders]
         tables = [f"{data}/submission.csv", f"{data}/trust.csv", *self.reviewed(), f"{data}/previews/clusters/index.csv"]
+        tables.append(f"{data}/report.html")
         self.phony["all"] = [*tables, *drawn, *world, f"{figures}/family_sizes.png", *maps]
         self.phony["submission"] = [f"{data}/submission.csv"]
         self.phony["atlas"] = [f"{data}/atlas/{settings.submit.partition('/')[0]}.html"]
@@ -306,6 +307,8 @@ class Plan:
         about = [run, seed, f"reviewed={bool(settings.review)}"]
         kept = settings.to_store("submit", "review")
         self.chapter("19_contact_sheets", drawn, [trusted, *self.reviewed()], about, options=kept)
+        needs = [trusted, f"{data}/scores.csv", *self.reviewed(), drawn[0], "atlas/report.html"]
+        self.chapter("23_report", [f"{data}/report.html"], needs, about, options=kept)
         submitted, clusterer = settings.submit.split("/")
         for encoder in settings.encoders:  # trust and review are of the submitted run
             own = encoder == submitted
@@ -321,9 +324,10 @@ class Plan:
             )
 
     def _barcodes(self):
-        """The rule of chapter 07: it pretrains a model where params/barcodes/ has settings for the dataset.
+        """The rules of chapters 07, 08 and 22.
 
-        Elsewhere it evaluates the model that ships with the project.
+        Chapter 07 pretrains a model where params/barcodes/ has settings for the dataset. Elsewhere it evaluates the model that
+        ships with the project.
         """
         dataset, data, figures = self.settings.dataset, self.data, self.figures
         trained = dataset in config_names("barcodes")
@@ -345,6 +349,15 @@ class Plan:
             options=self.settings.to_store("submit"),
         )
         self.phony["referee"] = [f"{figures}/image_and_dna.png"]
+        where, kept = self.weights_for([self.settings.start])
+        self.chapter(
+            "08_align_image_dna_text",
+            [f"{figures}/{name}" for name in ("alignment.png", "alignment_retrieval.csv", "alignment_clusters.csv")],
+            [f"{data}/metadata.parquet"],
+            [f"encoder={self.settings.start}", *where],
+            options=[*kept, *self.settings.to_store("start")],
+        )
+        self.phony["align"] = [f"{figures}/alignment.png"]
 
     def _report(self):
         settings, data, figures = self.settings, self.data, self.figures
@@ -404,7 +417,7 @@ class Plan:
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
         self.phony["report"] = [*results(*REPORTED), *compared, f"{data}/atlas/{tested}.html"]
         chapters = [f"{data}/runs/{name}.ipynb" for name in ("09_recoverability", "21_review")]
-        self.phony["publish"] = ["all", "report", "barcodes", "referee", *chapters]
+        self.phony["publish"] = ["all", "report", "barcodes", "referee", "align", *chapters]
 
     # ---- sweeps
 

@@ -78,7 +78,7 @@ def test_make_all_runs_every_chapter_once(made):
         "05_hierarchical_clustering-resnet18_double-pooled_average",
         "06_evaluate",
     ]
-    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1 + 1
+    assert len(steps(made.second)) == len(set(steps(made.second))) == 1 + 4 + 1 + 2 + 1 + 1 + 1 + 1
     assert set(runs(made)) == {*steps(made.first), *steps(made.second)}
     for path in made.data("tiny", "runs").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -117,7 +117,7 @@ def test_a_review_is_honoured_and_nothing_else_runs_again(made):
     review = made.root / "review.csv"
     rows.assign(scientificName="Agrotis segetum", taxonRank="species").to_csv(review, index=False)
     done = made.make("all", *SETTINGS, "REVIEW=review.csv")
-    assert steps(done) == ["21_review", "19_contact_sheets"] and changed(made, before) == set(steps(done))
+    assert steps(done) == ["21_review", "19_contact_sheets", "23_report"] and changed(made, before) == set(steps(done))
     found = pd.read_csv(made.data("tiny", "reviewed.csv"), dtype={"hash_id": "string"}).set_index("hash_id")
     assert set(found.index[found["species_cluster"] == first]) == set(inside)
     assert (found.loc[inside, "scientificName"] == "Agrotis segetum").all() and found.loc[inside, "trust"].between(0, 1).all()

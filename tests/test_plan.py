@@ -158,7 +158,7 @@ def planned(planned_once, tmp_path):
 
 
 def test_second_make_does_nothing_and_settings_are_stored(planned, planned_once):
-    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1 + 1 + 1
+    assert len(planned_once.first) == len(set(planned_once.first)) == 1 + 2 + 2 + 4 + 1 + 1 + 1 + 1 + 1
     assert planned.runs("all", *SETTINGS) == [] and "Nothing to be done for 'all'" in planned.done.stdout
     stored = yaml.safe_load(planned.data("mine", "config.yaml").read_text())
     assert stored["source"] == str(planned.photos) and stored["weights"] == "weights"
@@ -178,6 +178,7 @@ def test_touched_config_reruns_its_branch(planned):
         "06_evaluate",
         "16_trust",
         "19_contact_sheets",
+        "23_report",
         "99_figures",
     ]
 
@@ -244,7 +245,7 @@ def test_settings_of_a_failed_run_are_not_stored(planned):
         "06_evaluate"
     ]  # what it had begun to write is made again, as before
     assert "submit=resnet18_double/flat_kmeans" in planned.data("mine", "scores.csv").read_text()
-    assert planned.runs("all", *SETTINGS) == ["16_trust", "19_contact_sheets", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == ["16_trust", "19_contact_sheets", "23_report", "99_figures"]
     assert planned.runs("all", *SETTINGS) == []
 
 
@@ -606,7 +607,7 @@ def test_new_import_becomes_a_prerequisite(planned):
     planned.runs("all", *SETTINGS)
     assert planned.runs("all", *SETTINGS) == []
     (planned.root / "deeper.py").touch()
-    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "16_trust", "19_contact_sheets", "99_figures"]
+    assert planned.runs("all", *SETTINGS) == ["06_evaluate", "16_trust", "19_contact_sheets", "23_report", "99_figures"]
 
 
 # ---- sweeps -----------------------------------------------------------------------------------------------------------
@@ -719,7 +720,7 @@ def test_a_review_is_applied_shown_and_stored_until_it_is_taken_back(planned):
     review = planned.root / "my reviews" / "review.csv"
     review.parent.mkdir()
     review.write_text("hash_id,cluster,decision,duplicate_of\n")
-    shown = ["21_review", "19_contact_sheets"]
+    shown = ["21_review", "19_contact_sheets", "23_report"]
     assert planned.runs("all", *SETTINGS, f"REVIEW={review}") == shown
     assert f"review={review}" in planned.data("mine", "reviewed.csv").read_text()
     assert "reviewed=True" in planned.data("mine", "previews", "clusters", "index.csv").read_text()
@@ -730,5 +731,5 @@ def test_a_review_is_applied_shown_and_stored_until_it_is_taken_back(planned):
     review.unlink()
     done = planned.make("all", *SETTINGS, check=False)
     assert "is not a file: give the review.csv that the atlas saved, or REVIEW= for none" in done.stderr
-    assert planned.runs("all", *SETTINGS, "REVIEW=") == ["19_contact_sheets"]
+    assert planned.runs("all", *SETTINGS, "REVIEW=") == ["19_contact_sheets", "23_report"]
     assert planned.runs("all", *SETTINGS) == []
