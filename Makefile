@@ -48,25 +48,29 @@ setup: $(READY) ## build .venv from requirements.txt
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; done; \
 	if [ $$python = none ]; then echo "Python 3.11 or newer is needed and none was found on the PATH" >&2; exit 1; fi; \
 	echo "setting up .venv with $$("$$python" --version) (a few minutes, once)"; "$$python" -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
+	@sed -n '/^uv==/,/[^\]$$/p' requirements.txt > .venv/uv.txt # the release of uv that is locked, with its hashes
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt || \
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt # it knows pip's own settings
 	@.venv/bin/python -m compileall -q -j 0 -x /tests/ .venv/lib >/dev/null || true # on all cores; some packages contain files for other Python versions
 	@touch $@
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
-.PHONY: all submission atlas report barcodes referee sweep FORCE
+.PHONY: all submission atlas report barcodes referee align sweep FORCE
 all: ## specimens to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 atlas: ## map, tree and photographs in one HTML file, data/<dataset>/atlas/, in which clusters can be corrected
 report: ## after all, where taxa are known: the atlas, indices without labels, robustness, scores of every taxon
 barcodes: ## where specimens have DNA barcodes: k-mers and a pretrained language model, on unseen species
 referee: ## where photographs have DNA barcodes: clusters of image, DNA and both; barcodes as referee of the image clusters
+align: ## where photographs have DNA barcodes: train image, DNA and name into one space, tested on unseen species
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.
-ifneq ($(filter all submission atlas report barcodes referee sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
+ifneq ($(filter all submission atlas report barcodes referee align sweep bench publish data/% figures/%,$(MAKECMDGOALS)),)
 include $(READY) # an empty file: make builds .venv if it is missing or old, and starts again
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
@@ -95,9 +99,9 @@ pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cel
 # One run of each chapter, with the default parameters of its notebook.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
-  07_dna_barcodes \
+  07_dna_barcodes 08_align_image_dna_text \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust \
-  17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna \
+  17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna 23_report \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
@@ -127,8 +131,8 @@ bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clus
 	$(PYTHON) tests/bench_scoring.py
 	$(PYTHON) tests/bench_atlas.py
 
-lock: $(READY) ## compile requirements.in into requirements.txt (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+lock: $(READY) ## compile requirements.in into requirements.txt
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 
 ANY_PYTHON = $(or $(shell command -v $(PYTHON)),python3)
 clean: ## remove what was computed for DATASET, but not its photographs and figures

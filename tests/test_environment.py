@@ -1,6 +1,7 @@
 """One lock for everybody: pip, conda and the hosted tests install the same releases."""
 
 import re
+import subprocess
 
 import yaml
 from conftest import ROOT
@@ -41,6 +42,14 @@ def test_every_direct_dependency_is_pinned_with_hashes():
     }
     assert direct <= set(lock)
     assert all("--hash=sha256:" in block for block in lock.values())
+
+
+def test_set_up_begins_with_the_installer_of_the_lock_and_its_hashes():
+    (command,) = re.findall(r"\t@(sed -n .*) > \.venv/uv\.txt", (ROOT / "Makefile").read_text())
+    done = subprocess.run(command.replace("$$", "$"), shell=True, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"uv==[\d.]+ \\", lines[0]) and len(lines) > 1
+    assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}( \\)?", line) for line in lines[1:])
 
 
 def test_the_lock_names_no_index_of_any_machine():
