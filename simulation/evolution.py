@@ -280,4 +280,5 @@ def _gene_tree(tree, counts, coalescence, seed):
         ploidy=1,
         sequence_length=N_CODONS,
         random_seed=seed,
+        record_provenance=False,  # it would hold the model of every species
     )
