@@ -25,7 +25,7 @@ import utils
 
 PAIRS = (("image", "DNA"), ("image", "name"), ("DNA", "name"))
 NAME_FEATURES = 2048  # columns of the vector of a name
-UNKNOWN = -1  # of `matches`: whether two specimens match is not known
+UNKNOWN = -1  # a name that is missing, or a pair of which it is not known whether it matches
 
 
 # --------------------------------------------------------------------------------------------------------- names
@@ -162,13 +162,11 @@ def side_by_side(layers):
     return torch.cat([F.normalize(values.float(), dim=1) for values in layers.values()], dim=1)
 
 
-def look(network, transform, paths, precision=None):
+def look(network, transform, paths):
     """Vectors (n, d) of photographs through a network that gives {layer: (n, d)}: its layers `side_by_side`."""
     device = encoders.pick_device()
     shown = encoders.Network(network, transform, "")
-    (layers,) = encoders.embed(
-        shown, paths, [list(range(len(paths)))], device, precision or encoders.pick_precision(device)
-    )
+    (layers,) = encoders.embed(shown, paths, [list(range(len(paths)))], device, encoders.pick_precision(device))
     return side_by_side({name: torch.from_numpy(values) for name, values in layers.items()}).numpy()
 
 

@@ -70,7 +70,7 @@ def headline(dataset, encoder, clusterer=utils.DEFAULT_CLUSTERER):
     return (
         f"**{run['n_found']:,.0f} clusters for {run['n_true']:,.0f} species.** {run['taxa_found']:.0%} of the species are "
         f"found, {shares}. Agreement with the true species (AMI: 0 is chance, 1 is perfect) is **{run['ami']:.2f}**; family "
-        f"names alone give {family['ami']:.2f}{without}. The oracle-k reference, trees by Ward's method that are told the true "
+        f"names alone give {family['ami']:.2f}{without}. The oracle-k reference, trees by Ward's method cut at the true "
         f"numbers, has {prepared['ami']:.2f} ({oracle['ami']:.2f} on the embedding as it comes)."
     )
 

@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+import scoring
 from files import atomic_write
 
 TEMPLATE = Path(__file__).resolve().parent / "atlas" / "report.html"
@@ -29,7 +30,7 @@ PACKAGES = (
 )
 SIDE = 96  # pixels of a picture's longer side
 DOUBTFUL = 0.5  # trust below which a photograph should be looked at
-MANY = 0.05  # share of files that were rejected, from which the reader is told
+MANY = 0.05  # share of files that were rejected from which the page says so
 
 
 def picture(image):
@@ -100,7 +101,7 @@ def scores(table, run):
             return float(means["value"].get((of, by, rank, metric), np.nan))
 
         low, high = means.loc[(encoder, clusterer, rank, "ami"), ["ci_low", "ci_high"]]
-        shares = {name: value(f"taxa_{name}") for name in ("found", "merged", "split", "missed")}
+        shares = {name: value(f"taxa_{name}") for name in scoring.OUTCOMES}
         found.append(
             {
                 "rank": rank,
