@@ -150,7 +150,7 @@ def advice(specimens, clusters, rejected, found, role=""):
     if doubtful:
         share = f"{doubtful:.0%} of the photographs have a trust below {DOUBTFUL}"
         said.append(
-            f"{share}. Begin in the atlas with the clusters that are most doubtful, and accept the surest as they are."
+            f"{share}. Open the atlas (make atlas), begin with the most doubtful clusters, and accept the surest."
         )
     if specimens["species"].isna().all() and len(sizes):
         largest = sizes.head(20).sum() / inside.sum()
