@@ -13,7 +13,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- settings on the command line --------------------------------------------------------------------------------
 
-SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW SWEEP PYTHON
+SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW SWEEP LIST PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
 PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME # not used here, but by the programs
 
@@ -67,6 +67,10 @@ referee: ## where photographs have DNA barcodes: clusters of image, DNA and both
 align: ## where photographs have DNA barcodes: train image, DNA and name into one space, tested on unseen species
 sweep: ## a grid of settings, one notebook per point: SWEEP= DATASET=; -j2 runs two at a time
 FORCE:
+
+.PHONY: fetch
+fetch: $(READY) ## photographs from Kaggle or BioTrove, or by a table of addresses: DATASET=biotrove, or DATASET= LIST=
+	$(PYTHON) fetch.py '$(subst ','\'',$(DATASET))' --list='$(subst ','\'',$(value LIST))'
 
 # The plan has the rules of all chapters and the prerequisites of the targets above. A chapter whose parameters or photographs
 # have changed has the prerequisite FORCE.

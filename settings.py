@@ -57,6 +57,8 @@ class Settings:
     def __init__(self, given, goals=()):
         self.given = dict(given)
         self.dataset = check_dataset(given.get("dataset", "demo"))
+        if given.get("list"):
+            raise BadSetting(f"LIST={given['list']} is for make fetch, which fetches photographs")
         self.data, self.figures = f"data/{self.dataset}", f"figures/{self.dataset}"
         self.world = f"params/worlds/{self.dataset}.yaml" if self.dataset in config_names("worlds") else ""
         self.stored = load_stored(self.dataset)

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is loaded: tests share the cores, and threads would wait for each other
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # without the variables of `make test`
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib starts processes only where chapters run in processes of their own
+os.cpu_count = lambda: 1  # one process reads photographs for each test
 
 import jupytext
 import matplotlib

@@ -28,6 +28,7 @@ from traitlets.config import Config
 
 import clean
 import execute
+import fetch
 import listing
 import parameters
 import plan
@@ -37,7 +38,7 @@ import sweeps
 import utils
 
 ROOT = Path(execute.__file__).parent
-MODULES = (clean, listing, parameters, plan, rules, settings, sweeps, utils)  # those that have a ROOT
+MODULES = (clean, fetch, listing, parameters, plan, rules, settings, sweeps, utils)  # those that have a ROOT
 CLIENT = """
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
