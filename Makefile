@@ -94,8 +94,9 @@ test: $(READY) ## every test: modules, notebooks end to end, the Makefile itself
 lint: $(READY) ## check the style of the code
 	$(PYTHON) -m ruff check .
 
-docs: $(READY) ## fill the tables of README.md and docs/ from figures/
+docs: $(READY) ## fill the tables of README.md and docs/ from figures/, and build the website, site/html/
 	$(PYTHON) docs.py
+	$(PYTHON) -m sphinx --quiet --fail-on-warning -d site/doctrees -c docs . site/html
 
 pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cells keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py

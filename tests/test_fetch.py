@@ -270,7 +270,7 @@ def test_nothing_fetched_is_an_error_and_stores_nothing(server, in_tmp):
     assert load_stored("mine") == {}
     with pytest.raises(BadSetting, match="LIST="):
         fetch.fetch("mine")
-    with pytest.raises(BadSetting, match="LIST=list.csv is for make fetch"):
+    with pytest.raises(BadSetting, match=r"LIST=list\.csv is for make fetch"):
         Settings({"dataset": "mine", "list": "list.csv"})
 
 
