@@ -244,6 +244,18 @@ def saved(*datasets):
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
+def clades(*datasets):
+    """Genera that are clades of the tree of clusters, a row per dataset."""
+    header = ["dataset", "families", "species", "genera of several species", "clades", "by chance"]
+    rows = []
+    for dataset in datasets:
+        table = read(dataset, "trees")
+        chance = table["by_chance"].sum()
+        cells = (f"{table[name].sum():,}" for name in ("species", "genera", "clades"))
+        rows.append([plotting.dataset_name(dataset), len(table), *cells, f"{chance:.1f}"])
+    return rows_of(header, rows)
+
+
 def how_sure(*datasets):
     """Three intervals of the AMI of the default, and its difference to oracle k."""
     header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera"]
@@ -402,7 +414,7 @@ def alignment(dataset):
 # -------------------------------------------------------------------------------------------------------- writing
 
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning)
+FUNCTIONS += (trust, effort, saved, robustness, tuning, clades)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 

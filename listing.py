@@ -24,7 +24,7 @@ RESULTS = {
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07", "referee.csv": "22",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
-    "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
+    "stress.csv": "15", "trees.csv": "24", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
     "report.html": "23",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
@@ -35,6 +35,7 @@ MADE = re.compile(
     | maps/[^/]+/[^/]+\.parquet
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/(families\.jpg | clusters/(index\.csv|page-\d+\.jpg) | thumbnails/[0-9a-f]{2}/[0-9a-f]{64}\.webp)
+    | previews/trees/page-\d+\.png
     | atlas/[^/]+\.html | atlas/[^/]+\.page-\d+\.js
     | runs/\d\d_[^/]+\.ipynb
     | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt)

@@ -42,7 +42,9 @@ from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
-REPORTED = ("choosing.png", "robustness.png", "taxa.png", "k_rules.png", "stress.png", "effort.png", "ami_by_k.png")
+REPORTED = (
+    "choosing.png", "robustness.png", "taxa.png", "trees.csv", "k_rules.png", "stress.png", "effort.png", "ami_by_k.png"
+)  # fmt: skip
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
     "04_umap_visualization": "96_sweep_maps",
@@ -387,6 +389,13 @@ class Plan:
         self.chapter(
             "12_taxa",
             results("+taxa.csv", "+confused.csv", "taxa.png", "taxa.csv", "confused.csv"),
+            [scores],
+            [f"run={settings.submit}", f"seed={settings.seeds[0]}"],
+            options=settings.to_store("submit"),
+        )
+        self.chapter(
+            "24_trees",
+            [f"{data}/trees.csv", f"{figures}/trees.csv"],
             [scores],
             [f"run={settings.submit}", f"seed={settings.seeds[0]}"],
             options=settings.to_store("submit"),

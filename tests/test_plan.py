@@ -196,6 +196,7 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "10_choosing_without_labels",
         "11_robustness",
         "12_taxa",
+        "24_trees",
         "13_how_many",
         "15_stress_test",
         "16_trust",
