@@ -24,8 +24,8 @@ RESULTS = {
     "metadata.parquet": "01", "rejected.csv": "01", "reported.csv": "01", "photos.seen": "01",
     "scores.csv": "06", "comparisons.csv": "06", "submission.csv": "06", "barcode_scores.csv": "07", "referee.csv": "22",
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
-    "stress.csv": "15", "trees.csv": "24", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
-    "report.html": "23",
+    "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
+    "report.html": "23", "trees.csv": "24", "map_quality.csv": "25",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")

@@ -43,7 +43,8 @@ from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
 REPORTED = (
-    "choosing.png", "robustness.png", "taxa.png", "trees.csv", "k_rules.png", "stress.png", "effort.png", "ami_by_k.png"
+    "choosing.png", "robustness.png", "taxa.png", "trees.csv", "map_quality.png", "k_rules.png", "stress.png", "effort.png",
+    "ami_by_k.png",
 )  # fmt: skip
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
@@ -398,6 +399,13 @@ class Plan:
             [f"{data}/trees.csv", f"{figures}/trees.csv"],
             [scores],
             [f"run={settings.submit}", f"seed={settings.seeds[0]}"],
+            options=settings.to_store("submit"),
+        )
+        self.chapter(
+            "25_maps",
+            results("+map_quality.csv", "map_quality.png", "map_quality.csv"),
+            [scores],
+            [encoders, f"clusterer={settings.submit.split('/')[1]}"],
             options=settings.to_store("submit"),
         )
         self.chapter(

@@ -197,6 +197,7 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "11_robustness",
         "12_taxa",
         "24_trees",
+        "25_maps",
         "13_how_many",
         "15_stress_test",
         "16_trust",
