@@ -105,6 +105,8 @@ class Project:
         stress = root / "notebooks" / "15_stress_test.py"  # fewer and smaller embeddings take a tenth of the time
         smaller = re.sub(r'"photographs": (\d+)0\b', r'"photographs": \1', stress.read_text())
         stress.write_text(smaller.replace("draws = [0, 1]", "draws = [0]"))
+        maps = root / "notebooks" / "25_maps.py"
+        maps.write_text(maps.read_text().replace("n_photographs = 600", "n_photographs = 100"))
 
     def make(self, *arguments, check=True, separate=False):
         """Run make with this Python; return the finished process, its output as text."""
