@@ -10,6 +10,7 @@ that `make all DATASET=<dataset>` needs nothing else. What was fetched before is
 import argparse
 import csv
 import hashlib
+import io
 import re
 import sys
 import time
@@ -19,11 +20,15 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 import requests
+from PIL import Image, UnidentifiedImageError
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.util import Retry
 
+import spreadsheet
+import utils
 from files import atomic_write, one_line
+from images import FORMATS
 from parameters import ROOT, check_parameters, config_names, load_yaml
 from settings import BadSetting, check_dataset, store
 from specimen_table import read_csv
@@ -32,7 +37,6 @@ DEFAULTS = {
     "kaggle": "", "hub": "", "file": "", "revision": "", "n_species": 0, "max_species_per_family": 20,
     "photos_per_species": 30, "photo_size": "", "seed": 0,
 }  # fmt: skip
-RANKS = ("family", "genus", "species")
 COLUMNS = {  # names that tables of photographs give to their columns, in lower case
     "url": ("photo_url", "image_url", "img_url", "url", "identifier"),
     "id": ("photo_id", "hash_id", "id"),
@@ -47,7 +51,6 @@ MANIFEST = ("hash_id", "url", "file", "bytes", "sha256", "licence", "attribution
 FETCHED = "fetched"  # the status of a photograph that was fetched; any other is the reason why it was not
 GONE = ("not found", "forbidden", "gone")  # reasons that another attempt does not change
 STATUS = {401: "forbidden", 403: "forbidden", 404: "not found", 410: "gone"}
-SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n": ".png", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
 LARGEST = 100_000_000  # bytes of one photograph
 INATURALIST = re.compile(r"(inaturalist.*/photos/\d+/)(?:original|large|medium|small|square|thumb)(\.\w+)$")
 KAGGLE_HELP = (
@@ -101,14 +104,15 @@ def choose(rows, n_species, max_species_per_family, photos_per_species, seed):
     """
     if not n_species:
         return rows
+    ranks = list(utils.RANKS)  # an epithet may be that of species in several genera
     rows = rows[(rows["family"] != "") & (rows["species"] != "")].sort_values("id")
-    rows = rows[rows.groupby("species")["id"].transform("size") >= 2].sample(frac=1, random_state=seed)
-    species = rows.drop_duplicates("species")
+    rows = rows[rows.groupby(ranks)["id"].transform("size") >= 2].sample(frac=1, random_state=seed)
+    species = rows.drop_duplicates(ranks)
     species = species[species.groupby("family").cumcount() < max_species_per_family]
     order = {family: place for place, family in enumerate(species["family"].unique())}
-    kept = species.sort_values("family", key=lambda names: names.map(order), kind="stable")["species"].head(n_species)
-    chosen = rows[rows["species"].isin(kept)]
-    return chosen[chosen.groupby("species").cumcount() < photos_per_species].sort_values("id")
+    kept = species.sort_values("family", key=lambda names: names.map(order), kind="stable")[ranks].head(n_species)
+    chosen = rows.merge(kept, on=ranks)
+    return chosen[chosen.groupby(ranks).cumcount() < photos_per_species].sort_values("id")
 
 
 def of_size(url, size):
@@ -137,18 +141,21 @@ def fetch_one(client, url, place, sha256="", timeout=30, attempts=3, pause=1.0):
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise NotFetched("no http address")
-    for attempt in range(attempts):
+    for attempt in range(attempts):  # the session tries again only until an answer begins
         try:
             content = _content(client, url, timeout)
             break
+        except requests.exceptions.ChunkedEncodingError:
+            if attempt == attempts - 1:
+                raise NotFetched("cut off") from None
+            time.sleep(pause * 2**attempt)
         except requests.RequestException as error:
-            if attempt == attempts - 1 or isinstance(error, requests.exceptions.InvalidURL):
-                raise NotFetched(f"no answer ({type(error).__name__})") from None
-            time.sleep(pause * 2**attempt)  # the connection was lost in the middle of the photograph
-    suffix = next((suffix for head, suffix in SUFFIXES.items() if content.startswith(head)), None)
-    suffix = suffix or (".webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None)
-    if suffix is None:
-        raise NotFetched("no photograph")
+            raise NotFetched(f"no answer ({type(error).__name__})") from None
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            suffix = f".{'jpeg' if image.format == 'MPO' else image.format.lower()}"  # an MPO begins with a JPEG
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        raise NotFetched("no photograph") from None
     digest = hashlib.sha256(content).hexdigest()
     if sha256 and digest != sha256.lower():
         raise NotFetched("another SHA-256 than the table says")
@@ -176,8 +183,8 @@ def read_manifest(path):
     if not path.is_file():
         return {}
     with path.open(newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row.get("status")]
-    return {row["hash_id"]: row for row in rows}
+        rows = pd.DataFrame([row for row in csv.DictReader(stream) if row.get("status")], columns=MANIFEST)
+    return {row["hash_id"]: row for row in spreadsheet.unescaped(rows).to_dict("records")}
 
 
 def fetch_photographs(rows, folder, client=None, workers=8, pause=1.0):
@@ -190,17 +197,16 @@ def fetch_photographs(rows, folder, client=None, workers=8, pause=1.0):
     photos, path = folder / "photos", folder / "manifest.csv"
     photos.mkdir(parents=True, exist_ok=True)
     done = {name: row for name, row in read_manifest(path).items() if _settled(row, photos)}
-    with atomic_write(path) as temporary, temporary.open("w", newline="") as stream:
-        csv.writer(stream).writerows([MANIFEST, *([row[name] for name in MANIFEST] for row in done.values())])
+    utils.write_table(pd.DataFrame(done.values(), columns=MANIFEST), path)
     pending = [row for row in rows.to_dict("records") if row["id"] not in done or done[row["id"]]["url"] != row["url"]]
     with path.open("a", newline="") as stream, ThreadPoolExecutor(workers) as pool:
-        writer = csv.DictWriter(stream, MANIFEST)
         asked = {
             pool.submit(fetch_one, client, row["url"], photos / row["id"], row["sha256"], pause=pause): row for row in pending
         }
         try:
             for future in tqdm(as_completed(asked), total=len(asked), unit="photo", disable=None):
-                writer.writerow(_manifest_row(asked[future], future))
+                row = pd.DataFrame([_manifest_row(asked[future], future)], columns=MANIFEST)
+                spreadsheet.escaped(row).to_csv(stream, header=False, index=False)
                 stream.flush()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -233,21 +239,19 @@ def write_metadata(rows, manifest, folder):
         reasons = manifest["status"].value_counts()
         raise NotFetched(f"none of {len(rows):,} photographs could be fetched ({reasons.index[0]})")
     table = rows[rows["id"].isin(there)].rename(columns={"id": "hash_id"})
-    with atomic_write(folder / "metadata.csv") as temporary:
-        table[["hash_id", *RANKS]].to_csv(temporary, index=False)
-    return table
+    utils.write_table(table[["hash_id", *utils.RANKS]], folder / "metadata.csv")
 
 
 # ---- datasets ------------------------------------------------------------------------------------------------------
 
 
-def from_table(path, config, folder, **options):
+def from_table(path, config, folder):
     """Fetch the photographs of a table of addresses, or a random part of them."""
     rows = read_table(path)
     rows["url"] = [of_size(url, config["photo_size"]) for url in rows["url"]]
     keys = ("n_species", "max_species_per_family", "photos_per_species", "seed")
     rows = choose(rows, *(config[key] for key in keys))
-    manifest = fetch_photographs(rows, folder, **options)
+    manifest = fetch_photographs(rows, folder)
     write_metadata(rows, manifest, folder)
     missing = manifest.loc[manifest["status"] != FETCHED, "status"].value_counts()
     print(f"{(manifest['status'] == FETCHED).sum():,} of {len(rows):,} photographs are in {folder / 'photos'}")
@@ -275,7 +279,7 @@ def from_kaggle(competition, folder):
     try:
         found = Path(kagglehub.competition_download(competition))
     except UnauthenticatedError:
-        raise NotFetched(f"Kaggle does not know who asks: {KAGGLE_HELP.format(competition)}") from None
+        raise NotFetched(f"Kaggle needs your credentials: {KAGGLE_HELP.format(competition)}") from None
     except requests.HTTPError as error:
         if error.response is not None and error.response.status_code in (401, 403):
             raise NotFetched(f"Kaggle refuses: {KAGGLE_HELP.format(competition)}") from None

@@ -88,6 +88,14 @@ def contact_sheet(lines, columns, size=100):
     return figure
 
 
+def members_of(merges, k):
+    """Leaves below every node of a SciPy linkage of k leaves: a list of lists, the leaves first."""
+    members = [[leaf] for leaf in range(k)]
+    for left, right in merges[:, :2].astype(int):
+        members.append(members[left] + members[right])
+    return members
+
+
 def photo_dendrogram(merges, points, paths, clusters, n_leaves=24, size=96):
     """Figure of a dendrogram with photographs at its leaves, framed in the colours of their clusters.
 
@@ -96,9 +104,7 @@ def photo_dendrogram(merges, points, paths, clusters, n_leaves=24, size=96):
     inside one cluster have its colour, others are grey. Colours repeat where there are more clusters than colours.
     """
     codes, points = pd.factorize(np.asarray(clusters))[0], np.asarray(points)
-    members = [[row] for row in range(len(points))]  # of every node of the tree, leaves first
-    for left, right in merges[:, :2].astype(int):
-        members.append(members[left] + members[right])
+    members = members_of(merges, len(points))
 
     def colour(node):
         inside = np.unique(codes[members[node]])

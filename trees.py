@@ -30,17 +30,9 @@ def cluster_tree(points, labels):
     return LinkageTree(centres, method="average").merges, names, medoids
 
 
-def members_of(merges, k):
-    """Leaves below every node of a linkage of k leaves: a list of lists, the leaves first."""
-    members = [[leaf] for leaf in range(k)]
-    for left, right in merges[:, :2].astype(int):
-        members.append(members[left] + members[right])
-    return members
-
-
 def rotate(merges, place):
     """The same linkage, drawn so that at every node the branch with the smaller mean `place` (k,) of its leaves comes first."""
-    members = members_of(merges, len(place))
+    members = plotting.members_of(merges, len(place))
     rotated = merges.copy()
     for node, (left, right) in enumerate(merges[:, :2].astype(int)):
         if np.mean(place[members[left]]) > np.mean(place[members[right]]):
@@ -87,7 +79,7 @@ def clades(merges, k, homes, groups):
     `homes` (m,) are the leaves of the species, their main clusters, and `groups` (m,) their genera. A group is a clade if the
     smallest branch with all of its species holds no species of another group.
     """
-    homes, groups, members = np.asarray(homes), np.asarray(groups), [set(m) for m in members_of(merges, k)]
+    homes, groups, members = np.asarray(homes), np.asarray(groups), [set(m) for m in plotting.members_of(merges, k)]
     found = {}
     for group in pd.unique(groups):
         own = groups == group

@@ -1,4 +1,4 @@
-"""Photographs from a server that delays, cuts off, refuses and forgets; tables of addresses; a Kaggle of our own."""
+"""Photographs from a server that delays, cuts off and refuses; tables of addresses; a local server in place of Kaggle."""
 
 import hashlib
 import http.server
@@ -112,22 +112,23 @@ def test_what_a_server_refuses_once_is_fetched_and_what_is_gone_is_reported(serv
         "/half": [cut_off(images[0])],
     }
     names = [path.strip("/") for path in server.answers]
-    manifest = fetched(table(server, *names, "nowhere", licence="CC-BY", attribution="a person"), tmp_path)
+    manifest = fetched(table(server, *names, "nowhere", licence="CC-BY", attribution="=a person"), tmp_path)
     assert manifest["status"].to_dict() == dict.fromkeys(names[:6], "fetched") | {
         "secret": "forbidden",
         "removed": "gone",
         "page": "no photograph",
         "always": "HTTP 500",
-        "half": "no answer (ChunkedEncodingError)",
+        "half": "cut off",
         "nowhere": "not found",
     }
     there = manifest[manifest["status"] == "fetched"]
     assert sorted(path.name for path in (tmp_path / "photos").iterdir()) == sorted(there["file"])
-    assert sorted(there["file"]) == ["broken.jpg", "busy.jpg", "cut.jpg", "plain.jpg", "png.png", "webp.webp"]
+    assert sorted(there["file"]) == ["broken.jpeg", "busy.jpeg", "cut.jpeg", "plain.jpeg", "png.png", "webp.webp"]
     for row in there.itertuples():
         content = (tmp_path / "photos" / row.file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == row.sha256 and str(len(content)) == row.bytes
-    assert set(manifest["licence"]) == {"CC-BY"} and set(manifest["attribution"]) == {"a person"}
+    assert set(manifest["licence"]) == {"CC-BY"} and set(manifest["attribution"]) == {"=a person"}
+    assert "'=a person" in (tmp_path / "manifest.csv").read_text()  # no formula in a spreadsheet
     assert server.asked.count("/always") == 5 and server.asked.count("/nowhere") == 1
 
 
@@ -137,7 +138,7 @@ def test_a_second_call_asks_only_for_what_may_come(server, images, tmp_path):
     first = fetched(rows, tmp_path)
     server.asked.clear()
     server.answers["/c"] = [(200, images[2], {})]
-    (tmp_path / "photos" / "b.jpg").write_bytes(images[1][:100])
+    (tmp_path / "photos" / "b.jpeg").write_bytes(images[1][:100])
     second = fetched(rows, tmp_path)
     assert sorted(server.asked) == ["/b", "/c"]
     assert second["status"].to_dict() == {"a": "fetched", "b": "fetched", "c": "fetched", "gone": "not found"}
@@ -152,11 +153,11 @@ def test_an_interrupted_call_goes_on(server, images, tmp_path):
     fetched(rows.head(3), tmp_path)
     path = tmp_path / "manifest.csv"
     path.write_text(path.read_text() + "p3,http://some")  # the process was killed in the middle of a line
-    (tmp_path / "photos" / "p4.jpg").write_bytes(b"written, but not yet in the manifest")
+    (tmp_path / "photos" / "p4.jpeg").write_bytes(b"written, but not yet in the manifest")
     server.asked.clear()
     manifest = fetched(rows, tmp_path)
     assert sorted(server.asked) == ["/p3", "/p4", "/p5"] and set(manifest["status"]) == {"fetched"}
-    assert [(tmp_path / "photos" / f"{name}.jpg").read_bytes() for name in names] == images
+    assert [(tmp_path / "photos" / f"{name}.jpeg").read_bytes() for name in names] == images
 
 
 def test_a_slow_server_is_given_up(server, images, tmp_path):
@@ -221,7 +222,7 @@ def test_a_bad_table_is_named_in_one_line(content, message, tmp_path):
 @given(st.data())
 def test_a_chosen_part_has_whole_families_and_no_more_than_was_asked(data):
     rows = [
-        {"id": f"{family}{species}{photo}", "family": f"F{family}", "species": f"F{family} s{species}"}
+        {"id": f"{family}{species}{photo}", "family": f"F{family}", "genus": f"G{family}", "species": f"s{species}"}
         for family in range(data.draw(st.integers(1, 4)))
         for species in range(data.draw(st.integers(1, 5)))
         for photo in range(data.draw(st.integers(1, 5)))
@@ -229,10 +230,11 @@ def test_a_chosen_part_has_whole_families_and_no_more_than_was_asked(data):
     rows = pd.DataFrame(rows)
     n_species, most, photos = (data.draw(st.integers(1, 6)) for _ in range(3))
     chosen = fetch.choose(rows, n_species, most, photos, seed=1)
-    usable = rows[rows.groupby("species")["id"].transform("size") >= 2].drop_duplicates("species")
+    name = ["family", "species"]  # epithets are shared
+    usable = rows[rows.groupby(name)["id"].transform("size") >= 2].drop_duplicates(name)
     available = usable.groupby("family").size().clip(upper=most)
-    assert chosen["species"].nunique() == min(n_species, available.sum())
-    assert chosen.groupby("species").size().le(photos).all() and chosen["id"].is_unique
+    assert chosen.groupby(name).ngroups == min(n_species, available.sum())
+    assert chosen.groupby(name).size().le(photos).all() and chosen["id"].is_unique
     assert chosen.groupby("family")["species"].nunique().le(most).all()
     cut = [f for f, count in chosen.groupby("family")["species"].nunique().items() if count < available[f]]
     assert len(cut) <= 1  # only the last family may be incomplete
@@ -340,7 +342,7 @@ def test_kaggle_says_how_to_get_in(kaggle, in_tmp, monkeypatch):
         fetch.fetch("biotrove")
     monkeypatch.delenv("KAGGLE_USERNAME")
     monkeypatch.delenv("KAGGLE_KEY")
-    with pytest.raises(fetch.NotFetched, match="Kaggle does not know who asks: make a token"):
+    with pytest.raises(fetch.NotFetched, match="Kaggle needs your credentials: make a token"):
         fetch.fetch("biotrove")
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+import plotting
 import trees
 
 PAIRS = np.array([[0, 1, 1.0, 2], [2, 3, 1.0, 2], [4, 5, 2.0, 4]])  # ((0, 1), (2, 3))
@@ -52,7 +53,7 @@ def test_rotation_changes_the_order_and_nothing_else(data):
     shared[0] += 1
     genera = random.integers(0, 3, m)
     rotated, clusters, species = trees.untangle(merges, shared, genera)
-    branches, before = ({frozenset(one) for one in trees.members_of(tree, k)} for tree in (rotated, merges))
+    branches, before = ({frozenset(one) for one in plotting.members_of(tree, k)} for tree in (rotated, merges))
     assert branches == before and np.array_equal(rotated[:, 2:], merges[:, 2:])
     assert list(leaves_list(rotated)) == list(clusters) and sorted(species) == list(range(m))
     assert len(list(itertools.groupby(genera[species]))) == len(set(genera))  # genera stay together
