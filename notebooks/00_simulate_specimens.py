@@ -13,15 +13,14 @@
 # ---
 
 # %% [markdown]
-# # 0 · Simulate photographs with a known history
+# # 0 · Simulate photographs of insects with a known history
 #
-# **The question.** What do photographs of organisms look like when their phylogeny, their traits and the conditions of every
+# **The question.** What do photographs of insects look like when their phylogeny, their traits and the conditions of every
 # photograph are known?
 #
 # No dataset of real photographs comes with this information, so this chapter simulates it. Species evolve on a phylogenetic
-# tree, and their traits evolve along its branches. Individuals vary around the mean of their species. Each individual is
-# photographed once, under conditions that do not depend on the organism. The later chapters treat the result like any other
-# folder of photographs.
+# tree, and their traits evolve along its branches. Individuals vary around the mean of their species. They are photographed
+# under conditions that do not depend on the insect. The later chapters treat the result like any other folder of photographs.
 #
 # **In:** a config in `params/worlds/`, named like the dataset. **Out:** `photos/` with images in nested folders and a
 # `metadata.csv`, as a user would provide them. `tree.nwk` and `truth.parquet` hold the true tree and traits, which a user
@@ -29,23 +28,21 @@
 
 # %% tags=["parameters"]
 dataset = "demo"
-n_families = 10
-n_genera = 40
+n_families = 18
+n_genera = 50
 n_species = 120
-n_specimens = 10  # photographs per species, or of the commonest species
-pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
-within_species = 0.25  # standard deviation of individuals, in units of the standard deviation of unrelated species
-dimorphic = 0.3  # share of species with two morphs, such as sexes
+n_specimens = 60  # photographs per species, or of the commonest species
+pagel_lambda = 0.6  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
+within_species = 0.1  # standard deviation of individuals, in units of the standard deviation of unrelated species
+dimorphic = 0.15  # share of species with two morphs
 mimicry = 0.1  # share of species with the colours of a species of another family
 clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
-image_size = 256  # pixels
-seed = 25
-kind = "mixed"  # of organisms: mixed, or insects
-# for insects only:
-orders = []  # names of orders; all if empty
-imbalance = 0.0  # power with which photographs per species fall; 0: all species have equally many
-repeats = 0.0  # share of photographs that show an individual which was photographed before
+orders = []  # names of orders; if empty, all that the numbers of species and families allow
+imbalance = 0.5  # power with which photographs per species fall; 0: all species have equally many
+repeats = 0.15  # share of photographs that show an individual which was photographed before
 habitat = 0.0  # share of photographs taken in the habitat of the species; the others are taken anywhere
+image_size = 224  # pixels
+seed = 25
 
 # %% jupyter={"source_hidden": true}
 import shutil
@@ -71,17 +68,17 @@ if photos.is_symlink() or (photos.exists() and not (photos / ".simulated").is_fi
 # %% [markdown]
 # ## The phylogenetic tree
 #
-# Lineages split and go extinct at constant rates (a birth-death process) until the required number of species is alive. In a
-# world of insects the oldest splits, those between orders, are given, and each order is grown in this way. The tree is then
-# cut at two ages into genera and families. Every taxon is therefore a clade. Some taxa hold many species and others hold one,
-# as in nature. The table shows the size of every family.
+# The oldest splits, those between orders of insects, are given: they are those that genomes tell (Misof et al. 2014). Within
+# an order, lineages split and go extinct at constant rates (a birth-death process) until the required number of species is
+# alive. The tree is then cut at two ages into genera and families. Every taxon is therefore a clade. Some taxa hold many
+# species and others hold one, as in nature. The table shows the size of every family.
 
 # %%
 world = specimens.simulate(
-    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed,
-    kind, orders, imbalance, repeats, habitat,
+    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed, orders,
+    imbalance, repeats, habitat,
 )  # fmt: skip
-measured = list(specimens.KINDS[kind].measured)
+measured = list(specimens.MEASURED)
 world.taxa.groupby("family")[["genus", "species"]].nunique().sort_values("species", ascending=False).T
 
 # %% jupyter={"source_hidden": true}
@@ -124,22 +121,23 @@ for text, n in (("families", n_families), ("genera", n_genera)):
     ax.annotate(f"{n} {text}", (-cut_age(n), -1), rotation=90, va="top", ha="right", fontsize=9, color="0.3")
 at = -np.inf
 for family, rows in world.taxa.groupby("family", sort=False).indices.items():
-    plans = ", ".join(world.species["body_plan"][rows].unique())
+    forms = ", ".join(world.species["form"][rows].unique())
     at = max(rows.mean(), at + 0.022 * n_species)  # names do not overlap
-    ax.text(0.015, at, f"{family} ({plans})", va="center", fontsize=9)
+    ax.text(0.015, at, f"{family} ({forms})", va="center", fontsize=9)
 ax.set_title(f"{plotting.dataset_name(dataset)}: {n_species} species in {n_genera} genera and {n_families} families")
 plotting.save_figure(figure, figures / "tree.png")
 
 # %% [markdown]
 # ## Traits evolve along the tree
 #
-# Continuous traits (proportions, curvature, veins, hue) follow Brownian motion. Along every branch a trait changes by a
-# random step with a variance equal to the length of the branch. Discrete characters (body plan, pattern, margin,
-# appendages) follow an Mk model: they change between states at constant rates. Body plans (in insects, the forms of an order's
-# body plan) change only before the age at which the tree is cut into families, so families are easy to recognise by design.
+# Continuous traits (proportions, venation, texture, hue) follow Brownian motion. Along every branch a trait changes by a
+# random step with a variance equal to the length of the branch. Discrete characters (form, pattern, mark, margin, sculpture)
+# follow an Mk model: they change between states at constant rates. Every order has a body plan of its own, in four forms:
+# wasps, bees, ichneumons and sawflies are forms of one plan. Forms change until families separate, so the species of a family
+# share one. Two families may have the same form.
 #
-# Pagel's lambda sets the phylogenetic signal. At 0 the species are independent: close relatives are as different as
-# unrelated species, and one family holds several body plans.
+# Pagel's lambda sets the phylogenetic signal. At 0 the species of an order are independent: close relatives are as different
+# as other species, and one family holds several forms.
 #
 # The figure shows one trait of each kind on the branches of the tree.
 
@@ -150,12 +148,12 @@ scale = plt.Normalize(-np.abs(lengths).max(), np.abs(lengths).max())
 draw_tree(axes[0], plt.cm.cividis(scale(lengths)))
 strip = axes[0].inset_axes([0.15, -0.17, 0.7, 0.025])
 figure.colorbar(plt.cm.ScalarMappable(scale, "cividis"), strip, orientation="horizontal", label="elongation")
-states = dict(zip(world.species["body_plan"].unique(), plotting.PALETTE, strict=False))
-draw_tree(axes[1], [states.get(plan, plotting.GREY) for plan in world.history["body_plan"]])
+states = dict(zip(world.species["pattern"].unique(), plotting.PALETTE, strict=False))
+draw_tree(axes[1], [states.get(pattern, plotting.GREY) for pattern in world.history["pattern"]])
 marks = [plt.Line2D([], [], color=colour, linewidth=3) for colour in states.values()]
 axes[1].legend(marks, states, ncols=3, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1))
 axes[0].set_title("a continuous trait: elongation")
-axes[1].set_title("a discrete character: body plan")
+axes[1].set_title("a discrete character: pattern")
 plt.show()
 
 # %% [markdown]
@@ -179,10 +177,10 @@ plt.show()
 # %% [markdown]
 # ## Photographs of individuals
 #
-# Individuals differ from the mean of their species. Some species have two morphs. Some species are mimics: they have the
-# colours of their model, a species of another family. Ground, pose, light, blur and clutter are random and independent of
-# the organism, unless `habitat` says otherwise. The folders stand for sites and seasons of an invented survey and carry no
-# information on the taxon.
+# Individuals differ from the mean of their species, males from females, and worn individuals are paler. Some species have two
+# morphs. Some species are mimics: they have the colours of their model, a species of another family. Place, pose, light, blur
+# and clutter are random and independent of the insect, unless `habitat` says otherwise. Some individuals are photographed more
+# than once. The folders stand for sites and seasons of an invented survey and carry no information on the taxon.
 
 # %%
 SITES = ("beechwood", "dunes", "fen", "heath", "orchard", "quarry")
@@ -200,8 +198,7 @@ def show(taxa, columns=10, file=None):
     if not len(taxa):
         print("This world has none.")
         return
-    place, looks = pd.Series(names, rows.index), world.species.get("form", world.species["body_plan"])
-    looks = looks.set_axis(world.taxa["species"])
+    place, looks = pd.Series(names, rows.index), world.species["form"].set_axis(world.taxa["species"])
     photographs = {taxon: [unfinished / p for p in place[rows["species"] == taxon][:columns]] for taxon in taxa}
     lines = {f"{taxon} ({looks[taxon]})": paths for taxon, paths in photographs.items()}
     figure = plotting.contact_sheet(lines, columns)
@@ -225,14 +222,14 @@ members = world.taxa.groupby("genus", sort=False)["species"]
 show(members.get_group(members.size().idxmax())[:6])
 
 # %% [markdown]
-# One species of each body plan, or of each form of it:
+# One species of each form:
 
 # %%
-plans = world.species.filter(["body_plan", "form"]).drop_duplicates().index
-show(world.taxa["species"][plans], 8, file=figures / "specimens.jpg")
+forms = world.species.drop_duplicates("form").index
+show(world.taxa["species"][forms], 8, file=figures / "specimens.jpg")
 
 # %% [markdown]
-# Mimics, each below its model. The model is a species of another family with the same body plan:
+# Mimics, each below its model. The model is a species of another family:
 
 # %%
 mimics = world.species["mimics"].dropna()

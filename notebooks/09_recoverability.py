@@ -30,16 +30,17 @@ dataset = "demo"
 setting = "default"  # names the output
 encoders = ["true_traits", "pixels"]  # configs in params/encoders/
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
-n_families = 6
-n_genera = 16
+n_families = 14
+n_genera = 24
 n_species = 48
 n_specimens = 6  # photographs per species
 pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
-within_species = 0.25  # standard deviation of individuals, in units of the standard deviation of unrelated species
-dimorphic = 0.3  # share of species with two morphs, such as sexes
+within_species = 0.1  # standard deviation of individuals, in units of the standard deviation of unrelated species
+dimorphic = 0.15  # share of species with two morphs
 mimicry = 0.0  # share of species with the colours of a species of another family
 clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
-image_size = 256  # pixels
+habitat = 0.0  # share of photographs taken in the habitat of the species; the others are taken anywhere
+image_size = 144  # pixels
 seed = 0  # of the world, and of random weights
 
 # %% jupyter={"source_hidden": true}
@@ -75,8 +76,9 @@ plotting.set_style()
 
 # %%
 world = simulate(
-    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed
-)
+    n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed,
+    habitat=habitat,
+)  # fmt: skip
 specimens, species = world.specimens, world.taxa["species"]
 scratch = tempfile.TemporaryDirectory(prefix="recoverability-")  # removed with the kernel, even if a later cell fails
 paths = [Path(scratch.name) / f"{name}.jpg" for name in specimens["hash_id"]]
@@ -92,8 +94,8 @@ plotting.show_photos(plotting.contact_sheet(place[shown].to_dict(), min(n_specim
 #
 # Encoders of the library `truth` read no photograph. *True traits* reads the traits of every specimen, and a photograph
 # contains no more information than these. It is the reference for the other encoders. It need not be the best at every rank,
-# because it gives all traits the same weight. Families have one body plan each (at a lambda of 1), so an encoder that gives
-# more weight to the body plan may find families better.
+# because it gives all traits the same weight. All species of a family have one form (at a lambda of 1), so an encoder that gives
+# more weight to the form may find families better.
 
 
 # %%

@@ -1,1 +1,1 @@
-"""Simulated organisms with a known history: evolution, appearance and photographs."""
+"""Simulated insects with a known history: evolution, appearance and photographs."""

@@ -96,6 +96,7 @@ def classify(tree, n_families, n_genera, seed):
     first genus. ValueError unless families <= genera <= species.
     """
     nodes = node_linkage(tree)
+    nodes[:, 2] = np.arange(len(nodes))  # in the order of their ages, without ties: a cut gives exactly as many clades
     if not 1 <= n_families <= n_genera <= len(nodes) + 1:
         raise ValueError(f"{n_families} families, {n_genera} genera, {len(nodes) + 1} species: must not decrease")
     rng = random.Random(seed)

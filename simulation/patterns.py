@@ -1,14 +1,14 @@
-"""Patterns of wings, bodies and petals, as SVG in coordinates of their own.
+"""Patterns of wings and bodies, as SVG in coordinates of their own.
 
 x runs from 0 at the base to 1 at the tip, y from -1 to 1 across. The traits of an individual determine most of a pattern (see
-organisms.Individual); a small random part differs between individuals.
+insects.traits.Insect); a small random part differs between individuals.
 """
 
 import math
 
 import numpy as np
 
-from simulation.svg import clipped, curve, ellipse, group, line, shape
+from simulation.svg import curve, ellipse, group, line, shape
 
 
 def plain(one):
@@ -81,11 +81,6 @@ PATTERNS = {f.__name__: f for f in (plain, bands, spots, eyespots, stripes, marb
 
 def opacity(one):
     return one.span("pattern_strength", 0.55, 0.95)
-
-
-def marked(one, outline, root, tip, width):
-    """The pattern of an individual within a closed outline, from its `root` to its `tip`, `width` to either side."""
-    return clipped(outline, framed(PATTERNS[one["pattern"]](one), root, tip, width))
 
 
 def framed(content, root, tip, width):

@@ -1,9 +1,7 @@
-"""A simulated world: species on their tree, individuals that vary within species, and the conditions of their photographs."""
+"""A simulated world of insects: species on their tree, individuals that vary within species, and the conditions of their photographs."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from types import ModuleType
 
 import dendropy
 import numpy as np
@@ -12,57 +10,14 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from sampling import uneven_sizes
-from simulation import evolution, insects, organisms, photographs
-from simulation.insects import photographs as insect_photographs
+from simulation import evolution, insects, photographs
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of organisms, with the module that draws them, the module that photographs them, and how they evolve and vary.
-
-    `changes` are the changes of a character per root age; characters in `settled` do not change once families have separated.
-    `morph_traits` are those in which two morphs differ, `free` those in which individuals of a species vary 1.5 times as much.
-    `alike` gives, from the traits of all species, what a mimic and its model must share for the same colours to look the same.
-    """
-
-    drawings: ModuleType
-    camera: ModuleType
-    changes: dict
-    settled: tuple
-    morph_traits: tuple
-    alike: Callable
-    free: tuple = ()
-
-    @property
-    def measured(self):
-        return (*self.drawings.SHAPE_TRAITS, *self.drawings.COLOUR_TRAITS)
-
-    @property
-    def traits(self):
-        return (*self.measured, *self.drawings.CHARACTERS)
-
-
+CHANGES = {"form": 12.0, "pattern": 4.0, "mark": 4.0, "margin": 1.5, "sculpture": 1.5}  # of a character, per root age
+MEASURED = (*insects.SHAPE_TRAITS, *insects.COLOUR_TRAITS)
+TRAITS = (*MEASURED, *insects.CHARACTERS)
+COPIED = (*insects.COLOUR_TRAITS, "pattern", "mark")  # what mimics copy
 MORPH_TRAITS = ("hue", "saturation", "lightness", "pattern_strength", "pattern_scale")
-KINDS = {
-    "mixed": Kind(
-        organisms,
-        photographs,
-        {"body_plan": 8.0, "pattern": 1.2, "margin": 0.8, "appendage": 0.8},
-        ("body_plan",),
-        MORPH_TRAITS,
-        lambda species: species["body_plan"],
-    ),
-    "insects": Kind(
-        insects,
-        insect_photographs,
-        {"form": 12.0, "pattern": 4.0, "mark": 4.0, "margin": 1.5, "sculpture": 1.5},
-        ("form",),
-        MORPH_TRAITS,
-        lambda species: species["form"].where(species["form"].isin(insects.PALETTES), species["body_plan"]),
-        ("hue", "second_hue", "saturation", "lightness"),
-    ),
-}
-TRAITS = KINDS["mixed"].traits
+VARIABLE = ("hue", "second_hue", "saturation", "lightness")  # individuals of a species vary in them 1.5 times as much
 STAGES = (
     "tree", "names", "measured", "characters", "barcodes", "mimics", "morphs", "individuals", "scenes",
     "counts", "sexes", "repeats", "habitats",
@@ -85,17 +40,16 @@ class World:
 
 
 def simulate(
-    n_families=10,
-    n_genera=40,
+    n_families=18,
+    n_genera=50,
     n_species=120,
     n_specimens=15,
-    pagel_lambda=1.0,
-    within_species=0.25,
-    dimorphic=0.3,
+    pagel_lambda=0.6,
+    within_species=0.1,
+    dimorphic=0.15,
     mimicry=0.1,
     clutter=1.0,
     seed=0,
-    kind="mixed",
     orders=(),
     imbalance=0.0,
     repeats=0.0,
@@ -108,13 +62,9 @@ def simulate(
     - `within_species` is the standard deviation of individuals, in units of that between unrelated species.
     - `dimorphic` is the share of species with two morphs.
     - `mimicry` is the share of species that copy the colours of a species of another family. Only species count for which
-      another family has the same body plan (among Lepidoptera, butterflies mimic only butterflies).
+      another family looks the same in the same colours (butterflies mimic only butterflies).
     - `clutter` is the complexity of the background (see photographs.draw_scene).
-    - `kind` is "mixed" (animals and plants with six body plans) or "insects".
-
-    The others need the kind "insects":
-
-    - `orders` are names of insects.ORDERS; if empty, all.
+    - `orders` are names of insects.ORDERS; if empty, all that the numbers of species and families allow, the largest first.
     - `imbalance` is the power with which photographs per species fall (see sampling.uneven_sizes); at 0 all have equally many.
     - `repeats` is the share of photographs that show an individual which was photographed before.
     - `habitat` is the share of photographs taken in the habitat of the species. The others, and at 0 all, are taken anywhere.
@@ -135,37 +85,27 @@ def simulate(
             raise ValueError(f"{name} is {value}, not between 0 and {most}")
     if n_specimens < 1:
         raise ValueError(f"n_specimens is {n_specimens}: at least 1")
-    if kind not in KINDS:
-        raise ValueError(f"kind is {kind}: one of {', '.join(KINDS)}")
-    if kind == "mixed" and (len(orders) or imbalance or repeats or habitat):
-        raise ValueError("orders, imbalance, repeats and habitat need the kind insects")
     seeds = (int(part.generate_state(1)[0]) for part in np.random.SeedSequence(seed).spawn(len(STAGES)))
     seed_of = dict(zip(STAGES, seeds, strict=True))
     rng = {stage: np.random.default_rng(number) for stage, number in seed_of.items()}
-    sizes = species_of_orders(orders, n_species, n_families) if kind == "insects" else {}
-    if sizes:
-        tree = evolution.ladder_of_clades(sizes, seed_of["tree"])
-    else:
-        tree = evolution.birth_death_tree(n_species, seed_of["tree"])
+    sizes = species_of_orders(orders, n_species, n_families)
+    tree = evolution.ladder_of_clades(sizes, seed_of["tree"])
     taxa = evolution.classify(tree, n_families, n_genera, seed_of["names"])
     nodes = evolution.node_linkage(tree)
-    history = _history(KINDS[kind], nodes, n_families, pagel_lambda, seed_of, sizes)
-    species = _morphs(_mimics(KINDS[kind], history[:n_species], taxa, mimicry, rng["mimics"]), dimorphic, rng["morphs"])
+    history = _history(nodes, n_families, pagel_lambda, seed_of, sizes)
+    species = _morphs(_mimics(history[:n_species], taxa, mimicry, rng["mimics"]), dimorphic, rng["morphs"])
     counts = uneven_sizes(pd.Series(n_specimens, taxa["species"]), imbalance, seed_of["counts"])
     first = _first_photographs(list(counts.values()), repeats, rng["repeats"])
-    specimens = _individuals(KINDS[kind], species, taxa, counts, within_species, rng["individuals"])
+    specimens = _individuals(species, taxa, counts, within_species, rng["individuals"])
     sequences = evolution.barcodes(tree, list(counts.values()), seed_of["barcodes"])
     specimens.insert(4, "barcode", sequences["nucleotides"])
-    if kind == "insects":
-        _sexes(specimens, species, rng["sexes"])
-        states = {"habitat": (insect_photographs.PLACES, 2.0, 0)}
-        living = evolution.markov_traits(nodes, states, pagel_lambda, seed_of["habitats"])["habitat"][:n_species]
-        specimens["habitat"] = living.set_axis(taxa["species"])[specimens["species"]].to_numpy()
-        specimens["individual"] = [
-            hashlib.sha256(f"{seed} individual {i}".encode()).hexdigest()[:12] for i in range(len(first))
-        ]
-        specimens = specimens.loc[first].reset_index(drop=True)
-    scenes = _scenes(KINDS[kind], specimens, first, clutter, habitat, rng)
+    _sexes(specimens, species, rng["sexes"])
+    states = {"habitat": (photographs.PLACES, 2.0, 0)}
+    living = evolution.markov_traits(nodes, states, pagel_lambda, seed_of["habitats"])["habitat"][:n_species]
+    specimens["habitat"] = living.set_axis(taxa["species"])[specimens["species"]].to_numpy()
+    specimens["individual"] = [hashlib.sha256(f"{seed} individual {i}".encode()).hexdigest()[:12] for i in range(len(first))]
+    specimens = specimens.loc[first].reset_index(drop=True)
+    scenes = _scenes(specimens, first, clutter, habitat, rng)
     named = [hashlib.sha256(f"{seed} {i}".encode()).hexdigest()[:12] for i in range(len(specimens))]
     specimens.insert(0, "hash_id", named)
     return World(tree, nodes, taxa, history, species, pd.concat([specimens, scenes.add_prefix("scene_")], axis=1))
@@ -174,11 +114,14 @@ def simulate(
 def species_of_orders(orders, n_species, n_families):
     """Number of species of every order {name: number}, in the order in which they branch off: large orders have more.
 
-    ValueError for an unknown order, and if there are too few species or families.
+    Without `orders`, as many as get a family and three species each, the largest first. ValueError for an unknown order, and if
+    there are too few species or families.
     """
     if unknown := [name for name in orders if name not in insects.ORDERS]:
         raise ValueError(f"orders: {unknown[0]} is not one of {', '.join(insects.ORDERS)}")
-    shares = {name: share for name, share in insects.SHARES.items() if name in orders or not len(orders)}
+    largest = sorted(insects.SHARES, key=insects.SHARES.get, reverse=True)
+    names = orders if len(orders) else largest[: max(1, min(n_families, n_species // 3))]
+    shares = {name: share for name, share in insects.SHARES.items() if name in names}
     if n_species < 3 * len(shares) or n_families < len(shares):
         raise ValueError(f"{len(shares)} orders need {3 * len(shares)} species and {len(shares)} families, or more")
     total, sizes, left = sum(shares.values()), {}, n_species
@@ -189,48 +132,42 @@ def species_of_orders(orders, n_species, n_families):
     return sizes
 
 
-def _history(kind, nodes, n_families, lam, seed_of, sizes):
+def _history(nodes, n_families, lam, seed_of, sizes):
     """Traits of all nodes: continuous traits by Brownian motion, characters by the Mk model.
 
-    `sizes` {order: species} are the orders of a tree that was grown from them. Ancestors of several orders have none.
+    `sizes` {order: species} are the orders from which the tree was grown. Ancestors of several orders have none.
     """
     ages = np.sort(evolution.node_heights(nodes))[::-1]
-    # Settled characters do not change after the age at which the tree is cut into families. So the cut is not arbitrary: all
-    # species of a family have one body plan, and only proportions and patterns still evolve.
-    cut = ages[n_families - 1]
-    characters = {name: kind.drawings.CHARACTERS[name] for name in kind.changes}
-    if sizes:
-        characters["form"] = tuple(str(place) for place in range(4))  # of its order
-        if lam:
-            cut = 1 - lam * (1 - cut)  # as Pagel's lambda moves it
-    rates = {name: (characters[name], rate, cut if name in kind.settled else 0) for name, rate in kind.changes.items()}
-    measured = evolution.brownian_traits(nodes, kind.measured, lam, seed_of["measured"])
+    # Forms do not change after the age at which the tree is cut into families. So the cut is not arbitrary: all species of a
+    # family share a form, and only proportions and patterns still evolve. Pagel's lambda moves the age.
+    cut = 1 - lam * (1 - ages[n_families - 1]) if lam else ages[n_families - 1]
+    states = {name: insects.CHARACTERS[name] for name in CHANGES} | {"form": tuple("0123")}  # of its order
+    rates = {name: (states[name], rate, cut if name == "form" else 0) for name, rate in CHANGES.items()}
+    measured = evolution.brownian_traits(nodes, MEASURED, lam, seed_of["measured"])
     history = pd.concat([measured, evolution.markov_traits(nodes, rates, lam, seed_of["characters"])], axis=1)
-    if sizes:
-        plan = np.repeat(list(sizes), list(sizes.values())).tolist()
-        for left, right in nodes[:, :2].astype(int):
-            plan.append(plan[left] if plan[left] == plan[right] else "")
-        history["form"] = [
-            insects.ORDERS[p][int(form)] if p else "" for p, form in zip(plan, history["form"], strict=True)
-        ]
-        history.insert(len(kind.measured), "body_plan", plan)
+    orders = np.repeat(list(sizes), list(sizes.values())).tolist()
+    for left, right in nodes[:, :2].astype(int):
+        orders.append(orders[left] if orders[left] == orders[right] else "")
+    forms = [insects.ORDERS[order][int(form)] if order else "" for order, form in zip(orders, history["form"], strict=True)]
+    history["form"] = forms
+    history.insert(len(MEASURED), "order", orders)
     return history
 
 
-def _mimics(kind, species, taxa, share, rng):
-    """Give a share of the species the colours of a model, which is a species of another family with the same body plan.
+def _mimics(species, taxa, share, rng):
+    """Give a share of the species the colours of a model, which is a species of another family with the same palette.
 
-    The same colour traits look different on another body plan, so species without such a model stay unchanged.
+    The same traits are other colours in another palette, so species without such a model stay unchanged.
     """
-    family, plan = taxa["family"].to_numpy(), kind.alike(species).to_numpy()
-    models = [np.flatnonzero((family != family[i]) & (plan == plan[i])) for i in range(len(species))]
+    family = taxa["family"].to_numpy()
+    palette = species["form"].where(species["form"].isin(insects.PALETTES), species["order"]).to_numpy()
+    models = [np.flatnonzero((family != family[i]) & (palette == palette[i])) for i in range(len(species))]
     able = np.array([i for i in rng.permutation(len(species)) if len(models[i])], int)
     luck = rng.random(len(species))  # drawn for all species, so a larger share contains the same mimics
     mimics = able[: round(share * len(able))]
     chosen = np.array([models[i][int(luck[i] * len(models[i]))] for i in mimics], int)
-    coloured = [*kind.drawings.COLOUR_TRAITS, *(name for name in ("pattern", "mark") if name in species)]
     copied = species.assign(mimics=pd.Series(pd.NA, species.index, dtype="string"))
-    copied.loc[mimics, coloured] = species.loc[chosen, coloured].to_numpy()
+    copied.loc[mimics, list(COPIED)] = species.loc[chosen, list(COPIED)].to_numpy()
     copied.loc[mimics, "mimics"] = taxa.loc[chosen, "species"].to_numpy()
     return copied
 
@@ -242,19 +179,17 @@ def _morphs(species, share, rng):
     return species.join(pd.DataFrame(steps, species.index, [f"morph_{name}" for name in MORPH_TRAITS]))
 
 
-def _individuals(kind, species, taxa, counts, within, rng):
+def _individuals(species, taxa, counts, within, rng):
     """Specimens of every species (DataFrame): taxa, morph (0 or 1), the mimicked species, and own traits as trait_<name>."""
     rows = np.repeat(np.arange(len(species)), list(counts.values()))
     own = species.loc[rows].reset_index(drop=True)
     morph = rng.integers(0, 2, len(rows)) * own.filter(like="morph_").any(axis=1).astype(int)
-    measured = list(kind.measured)
-    own[measured] += rng.normal(0, within, (len(rows), len(measured))) * [
-        1.5 if name in kind.free else 1 for name in measured
-    ]
+    spread = [1.5 if name in VARIABLE else 1 for name in MEASURED]
+    own[list(MEASURED)] += rng.normal(0, within, (len(rows), len(MEASURED))) * spread
     for name in MORPH_TRAITS:
         own[name] += morph * own[f"morph_{name}"]
     about = taxa.loc[rows].reset_index(drop=True).assign(morph=morph, mimics=own["mimics"])
-    return pd.concat([about, own[list(kind.traits)].add_prefix("trait_")], axis=1)
+    return pd.concat([about, own[list(TRAITS)].add_prefix("trait_")], axis=1)
 
 
 def _sexes(specimens, species, rng):
@@ -280,30 +215,26 @@ def _first_photographs(counts, repeats, rng):
     return np.maximum.accumulate(np.where(again, 0, rows))
 
 
-def _scenes(kind, specimens, first, clutter, habitat, rng):
+def _scenes(specimens, first, clutter, habitat, rng):
     """Conditions of all photographs (DataFrame). Photographs of one individual are taken in the same place."""
-    if kind.camera is photographs:
-        return pd.DataFrame([asdict(photographs.draw_scene(rng["scenes"], clutter)) for _ in first])
     at_home = rng["habitats"].random(len(first)) < habitat
     places, scenes = [], []
     for row, (home, start) in enumerate(zip(at_home, first, strict=True)):
         place = specimens["habitat"][row] if home else None
-        scenes.append(kind.camera.draw_scene(rng["scenes"], clutter, place if start == row else places[start]))
+        scenes.append(photographs.draw_scene(rng["scenes"], clutter, place if start == row else places[start]))
         places.append(scenes[-1].place)
     return pd.DataFrame(map(asdict, scenes))
 
 
-def picture(row, size=256):
+def picture(row, size=224):
     """Photograph (PIL, RGB, `size` pixels square) of `row`, one row of World.specimens as a dict."""
-    kind = KINDS["insects" if "trait_form" in row else "mixed"]
-    traits = {name: row[f"trait_{name}"] for name in kind.traits}
-    if "individual" in row:
-        traits |= {"sex": row["sex"], "wear": row["wear"], "individual_seed": int(row["individual"], 16)}
-    scene = kind.camera.Scene(**{f.name: row[f"scene_{f.name}"] for f in fields(kind.camera.Scene)})
-    return kind.camera.photograph(traits, scene, size)
+    traits = {name: row[f"trait_{name}"] for name in TRAITS} | {"sex": row["sex"], "wear": row["wear"]}
+    traits["individual_seed"] = int(row["individual"], 16)
+    scene = photographs.Scene(**{f.name: row[f"scene_{f.name}"] for f in fields(photographs.Scene)})
+    return photographs.photograph(traits, scene, size)
 
 
-def photograph_all(specimens, paths, size=256):
+def photograph_all(specimens, paths, size=224):
     """Write the photograph of every row of World.specimens as a JPEG to its path, in parallel on all cores."""
     for folder in {path.parent for path in paths}:
         folder.mkdir(parents=True, exist_ok=True)

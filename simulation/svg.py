@@ -33,11 +33,6 @@ def frill(outline, margin, depth, waves, stretch):
     return frilled
 
 
-def joined(*lines):
-    """One closed outline from several lines that follow each other."""
-    return np.concatenate([np.asarray(line, float) for line in lines])
-
-
 # ------------------------------------------------------------------------------------------------------------ SVG
 
 

@@ -595,7 +595,7 @@ def test_imported_modules_are_found():
     assert set(rules.imported("notebooks/03_supcon_finetune.py")) >= {
         "encoders.py", "files.py", "images.py", "training.py", "utils.py",
     }  # fmt: skip
-    assert {"simulation/organisms.py", "simulation/__init__.py"} <= set(rules.imported("notebooks/11_robustness.py"))
+    assert {"simulation/insects/moths.py", "simulation/__init__.py"} <= set(rules.imported("notebooks/11_robustness.py"))
     assert "training.py" not in rules.imported("notebooks/04_umap_visualization.py")
 
 

@@ -78,7 +78,7 @@ def test_what_was_taken_out_of_a_sweep_leaves_no_row_and_what_stays_is_not_run_a
 
 @pytest.mark.parametrize(
     "word",
-    ["ENCODERS=scene", "images.py", "simulation/organisms.py", "params/encoders/scene.yaml"],
+    ["ENCODERS=scene", "images.py", "simulation/insects/moths.py", "params/encoders/scene.yaml"],
 )
 def test_points_follow_encoders_and_code_and_need_no_photographs(swept, word):
     write_sweep(swept, [0.0])

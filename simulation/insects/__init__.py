@@ -40,7 +40,7 @@ FORMS = {
 def draw(traits, random, pose):
     """Art of an insect with the given traits (all of SHAPE_TRAITS, COLOUR_TRAITS and CHARACTERS; sex and wear)."""
     one = Insect(traits, random, pose)
-    zoom = ZOOMS[traits["body_plan"]] * one.span("size", 0.86, 1.06)
+    zoom = ZOOMS[traits["order"]] * one.span("size", 0.86, 1.06)
     return FORMS[traits["form"]](one).moved(f"scale({zoom:.4f})")
 
 

@@ -40,7 +40,7 @@ ZOOMS = {  # so that all orders fill the picture
 }  # fmt: skip
 MARKS = ("none", "stigma", "zigzag", "dots", "patch")
 CHARACTERS = {
-    "body_plan": tuple(ORDERS),
+    "order": tuple(ORDERS),
     "form": tuple(form for forms in ORDERS.values() for form in forms),
     "pattern": tuple(PATTERNS),
     "mark": MARKS,
@@ -80,7 +80,7 @@ class Insect(dict):
 
 def colours(one):
     """The colours of an individual: ground, pattern, accent, a darker and a lighter ground, legs, eyes and wing membrane."""
-    hues, saturations, lightnesses, apart = PALETTES.get(one["form"], PALETTES[one["body_plan"]])
+    hues, saturations, lightnesses, apart = PALETTES.get(one["form"], PALETTES[one["order"]])
     hue = float(np.interp(one.span("hue", 0, len(hues) - 1), range(len(hues)), hues))
     fade = one.get("wear", 0.0)  # old scales and old cuticle are paler
     saturation = one.span("saturation", *saturations) * (1 - 0.4 * fade)
