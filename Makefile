@@ -119,14 +119,11 @@ publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb fil
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
 DIGESTS = $(PYTHON) -c "import utils; [print(utils.file_digest(p), p.name, sep='  ') for p in sorted((utils.ROOT / 'models').glob('*.safetensors'))]"
-SHIP = cp data/pretraining/models/$(1).safetensors models/specimen_resnet18.safetensors && $(DIGESTS) > models/SHA256SUMS
-pretrain: ## train models/specimen_resnet18 again, in two legs, from random weights on another simulated world (3 hours on 2 cores)
+pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (about 2 hours on 2 cores)
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
-	$(call SHIP,pretraining)
-	$(MAKE) data/pretraining/models/pretraining_second.safetensors DATASET=pretraining START=specimen_resnet18_double
-	$(call SHIP,pretraining_second)
+	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv
-	tail -n +2 data/pretraining/models/pretraining_second.csv >> models/specimen_resnet18.csv
+	$(DIGESTS) > models/SHA256SUMS
 
 pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (about 10 minutes on 2 cores)
 	$(MAKE) data/coi_barcodes/models/dna_mlm.safetensors DATASET=coi_barcodes

@@ -73,6 +73,11 @@ def readable_name(dataset, encoder):
     return f"{title} ({about['role']})" if about.get("role") else title
 
 
+def is_mirrored(dataset, encoder):
+    """Whether the config of an encoder, if there is one, averages every photograph with its mirror image."""
+    return bool(_about(dataset, encoder).get("mirrored"))
+
+
 def _about(dataset, encoder):
     try:
         return load_config(dataset, encoder)

@@ -337,10 +337,11 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def embed(network, photos, shards, device, precision, batch_size=32, progress=None):
+def embed(network, photos, shards, device, precision, batch_size=32, progress=None, mirrored=False):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
-    Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
+    Spatial maps are averaged over their positions, in float32. `mirrored` averages every photograph with its mirror image, at
+    twice the time in the network (Simonyan and Zisserman 2015, ICLR): a left and a right side then count as one. No batch spans two shards, so a shard comes out the same
     whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
     """
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
@@ -355,8 +356,11 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
         for _ in range(0, len(shard), batch_size):
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
-                layers = module(images)
-            parts.append({name: _average(values).cpu().numpy() for name, values in layers.items()})
+                layers = {name: _average(values) for name, values in module(images).items()}
+                if mirrored:
+                    other = module(images.flip(-1))
+                    layers = {name: (values + _average(other[name])) / 2 for name, values in layers.items()}
+            parts.append({name: values.cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -410,7 +414,9 @@ class NetworkEncoder:
     def __init__(self, config, source, seed=0, precision=None, batch_size=32):
         if None in source.paths:
             raise ValueError('there are no photographs in this dataset: choose encoders of barcodes, ENCODERS="kmers dna_mlm"')
-        self.network = build_network(**config, weights_dir=source.weights_dir, seed=seed)
+        self.mirrored = config.get("mirrored", False)
+        built = {name: config[name] for name in BUILD_KEYS}
+        self.network = build_network(**built, weights_dir=source.weights_dir, seed=seed)
         self.paths, self.batch_size = source.paths, batch_size
         self.device = pick_device()
         self.precision = precision or pick_precision(self.device)
@@ -418,11 +424,16 @@ class NetworkEncoder:
 
     def describe(self, shards, progress=None):
         """Yield {layer: (len(shard), d)} for each shard, a list of rows of the source."""
-        return embed(self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress)
+        return embed(
+            self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress, self.mirrored
+        )
 
     def describe_new(self, photos):
         """The deepest layer (n, d) of photographs that are not in the source (see `load_photo`)."""
-        (layers,) = embed(self.network, photos, [list(range(len(photos)))], self.device, self.precision, self.batch_size)
+        rows = [list(range(len(photos)))]
+        (layers,) = embed(
+            self.network, photos, rows, self.device, self.precision, self.batch_size, mirrored=self.mirrored
+        )
         return utils.pick_layer(layers, "last")
 
 

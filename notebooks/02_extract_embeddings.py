@@ -33,7 +33,8 @@ library = "tuned"  # torchvision, timm, open_clip, pixels, tuned (by chapter 03)
 architecture = "resnet18"  # fused: the encoders, separated by blanks
 weights = "models/specimen_resnet18.safetensors"  # their name in the library; none: random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name in the output: name in the library
-input_size = 128  # pixels
+input_size = 112  # pixels
+mirrored = None  # whether every photograph is averaged with its mirror image; none: as in the config of the encoder
 title = "specimen ResNet-18, two layers"  # name in figures
 role = ""  # shown beside the title: control, reference or upper bound
 start = ""  # of a tuned encoder: the encoder before tuning
@@ -69,7 +70,9 @@ import utils
 
 plotting.set_style()
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
-encoder_configs.check_encoder(dataset, encoder, given | {"input_size": input_size, "role": role})
+given |= {"input_size": input_size}
+given["mirrored"] = encoder_configs.is_mirrored(dataset, encoder) if mirrored is None else mirrored
+encoder_configs.check_encoder(dataset, encoder, given | {"role": role})
 specimens = utils.load_metadata(dataset)
 folder = utils.embeddings_dir(dataset, encoder)
 
@@ -88,7 +91,7 @@ if role:
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
 source = encoders.dataset_source(dataset, specimens, weights_dir)
 dtype = None if precision == "auto" else getattr(torch, precision)
-model = encoders.open_encoder(given | {"input_size": input_size}, source, seed, dtype, batch_size)
+model = encoders.open_encoder(given, source, seed, dtype, batch_size)
 print(f"{library} {architecture} on {model.device} in {model.precision}")
 
 # %% [markdown]
@@ -101,7 +104,7 @@ print(f"{library} {architecture} on {model.device} in {model.precision}")
 # %% jupyter={"source_hidden": true}
 versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
 computed = [model.device.type, str(model.precision), batch_size, seed, versions]
-settings = [library, architecture, weights, layers, input_size, model.digest, *computed]
+settings = [given, model.digest, *computed]
 code = [utils.file_digest(module.__file__) for module in (encoders, images)]
 content = specimens[["hash_id", "sha256"]].to_numpy().tolist()
 positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(0, len(specimens), shard_size)]

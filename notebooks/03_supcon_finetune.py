@@ -237,6 +237,7 @@ built = {
     "weights": str(weights_file.relative_to(utils.ROOT)),
     "layers": layers,
     "input_size": input_size or start_config["input_size"],
+    "mirrored": start_config.get("mirrored", False),
 }
 with utils.atomic_write(models / f"{setting}.yaml") as temporary:
     temporary.write_text(yaml.safe_dump({"title": title or setting, "start": start, "half": half} | built, sort_keys=False))

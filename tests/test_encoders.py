@@ -19,6 +19,7 @@ import timm
 import torch
 import torchvision
 from conftest import ROOT, draw_specimens
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -551,3 +552,19 @@ def test_the_fastest_device_is_taken_and_the_precision_that_it_computes(
     assert encoders.pick_precision(found) in ([precision] if precision else [torch.bfloat16, torch.float32])
     layout = torch.contiguous_format if device == "mps" else torch.channels_last
     assert encoders.memory_format(found) == layout
+
+
+def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    paths = [tmp_path / "one.png", tmp_path / "other.png"]
+    image.save(paths[0])
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(paths[1])
+    config = {"library": "torchvision", "architecture": "resnet18", "weights": None, "layers": {"avgpool": "avgpool"}}
+    config["input_size"] = 64
+    for mirrored in (False, True):
+        encoder = encoders.open_encoder(config | {"mirrored": mirrored}, encoders.Source(paths), precision=torch.float32)
+        ((one, other),) = (layers["avgpool"] for layers in encoder.describe([[0, 1]]))
+        assert np.allclose(one, other, rtol=1e-4, atol=1e-5) == mirrored
+    new = encoder.describe_new(paths)
+    np.testing.assert_allclose(new[0], one, rtol=1e-4, atol=1e-5)
