@@ -42,7 +42,7 @@ imbalance = 0.5  # power with which photographs per species fall; 0: all species
 repeats = 0.15  # share of photographs that show an individual which was photographed before
 habitat = 0.0  # share of photographs taken in the habitat of the species; the others are taken anywhere
 image_size = 224  # pixels
-seed = 25
+seed = 23
 
 # %% jupyter={"source_hidden": true}
 import shutil

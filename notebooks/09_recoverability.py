@@ -29,16 +29,18 @@
 dataset = "demo"
 setting = "default"  # names the output
 encoders = ["true_traits", "pixels"]  # configs in params/encoders/
+clusterer = "pooled_average"  # the default: config in params/clusterers/
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 n_families = 14
 n_genera = 24
 n_species = 48
-n_specimens = 6  # photographs per species
+n_specimens = 6  # photographs per species, or of the commonest species
 pagel_lambda = 1.0  # phylogenetic signal of the traits, from 0 (species independent) to 1 (Brownian motion on the tree)
 within_species = 0.1  # standard deviation of individuals, in units of the standard deviation of unrelated species
 dimorphic = 0.15  # share of species with two morphs
 mimicry = 0.0  # share of species with the colours of a species of another family
 clutter = 1.0  # complexity of the background: 0 is a grey board, 1 is natural ground
+imbalance = 0.0  # power with which photographs per species fall; 0: all species have equally many
 habitat = 0.0  # share of photographs taken in the habitat of the species; the others are taken anywhere
 image_size = 144  # pixels
 seed = 0  # of the world, and of random weights
@@ -77,7 +79,7 @@ plotting.set_style()
 # %%
 world = simulate(
     n_families, n_genera, n_species, n_specimens, pagel_lambda, within_species, dimorphic, mimicry, clutter, seed,
-    habitat=habitat,
+    imbalance=imbalance, habitat=habitat,
 )  # fmt: skip
 specimens, species = world.specimens, world.taxa["species"]
 scratch = tempfile.TemporaryDirectory(prefix="recoverability-")  # removed with the kernel, even if a later cell fails
@@ -94,8 +96,8 @@ plotting.show_photos(plotting.contact_sheet(place[shown].to_dict(), min(n_specim
 #
 # Encoders of the library `truth` read no photograph. *True traits* reads the traits of every specimen, and a photograph
 # contains no more information than these. It is the reference for the other encoders. It need not be the best at every rank,
-# because it gives all traits the same weight. All species of a family have one form (at a lambda of 1), so an encoder that gives
-# more weight to the form may find families better.
+# because it gives all traits the same weight. All species of a family have one form (at a lambda of 1), so an encoder that
+# gives more weight to the form may find families better.
 
 
 # %%
@@ -114,9 +116,9 @@ scratch.cleanup()
 pd.Series({encoder: x.shape[1] for encoder, x in embeddings.items()}, name="dimensions").to_frame()
 
 # %% [markdown]
-# ## One tree of all photographs, cut at the true numbers
+# ## Scores
 #
-# No family is given. All photographs of the world form one Ward tree, which is scored in two ways.
+# No family is given at first. All photographs of the world form one Ward tree, which is scored in three ways.
 #
 # **Taxa.** The tree is cut into the true numbers of families, genera and species (oracle k). These numbers are not known for
 # real photographs. They are used here so that the score measures the embedding and not the choice of k. Adjusted mutual
@@ -125,6 +127,12 @@ pd.Series({encoder: x.shape[1] for encoder, x in embeddings.items()}, name="dime
 # **Phylogeny.** Of three species, two are more closely related in the true tree. *Triplet accuracy* is the share of triples
 # of photographs for which the Ward tree joins these two species first. It is 1 for the true tree and 1/3 for a random tree,
 # and it needs no cut.
+#
+# **Places.** The AMI of the species clusters with the places where the photographs were taken (leaf, bark, drawer and so on).
+# It is above 0 if clusters are places rather than species, or if species live in certain places.
+#
+# With the families given, the default clusterer finds species without knowing their number. Its AMI stands beside that of the
+# family names alone, and the number of clusters beside the true number.
 
 
 # %%
@@ -135,6 +143,10 @@ def score(embedding):
     values = {(r, "ami"): adjusted_mutual_info_score(specimens[r], labels) for r, labels in found.items()}
     numbers = pd.Index(species).get_indexer(specimens["species"])
     values["tree", "triplet_accuracy"] = scoring.triplet_accuracy(tree.merges, numbers, squareform(cophenet(world.nodes)))
+    values["place", "ami"] = adjusted_mutual_info_score(specimens["scene_place"], found["species"])
+    default = clustering.cluster({"": embedding}, specimens["family"], clustering.Clusterer.named(clusterer), seed)
+    values["species", "ami_families_given"] = adjusted_mutual_info_score(specimens["species"], default["species"])
+    values["species", "n_found"] = default["species"].nunique()
     return values
 
 
@@ -149,6 +161,8 @@ def score(embedding):
 points = pd.DataFrame(np.random.default_rng([seed, 9]).normal(size=(n_species, 16)), species)
 scores = {"none": score(points.loc[specimens["species"]].to_numpy())}
 scores |= {encoder: score(embedding) for encoder, embedding in embeddings.items()}
+by_name = adjusted_mutual_info_score(specimens["species"], specimens["family"])
+scores["family_names"] = {("species", "ami_families_given"): by_name, ("species", "n_found"): n_families}
 rows = [(encoder, *key, value) for encoder, values in scores.items() for key, value in values.items()]
 table = pd.DataFrame(rows, columns=["encoder", "rank", "metric", "value"])
 utils.write_table(table.round(6), utils.dataset_dir(dataset) / "recoverability" / f"{setting}.csv")
@@ -161,7 +175,7 @@ utils.write_table(table.round(6), utils.dataset_dir(dataset) / "recoverability" 
 
 # %%
 wide = table.pivot(index="encoder", columns=["rank", "metric"], values="value").loc[list(scores)]
-names = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in scores}
+names = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in encoders}
 wide.rename(index=names).round(3)
 
 # %% [markdown]

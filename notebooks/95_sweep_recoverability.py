@@ -19,7 +19,8 @@
 # it be?
 #
 # `make sweep SWEEP=signal` runs chapter 09 on many small simulated worlds. One property at a time departs from a baseline
-# that is easy on purpose. Every setting is repeated on several worlds.
+# that is easy on purpose. Every setting is repeated on several worlds. Three other sweeps run the same chapter: `habitat` takes
+# photographs where species live, `numbers` crosses photographs per species with imbalance, and `worlds` repeats the demo.
 #
 # **In:** the scores that chapter 09 left for every world. **Out:** `sweeps/<sweep>/summary.csv`, with the columns of
 # `scores.csv` and the varied properties, and one figure with a copy of the table.
@@ -41,7 +42,7 @@ import encoder_configs
 import plotting
 import scoring
 import utils
-from sweeps import last_sweep
+from sweeps import last_sweep, load_sweep
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -63,39 +64,65 @@ for point, parameters in points.items():
 table = pd.concat(parts, ignore_index=True).assign(dataset=dataset, clusterer="oracle_k_ward")
 table = table.reindex(columns=[*properties, *utils.SCORE_COLUMNS])
 utils.write_table(table.round(6), folder / "sweeps" / sweep / "summary.csv")
-names = {f"{rank} ami": f"{rank} AMI" for rank in utils.RANKS} | {"tree triplet_accuracy": "triplet accuracy"}
+names = {f"{rank} ami": f"{rank} AMI" for rank in (*utils.RANKS, "place")} | {"tree triplet_accuracy": "triplet accuracy"}
+names |= {"species ami_families_given": "species AMI, families given", "species n_found": "clusters found"}
 table["measure"] = (table["rank"] + " " + table["metric"]).replace(names)
 table.groupby(["encoder", "measure", *properties], sort=False)["value"].agg(["mean", "std", "count"]).round(3)
 
 
 # %% [markdown]
-# ## One property at a time
+# ## The figure
 #
 # The dotted line is the baseline. Curves are means over worlds, bars 95 % intervals (Student's t). The worlds of one seed are
 # the same but for the varied property, so curves differ less by chance than the bars suggest. The grey line is chance: 0 for
-# AMI, one in three for triplets.
+# AMI, one in three for triplets. The k of the last measure is found by the default clusterer.
 
 
 # %% jupyter={"source_hidden": true}
-CHANCE = {"genus AMI": 0, "species AMI": 0, "triplet accuracy": 1 / 3}
+CHANCE = {"genus AMI": 0, "species AMI": 0, "triplet accuracy": 1 / 3, "place AMI": 0, "species AMI, families given": 0}
 LABELS = {
     "pagel_lambda": "Pagel's lambda",
     "within_species": "individual variation (SD)",
     "mimicry": "share of mimics",
+    "habitat": "share of photographs in the habitat",
+    "n_specimens": "photographs per species",
+    "imbalance": "power of the imbalance",
+    "seed": "world (seed)",
 }
+TITLES = {
+    "habitat": "Do clusters follow places instead of species?",
+    "numbers": "How many photographs of a species are needed?",
+    "worlds": "Five worlds like the demo",
+}
+REFERENCES = ("family_names", "none")
+HERE = ("genus AMI", "species AMI", "triplet accuracy")
+BY_NUMBER = ("species AMI, families given", "clusters found")
+MEASURES = {"habitat": ("species AMI", "place AMI"), "n_specimens": BY_NUMBER, "seed": BY_NUMBER}  # by the first property
+measures = MEASURES.get((properties or ["seed"])[0], HERE)
 
 
+# %% jupyter={"source_hidden": true}
 def around_baseline(name):
     """The rows in which every property but one has its baseline value."""
     others = [other for other in properties if other != name]
     return table[(table[others] == [baseline[other] for other in others]).all(axis=1)]
 
 
+def panels():
+    """Title, rows and property along the axis of every column of the figure."""
+    if len(properties) == 2 and not load_sweep(sweep)["vary"]:
+        name, other = properties
+        return [(f"{LABELS.get(other, other)}: {value:g}", table[table[other] == value], name) for value in varied[other]]
+    return [("", around_baseline(name), name) for name in properties or ["seed"]]
+
+
+# %% jupyter={"source_hidden": true}
 def curve_styles():
-    """{encoder: how its curve is drawn}; "none" comes last, in grey."""
-    seen = sorted(table["encoder"].unique(), key="none".__eq__)
+    """{encoder: how its curve is drawn}; references come last, in grey."""
+    seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
     looks = zip(seen, itertools.cycle(plotting.PALETTE), itertools.cycle(plotting.MARKS), strict=False)
     styles = {e: {"color": c, "marker": m, "label": encoder_configs.readable_name(dataset, e)} for e, c, m in looks}
+    styles["family_names"] = {"color": "0.45", "linestyle": ":", "label": "family names alone"}
     styles["none"] = {"color": "0.45", "linestyle": "--", "elinewidth": 0, "label": "perfect species, no history"}
     return styles
 
@@ -103,26 +130,44 @@ def curve_styles():
 # %% jupyter={"source_hidden": true}
 def draw_panel(ax, rows, name, styles):
     """Curves of one measure over one property: mean and 95 % interval over worlds."""
-    beside = 0.015 * (rows[name].max() - rows[name].min())  # so that bars do not cover each other
+    # so that bars do not cover each other
+    beside = 0.0 if name == "n_specimens" else 0.015 * (rows[name].max() - rows[name].min())
     for place, (encoder, style) in enumerate(styles.items(), -(len(styles) // 2)):
-        values = scoring.mean_interval(rows[rows["encoder"] == encoder].set_index(name)["value"], name).sort_index()
+        own = rows[rows["encoder"] == encoder]
+        if own.empty:  # a reference without this measure
+            continue
+        values = scoring.mean_interval(own.set_index(name)["value"], name).sort_index()
         half = values["ci_high"] - values["mean"]
         looks = {"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style
         ax.errorbar(values.index + place * beside, values["mean"], half, **looks)
 
 
 # %% jupyter={"source_hidden": true}
-measures = [name for name in CHANCE if name in set(table["measure"])]
-size = (2.2 * len(properties) + 0.4, 1.8 * len(measures) + 0.4)
-figure, axes = plt.subplots(len(measures), len(properties), figsize=size, sharex="col", sharey="row", squeeze=False)
-for (line, measure), (column, name) in itertools.product(enumerate(measures), enumerate(properties)):
-    ax, rows = axes[line, column], around_baseline(name)
-    ax.axvline(baseline[name], color=plotting.GREY, linestyle=":", label="baseline")
-    ax.axhline(CHANCE[measure], color=plotting.GREY, linewidth=3, label="chance")
-    ax.set_ylim(CHANCE[measure] - 0.12, 1.04)
-    draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
-    ax.set(ylabel=measure if column == 0 else "", xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
-figure.suptitle("What hides a hierarchy in simulated worlds")
+def draw_column(place, title, rows, name):
+    """All measures of one column of the figure."""
+    for ax, measure in zip(axes[:, place], measures, strict=True):
+        if name in load_sweep(sweep)["vary"]:
+            ax.axvline(baseline[name], color=plotting.GREY, linestyle=":", label="baseline")
+        if measure in CHANCE:
+            ax.axhline(CHANCE[measure], color=plotting.GREY, linewidth=3, label="chance")
+            ax.set_ylim(CHANCE[measure] - 0.12, 1.04)
+        else:
+            ax.axhline(baseline["n_species"], color=plotting.GREY, linewidth=3, label="true number of species")
+            ax.set_yscale("log")
+        if name == "n_specimens":
+            ax.set_xscale("log")
+        draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
+        ax.set(ylabel=measure if place == 0 else "", xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
+    axes[0, place].set_title(title, fontsize=9)
+
+
+# %% jupyter={"source_hidden": true}
+columns = panels()
+size = (2.2 * max(len(columns), 2) + 0.4, 1.8 * len(measures) + 0.4)
+figure, axes = plt.subplots(len(measures), len(columns), figsize=size, sharex="col", sharey="row", squeeze=False)
+for place, column in enumerate(columns):
+    draw_column(place, *column)
+figure.suptitle(TITLES.get(sweep, "What hides a hierarchy in simulated worlds"))
 figure.tight_layout()
 handles, labels = axes[0, -1].get_legend_handles_labels()
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
@@ -138,7 +183,7 @@ plt.show()
 # control nor reference.
 
 # %% jupyter={"source_hidden": true}
-seen = [encoder for encoder in table["encoder"].unique() if encoder != "none"]
+seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
 methods = [encoder for encoder in seen if not encoder_configs.role(dataset, encoder)] or seen
 SHORT = {"pagel_lambda": ("genus AMI", "how much traits keep of their history (lambda)"),
          "within_species": ("species AMI", "variation within species (SD)")}  # fmt: skip
@@ -164,16 +209,21 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
 
 # %%
 sentences = []
-for name in properties:
-    rows = around_baseline(name)
-    rows = rows[(rows["measure"] == "species AMI") & rows["encoder"].isin(seen)]
+shown = "species AMI" if "species AMI" in measures else measures[0]
+for title, rows, name in columns:
+    rows = rows[(rows["measure"] == shown) & rows["encoder"].isin(seen)]
     mean = rows.groupby(["encoder", name])["value"].mean().unstack()
-    last = mean.columns[-1] if mean.columns[0] == baseline[name] else mean.columns[0]
-    change = (mean[last] - mean[baseline[name]]).abs().idxmax()
-    before, after = mean.loc[change, [baseline[name], last]]
+    first = baseline[name] if baseline[name] in mean else mean.columns[0]
+    last = mean.columns[-1] if mean.columns[0] == first else mean.columns[0]
+    change = (mean[last] - mean[first]).abs().idxmax()
+    what = f"{LABELS.get(name, name)} from {first:g} to {last:g}" + (f" ({title})" if title else "")
     who = encoder_configs.readable_name(dataset, change)
-    what = f"{LABELS.get(name, name)} from {baseline[name]:g} to {last:g}"
-    sentences.append(f"{what}: species AMI {before:.2f} to {after:.2f} ({who}).")
+    sentences.append(f"{what}: {shown} {mean.loc[change, first]:.2f} to {mean.loc[change, last]:.2f} ({who}).")
+if not properties:  # worlds that differ in the seed only
+    who = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in seen}
+    sentences = [
+        f"{who[e]}: {shown} {mean.loc[e].mean():.2f}, from {mean.loc[e].min():.2f} to {mean.loc[e].max():.2f}." for e in seen
+    ]
 plotting.say(*sentences)
 
 # %% tags=["summary"]
