@@ -184,7 +184,7 @@ class TunedNetwork(nn.Module):
         )
 
     def forward(self, images):
-        layers = {name: _average(values) for name, values in self.backbone(images).items()}
+        layers = {name: average(values) for name, values in self.backbone(images).items()}
         return layers | {f"head_{name}": head(layers[name]) for name, head in self.heads.items()}
 
 
@@ -356,13 +356,13 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
                 layers = module(images)
-            parts.append({name: _average(values).cpu().numpy() for name, values in layers.items()})
+            parts.append({name: average(values).cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _average(values):
+def average(values):
     """Spatial maps (b, d, h, w) averaged over their positions, in float32; vectors (b, d) as they are."""
     values = values.float()
     return values.mean((2, 3)) if values.ndim == 4 else values

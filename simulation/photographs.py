@@ -80,13 +80,18 @@ def draw_scene(random, clutter=1.0):
 def photograph(traits, scene, size=256):
     """Photograph (PIL, RGB, `size` pixels square) of the organism with these traits under the conditions of `scene`."""
     random = np.random.default_rng(scene.seed)
-    across = -scene.scale if scene.mirrored else scene.scale
-    pose = f"rotate({scene.rotation:.2f}) scale({across:.4f},{scene.scale:.4f})"
-    place = f"translate({220 * scene.x:.2f},{220 * scene.y:.2f}) {pose}"
-    specimen = rasterise(group(draw(traits, random), place), size)
+    specimen = drawn(traits, scene, random, size)
     plan = traits["body_plan"]
     picture = lay(background(scene, random, size), specimen, scene, random, RELIEF[plan], GLOSS[plan])
     return develop(picture, scene, random)
+
+
+def drawn(traits, scene, random, size):
+    """The organism alone, at its place: an RGBA image. It is the first thing that `random`, of the scene's seed, decides."""
+    across = -scene.scale if scene.mirrored else scene.scale
+    pose = f"rotate({scene.rotation:.2f}) scale({across:.4f},{scene.scale:.4f})"
+    place = f"translate({220 * scene.x:.2f},{220 * scene.y:.2f}) {pose}"
+    return rasterise(group(draw(traits, random), place), size)
 
 
 # ----------------------------------------------------------------------------------------------------- background

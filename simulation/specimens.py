@@ -69,6 +69,7 @@ STAGES = (
 )  # fmt: skip
 MORPH_DISTANCE = 0.8  # standard deviation of the difference between two morphs, in each of MORPH_TRAITS
 SEXUAL_TRAITS = ("size", "wing_length", "antenna_length", "eyes")
+FAINT = 25  # opacity of 255 up to which a pixel does not count as organism; wings may be glassy
 SEXUAL_DISTANCE = 0.3  # standard deviation of the difference between males and females, in each of SEXUAL_TRAITS
 
 
@@ -295,12 +296,25 @@ def _scenes(kind, specimens, first, clutter, habitat, rng):
 
 def picture(row, size=256):
     """Photograph (PIL, RGB, `size` pixels square) of `row`, one row of World.specimens as a dict."""
+    camera, traits, scene = _taken(row)
+    return camera.photograph(traits, scene, size)
+
+
+def outline(row, size=256):
+    """Where the organism is in its `picture`: white on black (PIL, grey). What lies in front of it is not left out."""
+    camera, traits, scene = _taken(row)
+    alpha = camera.drawn(traits, scene, np.random.default_rng(scene.seed), size).getchannel("A")
+    return alpha.point(lambda opacity: 255 * (opacity > FAINT))
+
+
+def _taken(row):
+    """Camera, traits and scene of a row of World.specimens."""
     kind = KINDS["insects" if "trait_form" in row else "mixed"]
     traits = {name: row[f"trait_{name}"] for name in kind.traits}
     if "individual" in row:
         traits |= {"sex": row["sex"], "wear": row["wear"], "individual_seed": int(row["individual"], 16)}
     scene = kind.camera.Scene(**{f.name: row[f"scene_{f.name}"] for f in fields(kind.camera.Scene)})
-    return kind.camera.photograph(traits, scene, size)
+    return kind.camera, traits, scene
 
 
 def photograph_all(specimens, paths, size=256):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -75,6 +76,23 @@ def photos(tmp_path_factory):
     for i, image in enumerate(draw_specimens(12)):
         image.save(folder / f"{i:02d}.png")
     return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def tiny_clip(tmp_path, monkeypatch):
+    """A small CLIP model that open_clip knows as tiny-clip: two blocks, 64 pixels in patches of 16."""
+    import open_clip
+
+    tower = {"width": 32, "layers": 2}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {**tower, "image_size": 64, "patch_size": 16, "head_width": 16},
+        "text_cfg": {**tower, "heads": 2},
+    }
+    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
+    open_clip.add_model_config(tmp_path / "tiny-clip.json")
 
 
 def write_csv(folder, rows, header=("hash_id", "family", "genus", "species"), name="metadata.csv"):

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import http.server
-import json
 import os
 import re
 import signal
@@ -367,17 +366,7 @@ def test_timm_gives_the_input_of_its_head_and_its_blocks(random_weights, photos)
     assert {name: values.shape for name, values in found.items()} == {"block8": (12, 192), "embedding": (12, 192)}
 
 
-def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
-    tower = {"width": 32, "layers": 2}
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {**tower, "image_size": 64, "patch_size": 16, "head_width": 16},
-        "text_cfg": {**tower, "heads": 2},
-    }
-    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
-    open_clip.add_model_config(tmp_path / "tiny-clip.json")
+def test_open_clip_gives_the_image_embedding(tmp_path, photos, tiny_clip):
     model = open_clip.create_model("tiny-clip").eval()
     save_file(model.state_dict(), tmp_path / "tiny-clip.safetensors")
     encoder = build(
