@@ -256,6 +256,22 @@ def clades(*datasets):
     return rows_of(header, rows)
 
 
+def heat(dataset, *encoders):
+    """Where the heat of networks lies, and how far the embedding moves if the hottest fifth is hidden, a row per map."""
+    table = read(dataset, "heatmaps")
+    part = "organism" if "heat, organism" in set(table["measure"]) else "central half"
+    header = ["encoder", "layer", "map", f"heat in the {part}", "area", "hottest fifth hidden", "that of another photograph"]
+    header += ["a random fifth", "hottest minus another's"]
+    rows = []
+    for encoder in encoders:
+        for (layer, kind), at in table[table["encoder"] == encoder].groupby(["layer", "map"], sort=False):
+            at = at.set_index("measure")[BOUNDS]
+            means = [at.loc[name, "value"] for name in (f"area, {part}", "hottest", "another", "random")]
+            rows.append([encoder, layer, kind, interval(*at.loc[f"heat, {part}"]), *(f"{mean:.2f}" for mean in means)])
+            rows[-1].append(interval(*at.loc["hottest above another"], sign="+"))
+    return rows_of(header, rows)
+
+
 def how_sure(*datasets):
     """Three intervals of the AMI of the default, and its difference to oracle k."""
     header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera"]
@@ -414,7 +430,7 @@ def alignment(dataset):
 # -------------------------------------------------------------------------------------------------------- writing
 
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning, clades)
+FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 

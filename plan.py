@@ -57,6 +57,11 @@ PLANS_KEPT = 10
 ATLAS_FILES = [f"atlas/{name}" for name in ("page.html", "atlas.css", "model.js", "views.js", "main.js")]
 
 
+def is_network(encoder):
+    """Whether an encoder sees photographs through a network: a tuned one, or a config of such a library."""
+    return encoder not in config_names("encoders") or load_params("encoders", encoder).get("library") not in NO_NETWORK
+
+
 def dated_in_future(path):
     """Whether a file below the project has a later date than now, by more than a file server's clock may differ.
 
@@ -408,6 +413,14 @@ class Plan:
             [encoders, f"clusterer={settings.submit.split('/')[1]}"],
             options=settings.to_store("submit"),
         )
+        where, kept = self.weights_for(settings.encoders)
+        self.chapter(
+            "26_what_the_encoder_sees",
+            results("+heatmaps.csv", "heatmaps.png", "heatmaps.csv"),
+            [scores],
+            [encoders, f"run={settings.submit}", f"seed={settings.seeds[0]}", *where],
+            options=[*kept, *settings.to_store("submit")],
+        )
         self.chapter(
             "13_how_many",
             results("+k_rules.csv", "k_rules.png", "k_rules.csv", "held_out_families.csv"),
@@ -432,7 +445,8 @@ class Plan:
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
-        self.phony["report"] = [*results(*REPORTED), *compared, f"{data}/atlas/{tested}.html"]
+        of_networks = results("heatmaps.png") if any(map(is_network, settings.encoders)) else []
+        self.phony["report"] = [*results(*REPORTED), *of_networks, *compared, f"{data}/atlas/{tested}.html"]
         chapters = [f"{data}/runs/{name}.ipynb" for name in ("09_recoverability", "21_review")]
         self.phony["publish"] = ["all", "report", "barcodes", "referee", "align", *chapters]
 

@@ -125,6 +125,8 @@ class Project:
         stress.write_text(smaller.replace("draws = [0, 1]", "draws = [0]"))
         maps = root / "notebooks" / "25_maps.py"
         maps.write_text(maps.read_text().replace("n_photographs = 600", "n_photographs = 100"))
+        heat = root / "notebooks" / "26_what_the_encoder_sees.py"
+        heat.write_text(heat.read_text().replace("n_photographs = 40", "n_photographs = 8"))
 
     def make(self, *arguments, check=True, separate=False):
         """Run make with this Python; return the finished process, its output as text."""

@@ -247,3 +247,25 @@ def test_the_outline_is_where_the_picture_changes_with_the_organism(kind):
         shares.append((near[changed].mean(), changed[inside].mean()))
     beside, covered = np.mean(shares, axis=0)
     assert beside > 0.97 and covered > 0.5
+
+
+def test_the_chapter_measures_the_organism_of_a_simulated_world(bench):
+    sizes = {"n_families": 3, "n_genera": 4, "n_species": 6, "n_specimens": 3, "image_size": 64}
+    bench.run("00", dataset="d", **sizes)
+    bench.run("01", dataset="d")
+    for encoder in ("pixels", "resnet18_untrained"):
+        bench.encode("d", encoder)
+    asked = {"encoders": ["pixels", "resnet18_untrained"], "run": "pixels/pooled_average", "n_photographs": 6, "n_shown": 2}
+    said, _ = bench.run("26", dataset="d", **asked)
+    assert "1 networks, 6 photographs" in said
+    table = pd.read_csv(bench.root / "figures" / "d" / "heatmaps.csv")
+    value = table.set_index(["layer", "map", "measure"])["value"].sort_index()
+    assert set(table["encoder"]) == {"resnet18_untrained"} and set(table["layer"]) == {"layer3", "layer4"}
+    of_layer = value["layer4", "activation"]
+    assert 0.03 < of_layer["area, organism"] < 0.7 and 0 < of_layer["heat, organism"] < 1
+    assert of_layer["area, central half"] == pytest.approx(0.5, abs=0.02)
+    assert (table["ci_low"] <= table["value"]).all() and (table["value"] <= table["ci_high"]).all()
+    for place in (bench.data("d", "previews"), bench.root / "figures" / "d"):
+        assert (place / "heat_on_photographs.jpg").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="none of pixels sees photographs through a network"):
+        bench.run("26", dataset="d", **asked | {"encoders": ["pixels"]})

@@ -220,10 +220,10 @@ def report(made):
 
 def test_report_runs_once_and_draws_its_figures(report):
     made, _ = report
-    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13", "15", "17", "18"}
+    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13", "15", "17", "18", "26"}
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "k_rules")} <= drawn
-    assert {"stress.png", "trust.png", "effort.png", "ami_by_k.png"} <= drawn
+    assert {"stress.png", "trust.png", "effort.png", "ami_by_k.png", "heatmaps.png", "heat_on_photographs.jpg"} <= drawn
     assert "Nothing to be done" in made.make("report", *SETTINGS).stdout
 
 

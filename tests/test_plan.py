@@ -203,9 +203,17 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "16_trust",
         "17_naming_effort",
         "18_how_sure",
+        "26_what_the_encoder_sees",
         "14_tuned_or_frozen-simclr",
         "20_atlas-simclr",
     ]
+
+
+def test_heat_maps_are_of_networks_only(planned):
+    settings = (SETTINGS[0], "CLUSTERERS=pooled_average", "SEEDS=0")
+    for encoders, expected in (("pixels", False), ("pixels resnet18_double", True)):
+        steps = planned.would_run("report", *settings, f"ENCODERS={encoders}", "SUBMIT=pixels/pooled_average")
+        assert "25_maps" in steps and ("26_what_the_encoder_sees" in steps) == expected
 
 
 def test_special_characters_in_a_path_are_preserved(planned):
