@@ -280,7 +280,7 @@ class Plan:
             options=settings.to_store("submit"),
         )
         self._review_and_sheets()
-        drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png", "maps.png")]
+        drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png")]
         if settings.world:
             drawn.append(f"{figures}/families.jpg")
         self.chapter("99_figures", drawn, [f"{data}/scores.csv", *self.mapped(settings.encoders)], asked)

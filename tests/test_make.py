@@ -96,10 +96,12 @@ def test_make_all_writes_all_results(made):
         assert made.data("tiny", name).is_file()
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert drawn == {
-        "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png", "maps.png",
+        "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png",
         "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
-        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg",
+        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg", "vector",
     }  # fmt: skip
+    in_vectors = {path.stem for path in (made.root / "figures" / "tiny" / "vector").iterdir()}
+    assert in_vectors == {name.removesuffix(".png") for name in drawn if name.endswith(".png")}
 
 
 def test_second_make_does_nothing(made):

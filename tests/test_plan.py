@@ -366,7 +366,7 @@ def test_interrupt_deletes_nothing(planned, run):
             "05_hierarchical_clustering-pixels-pooled_average",
         ),
         ("data/mine/scores.csv", "06_evaluate"),
-        ("figures/mine/maps.png", "99_figures"),
+        ("figures/mine/scores.png", "99_figures"),
     ],
 )
 def test_lost_file_is_made_again(planned, lost, run):
@@ -477,7 +477,7 @@ def test_listing_ignores_files_of_chapters(tmp_path, monkeypatch):
         path.touch()
     (tmp_path / "data" / "mine" / "photos").symlink_to(tmp_path / "data" / "mine")
     (tmp_path / "figures" / "mine").mkdir(parents=True)
-    (tmp_path / "figures" / "mine" / "maps.png").touch()
+    (tmp_path / "figures" / "mine" / "scores.png").touch()
     assert [path for path, _ in listing.images_below(tmp_path / "data" / "mine" / "photos")] == sorted(mine)
     assert [path for path, _ in listing.images_below(tmp_path)] == sorted(f"data/mine/{path}" for path in mine)
     assert [path for path, _ in listing.images_below(tmp_path / "data" / "mine" / "models")] == ["c.csv"]
