@@ -29,6 +29,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 import dna
+import dna_networks
 import encoder_configs
 import pretrained
 import utils
@@ -485,7 +486,10 @@ class FusedEncoder(_TableEncoder):
 
 
 # every other library: NetworkEncoder
-ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS}
+ENCODERS = {
+    "pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS,
+    "huggingface": dna_networks.PublishedEncoder,
+}  # fmt: skip
 
 
 def open_encoder(config, source, seed=0, precision=None, batch_size=32):

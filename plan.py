@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
+from settings import TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
@@ -175,7 +175,7 @@ class Plan:
             config = load_params("encoders", encoder)
             if config.get("library") == "fused":
                 pending += str(config.get("architecture", "")).split()
-            elif config.get("weights") and config.get("library") not in (*NO_NETWORK, "tuned"):
+            elif config.get("weights") and config.get("library") not in ("dna_mlm", "tuned"):
                 return True
         return False
 
