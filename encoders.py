@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 import dna
+import dna_networks
 import encoder_configs
 import pretrained
 import utils
@@ -485,7 +487,10 @@ class FusedEncoder(_TableEncoder):
 
 
 # every other library: NetworkEncoder
-ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS}
+ENCODERS = {
+    "pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS,
+    "huggingface": dna_networks.PublishedEncoder,
+}  # fmt: skip
 
 
 def open_encoder(config, source, seed=0, precision=None, batch_size=32):
@@ -496,3 +501,10 @@ def open_encoder(config, source, seed=0, precision=None, batch_size=32):
     """
     kind = ENCODERS.get(config["library"], NetworkEncoder)
     return kind({"input_size": None} | config, source, seed, precision, batch_size)
+
+
+def open_for_barcodes(dataset, encoder, sequences, weights_dir="", seed=0):
+    """An encoder of barcodes that has a config, for barcodes (n) and no photographs: see `open_encoder`."""
+    folder = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+    source = Source([None] * len(sequences), barcodes=lambda: sequences, weights_dir=folder)
+    return open_encoder(encoder_configs.build_config(dataset, encoder), source, seed)

@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
+from settings import TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
@@ -180,7 +180,7 @@ class Plan:
             config = load_params("encoders", encoder)
             if config.get("library") == "fused":
                 pending += str(config.get("architecture", "")).split()
-            elif config.get("weights") and config.get("library") not in (*NO_NETWORK, "tuned"):
+            elif config.get("weights") and config.get("library") not in ("dna_mlm", "tuned"):
                 return True
         return False
 
@@ -335,18 +335,22 @@ class Plan:
         """The rules of chapters 07, 08 and 22.
 
         Chapter 07 pretrains a model where params/barcodes/ has settings for the dataset. Elsewhere it evaluates the model that
-        ships with the project.
+        ships with the project. It also evaluates the published encoders of barcodes among ENCODERS.
         """
         dataset, data, figures = self.settings.dataset, self.data, self.figures
         trained = dataset in config_names("barcodes")
         shipped = "models/dna_mlm.safetensors"
         model = [f"{data}/models/dna_mlm.safetensors", f"{data}/models/dna_mlm.csv"] if trained else []
+        known = [name for name in self.settings.encoders if name in config_names("encoders")]
+        published = [name for name in known if load_params("encoders", name).get("library") == "huggingface"]
+        where, kept = self.weights_for(published)
         self.chapter(
             "07_dna_barcodes",
             [f"{data}/barcode_scores.csv", f"{figures}/barcodes.png", f"{figures}/barcode_scores.csv", *model],
-            [f"{data}/metadata.parquet", *([] if trained else [shipped])],
-            [] if trained else [f"weights={shipped}"],
+            [f"{data}/metadata.parquet", *([] if trained else [shipped]), *(f"params/encoders/{n}.yaml" for n in published)],
+            [f"published={' '.join(published)}", *where, *([] if trained else [f"weights={shipped}"])],
             configs=[f"params/barcodes/{dataset}.yaml"] if trained else [],
+            options=kept,
         )
         self.phony["barcodes"] = [f"{figures}/barcodes.png"]
         self.chapter(

@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import hashlib
+import http.server
 import io
 import json
 import os
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -254,3 +257,71 @@ def in_tmp(tmp_path):
     """Let all modules read params and write data and figures in a temporary folder."""
     with in_process.project_root(tmp_path):
         yield tmp_path
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A local server with the answers of the hubs: files by path; it fails the first request for what is in `flaky`."""
+    files, flaky, asked = {}, set(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def do_GET(self):
+            self.answer(body=True)
+
+        def answer(self, body):
+            path = self.path.split("?")[0]
+            asked.append((self.command, path))
+            if path in flaky or path not in files:
+                flaky.discard(path)
+                self.send_response(500 if path in files else 404)
+                if path not in files:
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.end_headers()
+                return
+            content, digest = files[path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{digest}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub = type(
+        "Hub", (), {"url": f"http://127.0.0.1:{server.server_port}", "files": files, "flaky": flaky, "asked": asked}
+    )
+    yield hub
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def hugging_face(hub, tmp_path, monkeypatch):
+    """The Hugging Face hub's layout on the local server, with a cache of its own; `pinned` replaces models/hub.yaml."""
+    import pretrained  # takes seconds to load
+
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
+    hub.pinned = {}
+    monkeypatch.setattr(pretrained, "pinned_files", lambda: hub.pinned)
+
+    def download(repo, name, revision=None):
+        return encoders_download(
+            repo, name, revision=revision, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False
+        )
+
+    encoders_download = pretrained.hf_hub_download
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+
+    def publish(repo, name, content, digest=None, revision="main"):
+        hub.files[f"/{repo}/resolve/{revision}/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
+
+    hub.publish, hub.cache = publish, tmp_path / "cache"
+    return hub

@@ -265,6 +265,21 @@ def test_new_weights_rerun_only_encoders_that_read_weights(planned):
     assert "02_extract_embeddings-resnet18_double" in run and "02_extract_embeddings-pixels" not in run
 
 
+def test_published_encoders_of_barcodes_are_compared_in_chapter_07(planned):
+    barcodes = ("barcodes", SETTINGS[0], "ENCODERS=kmers hyenadna barcodebert")
+    (planned.root / "models").mkdir()
+    (planned.root / "models" / "dna_mlm.safetensors").touch()
+    planned.runs(*barcodes, "WEIGHTS=weights")
+    given = planned.data("mine", "barcode_scores.csv").read_text()
+    assert "published=hyenadna barcodebert" in given and "weights_dir=weights" in given
+    assert planned.runs(*barcodes) == []  # WEIGHTS is stored
+    config = planned.root / "params" / "encoders" / "hyenadna.yaml"
+    config.write_text(config.read_text() + "# changed\n")
+    assert planned.runs(*barcodes) == ["07_dna_barcodes"]
+    assert planned.runs(*barcodes[:2], "ENCODERS=kmers") == ["07_dna_barcodes"]
+    assert "published= " in planned.data("mine", "barcode_scores.csv").read_text()
+
+
 def test_stored_submit_is_ignored_if_it_is_not_among_the_runs(planned):
     assert planned.runs("submission", SETTINGS[0], "ENCODERS=pixels", *SETTINGS[2:]) == ["06_evaluate"]
     assert "submit=pixels/pooled_average" in planned.data("mine", "submission.csv").read_text()
