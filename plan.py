@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
+from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
