@@ -19,11 +19,31 @@ ROOT = Path(__file__).resolve().parent
 IMAGE = re.compile(r"!\[(?P<title>[^]]*?[.?!](?= [A-Z])) (?P<rest>[^]]*)\]\((?P<path>[^)]+)\)")
 PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 BOUNDS = ["value", "ci_low", "ci_high"]
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+WRITERS = {  # of the tables in figures/<dataset>/: chapter and target of make
+    "scores": ("06_evaluate", "all"), "comparisons": ("06_evaluate", "all"), "trust": ("16_trust", "all"),
+    "choosing": ("10_choosing_without_labels", "report"), "robustness": ("11_robustness", "report"),
+    "taxa": ("12_taxa", "report"), "confused": ("12_taxa", "report"), "k_rules": ("13_how_many", "report"),
+    "stress": ("15_stress_test", "report"), "effort": ("17_naming_effort", "report"), "how_sure": ("18_how_sure", "report"),
+    "trees": ("24_trees", "report"), "map_quality": ("25_maps", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
+    "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
+    "alignment_retrieval": ("08_align_image_dna_text", "align"), "alignment_clusters": ("08_align_image_dna_text", "align"),
+    "sweep_clusterers": ("98_sweep_clusters", "sweep SWEEP=clusterers"),
+    "sweep_preparation": ("98_sweep_clusters", "sweep SWEEP=preparation"), "sweep_umap": ("96_sweep_maps", "sweep SWEEP=umap"),
+    "sweep_trainers": ("97_sweep_training", "sweep SWEEP=trainers"),
+    "sweep_unseen": ("97_sweep_training", "sweep SWEEP=unseen"),
+    "held_out_families": ("13_how_many", "report"),
+    "sweep_supcon_steps": ("97_sweep_training", "sweep SWEEP=supcon_steps"),
+    "sweep_resnet50": ("97_sweep_training", "sweep SWEEP=resnet50"),
+    "sweep_signal": ("95_sweep_recoverability", "sweep SWEEP=signal"),
+}  # fmt: skip
+opened = []  # tables that were read, as (dataset, name), for `artifacts`
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
 
 
 def read(dataset, name):
     """A table of figures/<dataset>/."""
+    opened.append((dataset, name))
     return utils.read_table(ROOT / "figures" / dataset / f"{name}.csv")
 
 
@@ -256,6 +276,22 @@ def clades(*datasets):
     return rows_of(header, rows)
 
 
+def heat(dataset, *encoders):
+    """Where the heat of networks lies, and how far the embedding moves if the hottest fifth is hidden, a row per map."""
+    table = read(dataset, "heatmaps")
+    part = "organism" if "heat, organism" in set(table["measure"]) else "central half"
+    header = ["encoder", "layer", "map", f"heat in the {part}", "area", "hottest fifth hidden", "that of another photograph"]
+    header += ["a random fifth", "hottest minus another's"]
+    rows = []
+    for encoder in encoders:
+        for (layer, kind), at in table[table["encoder"] == encoder].groupby(["layer", "map"], sort=False):
+            at = at.set_index("measure")[BOUNDS]
+            means = [at.loc[name, "value"] for name in (f"area, {part}", "hottest", "another", "random")]
+            rows.append([encoder, layer, kind, interval(*at.loc[f"heat, {part}"]), *(f"{mean:.2f}" for mean in means)])
+            rows[-1].append(interval(*at.loc["hottest above another"], sign="+"))
+    return rows_of(header, rows)
+
+
 def how_sure(*datasets):
     """Three intervals of the AMI of the default, and its difference to oracle k."""
     header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera"]
@@ -413,8 +449,31 @@ def alignment(dataset):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
+def artifacts():
+    """Where the numbers come from: a row for every table behind a generated part of a page."""
+    rows = []
+    for page in pages():
+        text = page.read_text()
+        for match in PART.finditer(text):
+            name, *arguments = match[2].split()
+            if name == "artifacts":
+                continue
+            opened.clear()
+            GENERATED[name](*arguments)
+            section = HEADING.findall(text, 0, match.start())[-1]
+            for dataset, table in dict.fromkeys(opened):
+                chapter, target = WRITERS[table]
+                of_dataset = "" if dataset == "demo" else f" DATASET={dataset}"
+                there = page.relative_to(ROOT)
+                rows.append([
+                    f"[{there}](../{there}): {section}", f"[{table}.csv](../figures/{dataset}/{table}.csv)",
+                    f"[{chapter}](../notebooks/{chapter}.ipynb)", f"`make {target}{of_dataset}`",
+                ])  # fmt: skip
+    return rows_of(["numbers in", "table", "chapter", "command"], rows)
+
+
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning, clades)
+FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 

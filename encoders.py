@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from torchvision.transforms import v2
 from tqdm import tqdm
 
 import dna
+import dna_networks
 import encoder_configs
 import pretrained
 import utils
@@ -184,7 +186,7 @@ class TunedNetwork(nn.Module):
         )
 
     def forward(self, images):
-        layers = {name: _average(values) for name, values in self.backbone(images).items()}
+        layers = {name: average(values) for name, values in self.backbone(images).items()}
         return layers | {f"head_{name}": head(layers[name]) for name, head in self.heads.items()}
 
 
@@ -231,6 +233,11 @@ def _tuned(architecture, weights, layers, input_size, file):
     return _Chosen(network, layers), transform
 
 
+def network_of(config, weights_dir="", seed=0):
+    """The Network of an encoder's config, which may say more than how to build it."""
+    return build_network(**{name: config[name] for name in BUILD_KEYS}, weights_dir=weights_dir, seed=seed)
+
+
 def tuned_layers(file):
     """Names of the layers that a file written by save_tuned can give, from shallow to deep, heads last."""
     with safe_open(file, "pt") as content:
@@ -241,7 +248,7 @@ def tuned_layers(file):
 def start_tuning(config, weights_dir="", seed=0):
     """What tuning begins with: the backbone of an encoder's config, its transform, and a config that rebuilds the backbone."""
     built = {name: config[name] for name in BUILD_KEYS}
-    network = build_network(**built, weights_dir=weights_dir, seed=seed)
+    network = network_of(config, weights_dir, seed)
     if built["library"] != "tuned":
         return network.network, network.transform, built
     with safe_open(pretrained.tuned_file(config["weights"]), "pt") as content:
@@ -356,17 +363,17 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
         for _ in range(0, len(shard), batch_size):
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
-                layers = {name: _average(values) for name, values in module(images).items()}
+                layers = {name: average(values) for name, values in module(images).items()}
                 if mirrored:
                     other = module(images.flip(-1))
-                    layers = {name: (values + _average(other[name])) / 2 for name, values in layers.items()}
+                    layers = {name: (values + average(other[name])) / 2 for name, values in layers.items()}
             parts.append({name: values.cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _average(values):
+def average(values):
     """Spatial maps (b, d, h, w) averaged over their positions, in float32; vectors (b, d) as they are."""
     values = values.float()
     return values.mean((2, 3)) if values.ndim == 4 else values
@@ -415,8 +422,7 @@ class NetworkEncoder:
         if None in source.paths:
             raise ValueError('there are no photographs in this dataset: choose encoders of barcodes, ENCODERS="kmers dna_mlm"')
         self.mirrored = config.get("mirrored", False)
-        built = {name: config[name] for name in BUILD_KEYS}
-        self.network = build_network(**built, weights_dir=source.weights_dir, seed=seed)
+        self.network = network_of(config, source.weights_dir, seed)
         self.paths, self.batch_size = source.paths, batch_size
         self.device = pick_device()
         self.precision = precision or pick_precision(self.device)
@@ -496,7 +502,10 @@ class FusedEncoder(_TableEncoder):
 
 
 # every other library: NetworkEncoder
-ENCODERS = {"pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS}
+ENCODERS = {
+    "pixels": PixelEncoder, "truth": TruthEncoder, "fused": FusedEncoder, **dna.ENCODERS,
+    "huggingface": dna_networks.PublishedEncoder,
+}  # fmt: skip
 
 
 def open_encoder(config, source, seed=0, precision=None, batch_size=32):
@@ -507,3 +516,10 @@ def open_encoder(config, source, seed=0, precision=None, batch_size=32):
     """
     kind = ENCODERS.get(config["library"], NetworkEncoder)
     return kind({"input_size": None} | config, source, seed, precision, batch_size)
+
+
+def open_for_barcodes(dataset, encoder, sequences, weights_dir="", seed=0):
+    """An encoder of barcodes that has a config, for barcodes (n) and no photographs: see `open_encoder`."""
+    folder = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""
+    source = Source([None] * len(sequences), barcodes=lambda: sequences, weights_dir=folder)
+    return open_encoder(encoder_configs.build_config(dataset, encoder), source, seed)

@@ -26,6 +26,7 @@ RESULTS = {
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
     "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
     "report.html": "23", "trees.csv": "24", "map_quality.csv": "25",
+    "heatmaps.csv": "26",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")
@@ -35,7 +36,7 @@ MADE = re.compile(
     | maps/[^/]+/[^/]+\.parquet
     | clusters/[^/]+/[^/]+/seed=\d+\.parquet
     | previews/(families\.jpg | clusters/(index\.csv|page-\d+\.jpg) | thumbnails/[0-9a-f]{2}/[0-9a-f]{64}\.webp)
-    | previews/trees/page-\d+\.png
+    | previews/trees/page-\d+\.png | previews/heat_on_photographs\.jpg
     | atlas/[^/]+\.html | atlas/[^/]+\.page-\d+\.js
     | runs/\d\d_[^/]+\.ipynb
     | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt)

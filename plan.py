@@ -57,6 +57,11 @@ PLANS_KEPT = 10
 ATLAS_FILES = [f"atlas/{name}" for name in ("page.html", "atlas.css", "model.js", "views.js", "main.js")]
 
 
+def is_network(encoder):
+    """Whether an encoder sees photographs through a network: a tuned one, or a config of such a library."""
+    return encoder not in config_names("encoders") or load_params("encoders", encoder).get("library") not in NO_NETWORK
+
+
 def dated_in_future(path):
     """Whether a file below the project has a later date than now, by more than a file server's clock may differ.
 
@@ -175,7 +180,7 @@ class Plan:
             config = load_params("encoders", encoder)
             if config.get("library") == "fused":
                 pending += str(config.get("architecture", "")).split()
-            elif config.get("weights") and config.get("library") not in (*NO_NETWORK, "tuned"):
+            elif config.get("weights") and config.get("library") not in ("dna_mlm", "tuned"):
                 return True
         return False
 
@@ -275,7 +280,7 @@ class Plan:
             options=settings.to_store("submit"),
         )
         self._review_and_sheets()
-        drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png", "maps.png")]
+        drawn = [f"{figures}/{name}" for name in ("scores.csv", "species.png", "scores.png", "n_clusters.png")]
         if settings.world:
             drawn.append(f"{figures}/families.jpg")
         self.chapter("99_figures", drawn, [f"{data}/scores.csv", *self.mapped(settings.encoders)], asked)
@@ -330,18 +335,22 @@ class Plan:
         """The rules of chapters 07, 08 and 22.
 
         Chapter 07 pretrains a model where params/barcodes/ has settings for the dataset. Elsewhere it evaluates the model that
-        ships with the project.
+        ships with the project. It also evaluates the published encoders of barcodes among ENCODERS.
         """
         dataset, data, figures = self.settings.dataset, self.data, self.figures
         trained = dataset in config_names("barcodes")
         shipped = "models/dna_mlm.safetensors"
         model = [f"{data}/models/dna_mlm.safetensors", f"{data}/models/dna_mlm.csv"] if trained else []
+        known = [name for name in self.settings.encoders if name in config_names("encoders")]
+        published = [name for name in known if load_params("encoders", name).get("library") == "huggingface"]
+        where, kept = self.weights_for(published)
         self.chapter(
             "07_dna_barcodes",
             [f"{data}/barcode_scores.csv", f"{figures}/barcodes.png", f"{figures}/barcode_scores.csv", *model],
-            [f"{data}/metadata.parquet", *([] if trained else [shipped])],
-            [] if trained else [f"weights={shipped}"],
+            [f"{data}/metadata.parquet", *([] if trained else [shipped]), *(f"params/encoders/{n}.yaml" for n in published)],
+            [f"published={' '.join(published)}", *where, *([] if trained else [f"weights={shipped}"])],
             configs=[f"params/barcodes/{dataset}.yaml"] if trained else [],
+            options=kept,
         )
         self.phony["barcodes"] = [f"{figures}/barcodes.png"]
         self.chapter(
@@ -408,6 +417,14 @@ class Plan:
             [encoders, f"clusterer={settings.submit.split('/')[1]}"],
             options=settings.to_store("submit"),
         )
+        where, kept = self.weights_for(settings.encoders)
+        self.chapter(
+            "26_what_the_encoder_sees",
+            results("+heatmaps.csv", "heatmaps.png", "heatmaps.csv"),
+            [scores],
+            [encoders, f"run={settings.submit}", f"seed={settings.seeds[0]}", *where],
+            options=[*kept, *settings.to_store("submit")],
+        )
         self.chapter(
             "13_how_many",
             results("+k_rules.csv", "k_rules.png", "k_rules.csv", "held_out_families.csv"),
@@ -432,7 +449,8 @@ class Plan:
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
-        self.phony["report"] = [*results(*REPORTED), *compared, f"{data}/atlas/{tested}.html"]
+        of_networks = results("heatmaps.png") if any(map(is_network, settings.encoders)) else []
+        self.phony["report"] = [*results(*REPORTED), *of_networks, *compared, f"{data}/atlas/{tested}.html"]
         chapters = [f"{data}/runs/{name}.ipynb" for name in ("09_recoverability", "21_review")]
         self.phony["publish"] = ["all", "report", "barcodes", "referee", "align", *chapters]
 

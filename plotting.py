@@ -34,13 +34,17 @@ def set_style():
 def save_figure(figure, path):
     """Write a figure as .png or .jpg, whole or absent, with no date or software stamp: same figure, same bytes.
 
-    A PNG carries the title of the figure as metadata; `make docs` begins the alt text with it.
+    A PNG carries the title of the figure as metadata; `make docs` begins the alt text with it. Beside it, vector/<name>.pdf has
+    the same figure for print.
     """
-    kind = Path(path).suffix[1:]
+    path = Path(path)
     png = {"metadata": {"Software": None, "Title": title_of(figure)}}
-    options = {"png": png, "jpg": {"pil_kwargs": {"quality": 85}}}[kind]
+    options = {".png": png, ".jpg": {"pil_kwargs": {"quality": 85}}}[path.suffix]
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, format=kind, **options)
+        figure.savefig(temporary, format=path.suffix[1:], **options)
+    if path.suffix == ".png":
+        with atomic_write(path.parent / "vector" / f"{path.stem}.pdf") as temporary:
+            figure.savefig(temporary, format="pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 
 def title_of(figure):

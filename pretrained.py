@@ -3,6 +3,7 @@
 timm and open_clip take seconds to load and are imported where they are used.
 """
 
+import hashlib
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from torchvision.models import get_model_weights
 
 import parameters
 import utils
+
+BESIDE = {"barcodebert": "config.json", "dnabert_s": "tokenizer.json"}  # what these networks read besides their weights
 
 
 def weights_file(library, architecture, weights, folder=""):
@@ -39,9 +42,38 @@ def _find(library, architecture, weights, folder):
             return _download(library, architecture, weights)
         except Exception as error:  # each hub library raises errors of its own
             reason = f"the hub could not be reached or sent a wrong file ({type(error).__name__}: {error})"
+    beside = BESIDE.get(architecture)
+    also = f", and its {beside} as {architecture}.{beside}," if beside else ""
     raise FileNotFoundError(
         f"No weights for {library}'s {architecture} ({weights}): {reason}. Put the state dict, with {library}'s key "
-        f"names, as {architecture}.safetensors or {architecture}.pth into a folder and name that folder: WEIGHTS=<folder>"
+        f"names, as {architecture}.safetensors or {architecture}.pth{also} into a folder and name that folder: "
+        "WEIGHTS=<folder>"
+    )
+
+
+def beside_file(file, architecture, weights, folder=""):
+    """Path of what a network of BESIDE reads besides its weights `file`; None for other networks.
+
+    In a folder of the user's it is <folder>/<architecture>.<its name>. On the Hugging Face hub it is of the same commit of the
+    repository `weights`, and verified. FileNotFoundError says which file to put where if it is not there.
+    """
+    name = BESIDE.get(architecture)
+    if not name:
+        return None
+    if folder:
+        path, reason = Path(folder).expanduser() / f"{architecture}.{name}", f"it is not in {folder}"
+        if path.is_file():
+            return path
+    else:
+        wanted = pinned_files().get(weights, {}).get("beside", {}).get(name)
+        try:
+            commit = file.parent.name  # of the hub's cache, which has a folder by commit
+            return _patiently(_verified, weights, name, commit, wanted)
+        except Exception as error:  # each hub library raises errors of its own
+            reason = f"the hub could not be reached or sent a wrong file ({type(error).__name__}: {error})"
+    raise FileNotFoundError(
+        f"No {architecture}.{name}: {reason}. Put {name} of {weights} under this name into a folder with the weights, "
+        f"{architecture}.safetensors or {architecture}.pth, and name that folder: WEIGHTS=<folder>"
     )
 
 
@@ -87,12 +119,19 @@ def _check_content(file):
         raise ValueError(f"{file} is {found}, and not weights: download it again")
 
 
-def _download(library, architecture, weights, attempts=3):
-    """Fetch weights from their hub, verify the checksum, and retry after a pause if the connection fails."""
-    fetch = {"torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip}[library]
+def _download(library, architecture, weights):
+    """Fetch weights from their hub, and verify the checksum."""
+    fetch = {
+        "torchvision": _from_torchvision, "timm": _from_timm, "open_clip": _from_open_clip, "huggingface": _from_repository,
+    }[library]  # fmt: skip
+    return _patiently(fetch, architecture, weights)
+
+
+def _patiently(fetch, *arguments, attempts=3):
+    """fetch(*arguments), tried again after a pause if the connection fails."""
     for attempt in range(attempts):
         try:
-            return fetch(architecture, weights)
+            return fetch(*arguments)
         except (OSError, RuntimeError):
             if attempt == attempts - 1:
                 raise
@@ -127,25 +166,48 @@ def _from_open_clip(architecture, weights):
     )
 
 
+def _from_repository(architecture, weights):
+    return _from_hugging_face(weights, "model.safetensors", "pytorch_model.bin")
+
+
 def _from_hugging_face(repo, *names):
     """A file of a repository: the commit and the file of models/hub.yaml, with the SHA-256 there.
 
-    From a repository that is not listed there: the first of `names` that it holds, with the checksum that the hub gives. The
-    hub's cache names a large file by it.
+    From a repository that is not listed there: the first of `names` that it holds, with the checksum that the hub gives.
     """
-    pinned = pinned_files().get(repo)
+    pinned, unreachable = pinned_files().get(repo) or {}, None
     for name in [pinned["file"]] if pinned else names:
         try:
-            path = Path(hf_hub_download(repo, name, revision=pinned and pinned["revision"]))
-        except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
-            raise ConnectionError(error) from error
+            return _verified(repo, name, pinned.get("revision"), pinned.get("sha256"))
         except EntryNotFoundError:
             continue
-        blob = path.resolve()
-        wanted = pinned["sha256"] if pinned else blob.name if re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
-        if wanted and utils.file_digest(blob) != wanted:
-            blob.unlink()
-            source = "in models/hub.yaml" if pinned else "that the hub gives for it"
-            raise OSError(f"{repo}/{name} does not have the checksum {source}")
-        return path
+        except ConnectionError as error:  # another of the names may be in the cache
+            unreachable = unreachable or error
+    if unreachable:
+        raise unreachable
     raise FileNotFoundError(f"{repo} holds none of {', '.join(names)}")
+
+
+def _verified(repo, name, revision, sha256):
+    """A file of a repository at a commit, with this SHA-256, or with the checksum that the hub gives if this is None.
+
+    The hub's cache names a file by that checksum: a large one by its SHA-256, a small one as git does.
+    """
+    try:
+        path = Path(hf_hub_download(repo, name, revision=revision))
+    except LocalEntryNotFoundError as error:  # offline, and no copy in the cache
+        raise ConnectionError(error) from error
+    blob = path.resolve()
+    wanted = sha256 or blob.name
+    if re.fullmatch(r"[0-9a-f]{64}", wanted):
+        found = utils.file_digest(blob)
+    elif re.fullmatch(r"[0-9a-f]{40}", wanted):
+        content = blob.read_bytes()
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    else:
+        return path  # a cache on a file system without links, which does not keep the checksums
+    if found != wanted:
+        blob.unlink()
+        source = "in models/hub.yaml" if sha256 else "that the hub gives for it"
+        raise OSError(f"{repo}/{name} does not have the checksum {source}")
+    return path

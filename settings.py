@@ -35,7 +35,7 @@ DEFAULTS = {
 KINDS = {"encoders": ("encoders", "trainers"), "clusterers": ("clusterers",)}  # folders of params/ with allowed names
 TRAINING_CHAPTER = "03_supcon_finetune"
 NOT_IN_TRAINING = ("dataset", "trainer", "setting", "start", "weights_dir")  # parameters of chapter 03 that make sets
-NO_NETWORK = ("pixels", "truth", "fused", "kmers", "dna_mlm")  # libraries whose encoders cannot be tuned
+NO_NETWORK = ("pixels", "truth", "fused", "kmers", "dna_mlm", "huggingface")  # libraries whose encoders cannot be tuned
 STORED_HEADER = "# Written by execute.py: what later calls of make for this dataset need not repeat.\n"
 
 

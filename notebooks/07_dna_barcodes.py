@@ -40,9 +40,12 @@ fine_tuning_steps = 100
 test = 0.2  # share of the species that results are reported on, unless the table has partitions
 validation = 0.12  # share of the species that settings may be chosen on
 most = 8000  # test barcodes that are clustered, at most
+published = []  # encoders of barcodes in params/encoders/ that are compared, too, such as barcodebert
+weights_dir = ""  # folder with <architecture>.safetensors or .pth of those; empty: the hub
 seed = 0
 
 # %% jupyter={"source_hidden": true}
+import itertools
 import sys
 import time
 
@@ -58,6 +61,7 @@ from tqdm import tqdm
 
 import clustering
 import dna
+import encoder_configs
 import encoders
 import plotting
 import pretrained
@@ -101,6 +105,10 @@ specimens.assign(part=part).groupby("part").agg(
 # part of the gene does not fit; it is kept, and counted here.
 
 # %%
+others = {  # opened here, so that weights that are missing are noticed before anything is trained
+    encoder_configs.readable_name(dataset, name): encoders.open_for_barcodes(dataset, name, sequences, weights_dir, seed)
+    for name in published
+}
 if weights:
     network, profile, frame = dna.load_model(pretrained.tuned_file(weights))
 else:
@@ -145,6 +153,7 @@ if not weights:
 #   with the share of letters in which they differ (the *p-distance*). The profile is all that is learned.
 # - **Their principal components**: what the model begins with, whitened like its output. This tells what pretraining adds.
 # - **Language model**: after pretraining.
+# - Those in `published`, if any. They were pretrained elsewhere, perhaps on barcodes of the test species.
 #
 # The time is that of one barcode on one core, from the sequence to the vector.
 
@@ -157,6 +166,8 @@ ENCODERS = {
     "their principal components": lambda s: start.embed(dna.tokenise(profile.register(s)[0], frame)),
     "language model": lambda s: network.embed(dna.tokenise(profile.register(s)[0], frame)),
 }
+for name, model in others.items():
+    ENCODERS[name] = lambda s, model=model: utils.pick_layer(next(model.describe([range(len(s))])), "last")
 vectors, times = {}, {}
 for name, encode in tqdm(ENCODERS.items(), unit="encoder"):
     begun = time.process_time()
@@ -308,8 +319,8 @@ pd.Series(recovered, name="share that are clades", dtype=float).round(3).to_fram
 # ## The figure
 
 # %% jupyter={"source_hidden": true}
-order, colours = list(vectors)[::-1], dict(zip(vectors, plotting.PALETTE, strict=False))
-figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), sharey=True, width_ratios=(1, 1.2, 1.2))
+order, colours = list(vectors)[::-1], dict(zip(vectors, itertools.cycle(plotting.PALETTE), strict=False))
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.4 + 0.4 * len(others)), sharey=True, width_ratios=(1, 1.2, 1.2))
 for y, name in enumerate(order):
     mean, low, high = unseen.loc[name, names[:3]]
     axes[0].errorbar(mean, y, xerr=[[mean - low], [high - mean]], fmt="o", color=colours[name], capsize=3)

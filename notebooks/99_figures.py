@@ -305,11 +305,12 @@ plotting.save_figure(figure, out / "n_clusters.png")
 plt.show()
 
 # %% [markdown]
-# ## The maps side by side
+# ## Families as photographs
 #
-# The deepest layer of every encoder under the same UMAP settings, the largest families in colour.
+# Photographs of a simulated world may be published: some of every family, with the maps of the first two encoders. Chapter 25
+# puts all photographs on one map.
 
-# %%
+# %% jupyter={"source_hidden": true}
 colours = plotting.family_colours(specimens["family"])
 
 
@@ -322,23 +323,6 @@ def draw_encoder(ax, encoder):
     title = label_of[encoder].replace(" (", "\n(")
     ax.set(title=title if layer in title else f"{title}, {layer}", xlabel="UMAP 1", ylabel="UMAP 2")
 
-
-# %%
-columns = 2 if len(encoders) in (2, 4) else min(3, len(encoders))
-n_lines = -(-len(encoders) // columns)
-figure, axes = plt.subplots(n_lines, columns, figsize=(3.4 * columns, 3.4 * n_lines), squeeze=False)
-for ax in axes.flat[len(encoders) :]:
-    ax.remove()
-for ax, encoder in zip(axes.flat, encoders, strict=False):
-    draw_encoder(ax, encoder)
-figure.suptitle(f"{plotting.dataset_name(dataset)}: UMAP maps of all encoders")
-figure.tight_layout()
-plotting.family_legend(figure, specimens["family"], colours)
-plotting.save_figure(figure, out / "maps.png")
-plt.show()
-
-# %% [markdown]
-# Photographs of a simulated world may be published: some of every family, with the maps of the first two encoders.
 
 # %% jupyter={"source_hidden": true}
 if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():

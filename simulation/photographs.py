@@ -79,7 +79,7 @@ def draw_scene(random, clutter=1.0, place=None):
 def photograph(traits, scene, size=224):
     """Photograph (PIL, RGB, `size` pixels square) of the insect with these traits under the conditions of `scene`."""
     random = np.random.default_rng(scene.seed)
-    insect = insects.draw(traits, np.random.default_rng(traits.get("individual_seed", 0)), random).moved(pose(scene))
+    insect = posed(traits, scene, random)
     picture = PLACED[scene.place](scene, random, size)
     picture = (PLAIN + scene.relief * (picture - PLAIN)).astype(np.float32)
     if scene.place in WILD:  # the lens is focused on the insect
@@ -98,6 +98,16 @@ def photograph(traits, scene, size=224):
             0.02,
         )
     return develop(out_of_depth(picture, scene), scene, random)
+
+
+def posed(traits, scene, random):
+    """The insect at its place (insects.parts.Art)."""
+    return insects.draw(traits, np.random.default_rng(traits.get("individual_seed", 0)), random).moved(pose(scene))
+
+
+def drawn(traits, scene, size):
+    """The insect alone, at its place, as in `photograph`: an RGBA image."""
+    return rasterise(posed(traits, scene, np.random.default_rng(scene.seed)).colour, size)
 
 
 def pose(scene):

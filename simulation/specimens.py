@@ -22,6 +22,7 @@ STAGES = (
     "tree", "names", "measured", "characters", "barcodes", "mimics", "morphs", "individuals", "scenes",
     "counts", "sexes", "repeats", "habitats",
 )  # fmt: skip
+FAINT = 25  # opacity of 255 up to which a pixel does not count as insect; wings may be glassy
 MORPH_DISTANCE = 0.8  # standard deviation of the difference between two morphs, in each of MORPH_TRAITS
 SEXUAL_TRAITS = ("size", "wing_length", "antenna_length", "eyes")
 SEXUAL_DISTANCE = 0.3  # standard deviation of the difference between males and females, in each of SEXUAL_TRAITS
@@ -228,10 +229,20 @@ def _scenes(specimens, first, clutter, habitat, rng):
 
 def picture(row, size=224):
     """Photograph (PIL, RGB, `size` pixels square) of `row`, one row of World.specimens as a dict."""
+    return photographs.photograph(*_taken(row), size)
+
+
+def outline(row, size=224):
+    """Where the insect is in its `picture`: white on black (PIL, grey). What lies in front of it is not left out."""
+    alpha = photographs.drawn(*_taken(row), size).getchannel("A")
+    return alpha.point(lambda opacity: 255 * (opacity > FAINT))
+
+
+def _taken(row):
+    """Traits and scene of a row of World.specimens."""
     traits = {name: row[f"trait_{name}"] for name in TRAITS} | {"sex": row["sex"], "wear": row["wear"]}
     traits["individual_seed"] = int(row["individual"], 16)
-    scene = photographs.Scene(**{f.name: row[f"scene_{f.name}"] for f in fields(photographs.Scene)})
-    return photographs.photograph(traits, scene, size)
+    return traits, photographs.Scene(**{f.name: row[f"scene_{f.name}"] for f in fields(photographs.Scene)})
 
 
 def photograph_all(specimens, paths, size=224):

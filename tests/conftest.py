@@ -2,13 +2,17 @@
 
 import contextlib
 import csv
+import hashlib
+import http.server
 import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -77,6 +81,23 @@ def photos(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
+@pytest.fixture
+def tiny_clip(tmp_path, monkeypatch):
+    """A small CLIP model that open_clip knows as tiny-clip: two blocks, 64 pixels in patches of 16."""
+    import open_clip
+
+    tower = {"width": 32, "layers": 2}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {**tower, "image_size": 64, "patch_size": 16, "head_width": 16},
+        "text_cfg": {**tower, "heads": 2},
+    }
+    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
+    open_clip.add_model_config(tmp_path / "tiny-clip.json")
+
+
 def write_csv(folder, rows, header=("hash_id", "family", "genus", "species"), name="metadata.csv"):
     with (folder / name).open("w", newline="") as stream:
         csv.writer(stream).writerows([header, *rows])
@@ -107,6 +128,8 @@ class Project:
         stress.write_text(smaller.replace("draws = [0, 1]", "draws = [0]"))
         maps = root / "notebooks" / "25_maps.py"
         maps.write_text(maps.read_text().replace("n_photographs = 600", "n_photographs = 100"))
+        heat = root / "notebooks" / "26_what_the_encoder_sees.py"
+        heat.write_text(heat.read_text().replace("n_photographs = 40", "n_photographs = 8"))
 
     def make(self, *arguments, check=True, separate=False):
         """Run make with this Python; return the finished process, its output as text."""
@@ -234,3 +257,71 @@ def in_tmp(tmp_path):
     """Let all modules read params and write data and figures in a temporary folder."""
     with in_process.project_root(tmp_path):
         yield tmp_path
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A local server with the answers of the hubs: files by path; it fails the first request for what is in `flaky`."""
+    files, flaky, asked = {}, set(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.answer(body=False)
+
+        def do_GET(self):
+            self.answer(body=True)
+
+        def answer(self, body):
+            path = self.path.split("?")[0]
+            asked.append((self.command, path))
+            if path in flaky or path not in files:
+                flaky.discard(path)
+                self.send_response(500 if path in files else 404)
+                if path not in files:
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.end_headers()
+                return
+            content, digest = files[path]
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{digest}"')
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub = type(
+        "Hub", (), {"url": f"http://127.0.0.1:{server.server_port}", "files": files, "flaky": flaky, "asked": asked}
+    )
+    yield hub
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def hugging_face(hub, tmp_path, monkeypatch):
+    """The Hugging Face hub's layout on the local server, with a cache of its own; `pinned` replaces models/hub.yaml."""
+    import pretrained  # takes seconds to load
+
+    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
+    hub.pinned = {}
+    monkeypatch.setattr(pretrained, "pinned_files", lambda: hub.pinned)
+
+    def download(repo, name, revision=None):
+        return encoders_download(
+            repo, name, revision=revision, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False
+        )
+
+    encoders_download = pretrained.hf_hub_download
+    monkeypatch.setattr(pretrained, "hf_hub_download", download)
+
+    def publish(repo, name, content, digest=None, revision="main"):
+        hub.files[f"/{repo}/resolve/{revision}/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
+
+    hub.publish, hub.cache = publish, tmp_path / "cache"
+    return hub

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, SHARED
+from safetensors.torch import save_file
+from test_dna_networks import checkpoint
 
 import barcodes
 import listing
@@ -232,9 +234,12 @@ def test_make_all_and_barcodes_without_photographs(kind, project, tmp_path, coi)
             shutil.copy(ROOT / "models" / name, project.root / "models" / name)
     settings = (f"DATASET={kind}", "ENCODERS=kmers dna_mlm", "CLUSTERERS=pooled_average", "SEEDS=0")
     if kind == "fasta":
-        project.make("submission", *settings, f"SOURCE={tmp_path / 'src'}")
+        save_file(checkpoint("hyenadna"), tmp_path / "hyenadna.safetensors")
+        published = ("ENCODERS=kmers hyenadna", f"WEIGHTS={tmp_path}")
+        project.make("submission", settings[0], *published, *settings[2:], f"SOURCE={tmp_path / 'src'}")
         submission = pd.read_csv(project.data(kind, "submission.csv"), dtype="string")
         assert sorted(submission["hash_id"]) == sorted(names["processid"])
+        assert project.data(kind, "embeddings", "hyenadna", "_SUCCESS").is_file()
         return
     project.make("all", *settings, f"SOURCE={tmp_path / 'src'}")
     scores = pd.read_csv(project.data(kind, "scores.csv"))

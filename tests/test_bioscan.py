@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from bioscan_dataset import BIOSCAN5M
 from conftest import draw_specimens
+from safetensors.torch import save_file
+from test_dna_networks import checkpoint
 
 import bioscan
 from simulation import evolution
@@ -70,7 +72,12 @@ def test_barcodes_alone_keep_the_partitions_of_bioscan(root, bench, monkeypatch)
     bench.run("01", dataset="b", source=str(root / "bioscan5m" / "barcodes"))
     kept = pd.read_parquet(bench.data("b", "metadata.parquet"))
     assert len(kept) == 100 and kept["path"].isna().all() and kept["species"].isna().any()
-    _, found = bench.run("07", dataset="b", steps=2, dimensions=8, batch_size=16, fine_tuning_steps=2)
+    save_file(checkpoint("hyenadna"), root / "hyenadna.safetensors")
+    short = {"steps": 2, "dimensions": 8, "batch_size": 16, "fine_tuning_steps": 2}
+    _, found = bench.run("07", dataset="b", published=["hyenadna"], weights_dir=str(root), **short)
+    assert found["vectors"]["HyenaDNA"].shape == (100, 16)  # a small network with random weights
+    scores = pd.read_csv(bench.data("b", "barcode_scores.csv"))
+    assert set(scores["metric"][scores["encoder"] == "HyenaDNA"]) >= {"encoding, ms", "mean over species", "ami"}
     parts = pd.Series(found["part"]).groupby(kept["partition"]).unique().map(list).to_dict()
     assert parts["pretrain"] == parts["train"] == ["train"] and parts["test_unseen"] == ["test"]
     assert parts["val_unseen"] == ["validation"]

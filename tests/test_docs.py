@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 
 import docs
@@ -54,8 +55,8 @@ def test_every_figure_committed_is_written_by_a_notebook():
     written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     tables = r"(scores|comparisons|choosing|robustness|k_rules|held_out_families|taxa|confused|sweep_\w+)\.csv"
-    tables += r"|(stress|trees|map_quality|trust|effort|how_sure|barcode_scores|image_and_dna|alignment_\w+)\.csv"
-    for picture in (ROOT / "figures").glob("*/*"):
+    tables += r"|(stress|trees|map_quality|heatmaps|trust|effort|how_sure|barcode_scores|image_and_dna|alignment_\w+)\.csv"
+    for picture in (path for path in (ROOT / "figures").glob("*/*") if path.name != "vector"):
         assert re.fullmatch(tables, picture.name) or any(re.fullmatch(p, picture.name) for p in patterns), picture
         assert picture.suffix != ".jpg" or (ROOT / "params" / "worlds" / f"{picture.parent.name}.yaml").is_file()
 
@@ -93,6 +94,18 @@ def test_what_the_simulation_page_says_of_the_signal_holds_in_the_sweep():
     for setting, values in extremes.items():
         for value in values:
             assert recovered("species ami", pixels, **{setting: value}).mean() < 0.13
+
+
+def test_every_table_behind_the_pages_is_written_by_the_chapter_that_is_named():
+    for table, (chapter, target) in docs.WRITERS.items():
+        source = (ROOT / "notebooks" / f"{chapter}.py").read_text()
+        if table.startswith("sweep_"):
+            sweep = yaml.safe_load((ROOT / "params" / "sweeps" / f"{table.removeprefix('sweep_')}.yaml").read_text())
+            chapters = {"03": "97", "04": "96", "05": "98", "09": "95"}
+            assert target == f"sweep SWEEP={table.removeprefix('sweep_')}" and "sweep_{sweep}.csv" in source
+            assert chapter.startswith(chapters[sweep["notebook"][:2]])
+        else:
+            assert f"{table}.csv" in source, table
 
 
 def test_the_results_page_describes_the_scores():

@@ -2,14 +2,11 @@
 
 import functools
 import hashlib
-import http.server
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import open_clip
@@ -131,50 +128,6 @@ def test_an_unknown_library_is_named():
 
 
 @pytest.fixture
-def hub(tmp_path):
-    """A local server with the answers of the hubs: files by path; it fails the first request for what is in `flaky`."""
-    files, flaky, asked = {}, set(), []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.answer(body=False)
-
-        def do_GET(self):
-            self.answer(body=True)
-
-        def answer(self, body):
-            path = self.path.split("?")[0]
-            asked.append((self.command, path))
-            if path in flaky or path not in files:
-                flaky.discard(path)
-                self.send_response(500 if path in files else 404)
-                if path not in files:
-                    self.send_header("X-Error-Code", "EntryNotFound")
-                self.end_headers()
-                return
-            content, digest = files[path]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{digest}"')
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub = type(
-        "Hub", (), {"url": f"http://127.0.0.1:{server.server_port}", "files": files, "flaky": flaky, "asked": asked}
-    )
-    yield hub
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
 def torchvision_hub(hub, tmp_path, monkeypatch, random_weights):
     """ResNet-18's config with its address moved to the local server."""
     weights = tmp_path / "w.pth"
@@ -235,28 +188,6 @@ def test_offline_the_error_names_the_file(monkeypatch, tmp_path, name):
         pretrained.weights_file(library, architecture, weights)
 
 
-@pytest.fixture
-def hugging_face(hub, tmp_path, monkeypatch):
-    """The Hugging Face hub's layout on the local server, with a cache of its own; `pinned` replaces models/hub.yaml."""
-    monkeypatch.setattr(pretrained.time, "sleep", lambda seconds: None)
-    hub.pinned = {}
-    monkeypatch.setattr(pretrained, "pinned_files", lambda: hub.pinned)
-
-    def download(repo, name, revision=None):
-        return encoders_download(
-            repo, name, revision=revision, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False
-        )
-
-    encoders_download = pretrained.hf_hub_download
-    monkeypatch.setattr(pretrained, "hf_hub_download", download)
-
-    def publish(repo, name, content, digest=None, revision="main"):
-        hub.files[f"/{repo}/resolve/{revision}/{name}"] = (content, digest or hashlib.sha256(content).hexdigest())
-
-    hub.publish = publish
-    return hub
-
-
 DEIT = ("timm", "deit_tiny_patch16_224", "fb_in1k")
 DEIT_REPO = "timm/deit_tiny_patch16_224.fb_in1k"
 TENSORS = b"\x02\0\0\0\0\0\0\0{}"  # a safetensors file with no tensor in it
@@ -292,12 +223,15 @@ def test_every_pin_is_of_a_repository_that_an_encoder_reads():
         patch.setattr(pretrained, "_from_hugging_face", lambda repo, *names: asked.append((repo, names)) or ROOT / "Makefile")
         patch.setattr(pretrained, "_check_content", lambda file: None)
         for config in map(ENCODER_CONFIGS.get, PRETRAINED):
-            if config["library"] in ("timm", "open_clip"):
+            if config["library"] in ("timm", "open_clip", "huggingface"):
                 pretrained.weights_file(config["library"], config["architecture"], config["weights"])
     names = dict(asked)
     pins = pretrained.pinned_files()
-    assert set(names) - set(pins) == {"timm/vit_small_patch16_224.dino"}  # its digest could not be found out
+    unknown = {"timm/vit_small_patch16_224.dino", "bioscan-ml/BarcodeBERT"}  # their digests could not be found out
+    assert set(names) - set(pins) == unknown
     for repo, pin in pins.items():
+        beside = pin.pop("beside", {})
+        assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in beside.values())
         assert pin["file"] in names[repo] and list(pin) == ["revision", "file", "sha256"]
         assert re.fullmatch("[0-9a-f]{40}", pin["revision"]) and re.fullmatch("[0-9a-f]{64}", pin["sha256"])
 
@@ -368,17 +302,7 @@ def test_timm_gives_the_input_of_its_head_and_its_blocks(random_weights, photos)
     assert {name: values.shape for name, values in found.items()} == {"block8": (12, 192), "embedding": (12, 192)}
 
 
-def test_open_clip_gives_the_image_embedding(tmp_path, photos, monkeypatch):
-    tower = {"width": 32, "layers": 2}
-    config = {
-        "embed_dim": 16,
-        "vision_cfg": {**tower, "image_size": 64, "patch_size": 16, "head_width": 16},
-        "text_cfg": {**tower, "heads": 2},
-    }
-    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
-    open_clip.add_model_config(tmp_path / "tiny-clip.json")
+def test_open_clip_gives_the_image_embedding(tmp_path, photos, tiny_clip):
     model = open_clip.create_model("tiny-clip").eval()
     save_file(model.state_dict(), tmp_path / "tiny-clip.safetensors")
     encoder = build(
@@ -522,8 +446,7 @@ def test_facts_become_numbers_of_one_scale():
 def test_the_encoder_that_ships_is_small_and_loads_strictly():
     file = ROOT / "models" / "specimen_resnet18.safetensors"
     assert file.stat().st_size <= 25_000_000
-    config = ENCODER_CONFIGS["specimen_resnet18_double"]
-    encoder = encoders.build_network(**{name: config[name] for name in encoders.BUILD_KEYS})
+    encoder = encoders.network_of(ENCODER_CONFIGS["specimen_resnet18_double"])
     images = torch.stack([encoder.transform(image) for image in draw_specimens(3)])
     with torch.inference_mode():
         layers = encoder.network(images)

@@ -96,10 +96,12 @@ def test_make_all_writes_all_results(made):
         assert made.data("tiny", name).is_file()
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert drawn == {
-        "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png", "maps.png",
+        "scores.csv", "comparisons.csv", "scores.png", "nmi_misleads.png", "random_labels.png", "n_clusters.png",
         "families.jpg", "family_sizes.png", "umap_true_traits.png", "umap_resnet18_double.png", "tree.png", "barcode_gap.png",
-        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg",
+        "specimens.jpg", "species.png", "trust.csv", "trust.png", "clusters.jpg", "vector",
     }  # fmt: skip
+    in_vectors = {path.stem for path in (made.root / "figures" / "tiny" / "vector").iterdir()}
+    assert in_vectors == {name.removesuffix(".png") for name in drawn if name.endswith(".png")}
 
 
 def test_second_make_does_nothing(made):
@@ -220,10 +222,10 @@ def report(made):
 
 def test_report_runs_once_and_draws_its_figures(report):
     made, _ = report
-    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13", "15", "17", "18"}
+    assert {step[:2] for step in steps(made.report)} >= {"10", "11", "12", "13", "15", "17", "18", "26"}
     drawn = {path.name for path in (made.root / "figures" / "tiny").iterdir()}
     assert {f"{name}.png" for name in ("choosing", "robustness", "taxa", "k_rules")} <= drawn
-    assert {"stress.png", "trust.png", "effort.png", "ami_by_k.png"} <= drawn
+    assert {"stress.png", "trust.png", "effort.png", "ami_by_k.png", "heatmaps.png", "heat_on_photographs.jpg"} <= drawn
     assert "Nothing to be done" in made.make("report", *SETTINGS).stdout
 
 

@@ -203,9 +203,17 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "16_trust",
         "17_naming_effort",
         "18_how_sure",
+        "26_what_the_encoder_sees",
         "14_tuned_or_frozen-simclr",
         "20_atlas-simclr",
     ]
+
+
+def test_heat_maps_are_of_networks_only(planned):
+    settings = (SETTINGS[0], "CLUSTERERS=pooled_average", "SEEDS=0")
+    for encoders, expected in (("pixels", False), ("pixels resnet18_double", True)):
+        steps = planned.would_run("report", *settings, f"ENCODERS={encoders}", "SUBMIT=pixels/pooled_average")
+        assert "25_maps" in steps and ("26_what_the_encoder_sees" in steps) == expected
 
 
 def test_special_characters_in_a_path_are_preserved(planned):
@@ -255,6 +263,21 @@ def test_new_weights_rerun_only_encoders_that_read_weights(planned):
     (planned.root / "other").mkdir()
     run = planned.would_run("all", *SETTINGS, "WEIGHTS=other")
     assert "02_extract_embeddings-resnet18_double" in run and "02_extract_embeddings-pixels" not in run
+
+
+def test_published_encoders_of_barcodes_are_compared_in_chapter_07(planned):
+    barcodes = ("barcodes", SETTINGS[0], "ENCODERS=kmers hyenadna barcodebert")
+    (planned.root / "models").mkdir()
+    (planned.root / "models" / "dna_mlm.safetensors").touch()
+    planned.runs(*barcodes, "WEIGHTS=weights")
+    given = planned.data("mine", "barcode_scores.csv").read_text()
+    assert "published=hyenadna barcodebert" in given and "weights_dir=weights" in given
+    assert planned.runs(*barcodes) == []  # WEIGHTS is stored
+    config = planned.root / "params" / "encoders" / "hyenadna.yaml"
+    config.write_text(config.read_text() + "# changed\n")
+    assert planned.runs(*barcodes) == ["07_dna_barcodes"]
+    assert planned.runs(*barcodes[:2], "ENCODERS=kmers") == ["07_dna_barcodes"]
+    assert "published= " in planned.data("mine", "barcode_scores.csv").read_text()
 
 
 def test_stored_submit_is_ignored_if_it_is_not_among_the_runs(planned):
@@ -358,7 +381,7 @@ def test_interrupt_deletes_nothing(planned, run):
             "05_hierarchical_clustering-pixels-pooled_average",
         ),
         ("data/mine/scores.csv", "06_evaluate"),
-        ("figures/mine/maps.png", "99_figures"),
+        ("figures/mine/scores.png", "99_figures"),
     ],
 )
 def test_lost_file_is_made_again(planned, lost, run):
@@ -469,7 +492,7 @@ def test_listing_ignores_files_of_chapters(tmp_path, monkeypatch):
         path.touch()
     (tmp_path / "data" / "mine" / "photos").symlink_to(tmp_path / "data" / "mine")
     (tmp_path / "figures" / "mine").mkdir(parents=True)
-    (tmp_path / "figures" / "mine" / "maps.png").touch()
+    (tmp_path / "figures" / "mine" / "scores.png").touch()
     assert [path for path, _ in listing.images_below(tmp_path / "data" / "mine" / "photos")] == sorted(mine)
     assert [path for path, _ in listing.images_below(tmp_path)] == sorted(f"data/mine/{path}" for path in mine)
     assert [path for path, _ in listing.images_below(tmp_path / "data" / "mine" / "models")] == ["c.csv"]

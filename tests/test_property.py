@@ -88,7 +88,7 @@ def check_results(bench, known):
     utils.check_clusters(submission, [*known.index, "absent"])
     alone = submission.set_index("hash_id").loc["absent"]
     assert not submission.set_index("hash_id").drop("absent").eq(alone).any(axis=None)
-    for name in ("scores.png", "n_clusters.png", "maps.png", "scores.csv"):
+    for name in ("scores.png", "n_clusters.png", "scores.csv"):
         assert (bench.root / "figures" / "d" / name).is_file()
 
 

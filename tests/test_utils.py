@@ -231,6 +231,8 @@ def test_figures_are_the_same_to_the_byte(tmp_path):
         )
         plotting.save_figure(figure, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    pages = [(tmp_path / "vector" / f"{name}.pdf").read_bytes() for name in "ab"]
+    assert pages[0] == pages[1] and pages[0].startswith(b"%PDF-")
 
 
 @pytest.mark.parametrize(
