@@ -348,8 +348,9 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
     Spatial maps are averaged over their positions, in float32. `mirrored` averages every photograph with its mirror image, at
-    twice the time in the network (Simonyan and Zisserman 2015, ICLR): a left and a right side then count as one. No batch spans two shards, so a shard comes out the same
-    whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
+    twice the time in the network (Simonyan and Zisserman 2015, ICLR): a left and a right side then count as one. No batch spans
+    two shards, so a shard comes out the same whether it is computed in one run with the others or alone. `progress(n)` is
+    called after every n images.
     """
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     images = Photos(photos, network.transform)

@@ -106,7 +106,8 @@ compared = {"frozen": utils.load_embeddings(dataset, tuned["start"], scored_on["
 source = encoders.dataset_source(dataset, scored_on)
 for name, file in weights.items():
     layers = {layer: layer for layer in encoders.tuned_layers(file)}
-    config = {"library": "tuned", "architecture": tuned["architecture"], "input_size": tuned["input_size"], "mirrored": tuned.get("mirrored")}
+    config = {"library": "tuned", "architecture": tuned["architecture"], "input_size": tuned["input_size"]}
+    config["mirrored"] = tuned.get("mirrored")
     config |= {"weights": str(file.relative_to(utils.ROOT)), "layers": layers}
     (compared[name],) = encoders.open_encoder(config, source).describe([list(range(len(scored_on)))])
 

@@ -54,7 +54,7 @@ import plotting
 import scoring
 import trees
 import utils
-from encoders import network_of, load_photo, pick_device
+from encoders import load_photo, network_of, pick_device
 from simulation.specimens import outline
 
 plotting.set_style()

@@ -1,4 +1,4 @@
-"""A simulated world of insects: species on their tree, individuals that vary within species, and the conditions of their photographs."""
+"""A simulated world of insects: species on their tree, individuals that vary within species, and how they are photographed."""
 
 import hashlib
 from dataclasses import asdict, dataclass, fields
