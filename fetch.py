@@ -16,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pandas as pd
 import requests
@@ -34,9 +34,10 @@ from settings import BadSetting, check_dataset, store
 from specimen_table import read_csv
 
 DEFAULTS = {
-    "kaggle": "", "hub": "", "file": "", "revision": "", "n_species": 0, "max_species_per_family": 20,
-    "photos_per_species": 30, "photo_size": "", "seed": 0,
+    "kaggle": "", "hub": "", "github": "", "file": "", "revision": "", "families": {}, "refused": "", "n_species": 0,
+    "max_species_per_family": 20, "photos_per_species": 30, "photo_size": "", "seed": 0,
 }  # fmt: skip
+RAW = "https://raw.githubusercontent.com"  # where files of GitHub's repositories are
 COLUMNS = {  # names that tables of photographs give to their columns, in lower case
     "url": ("photo_url", "image_url", "img_url", "url", "identifier"),
     "id": ("photo_id", "hash_id", "id"),
@@ -245,9 +246,8 @@ def write_metadata(rows, manifest, folder):
 # ---- datasets ------------------------------------------------------------------------------------------------------
 
 
-def from_table(path, config, folder):
-    """Fetch the photographs of a table of addresses, or a random part of them."""
-    rows = read_table(path)
+def from_table(rows, config, folder):
+    """Fetch the photographs of a table of `read_table`, or a random part of them."""
     rows["url"] = [of_size(url, config["photo_size"]) for url in rows["url"]]
     keys = ("n_species", "max_species_per_family", "photos_per_species", "seed")
     rows = choose(rows, *(config[key] for key in keys))
@@ -268,7 +268,27 @@ def from_hub(config, folder):
         path = hf_hub_download(config["hub"], config["file"], repo_type="dataset", revision=config["revision"] or None)
     except Exception as error:  # the hub's library raises errors of several others
         raise NotFetched(f"{about} could not be fetched ({type(error).__name__}: {one_line(error, 200)})") from None
-    from_table(path, config, folder)
+    from_table(read_table(path), config, folder)
+
+
+def from_github(config, folder):
+    """Fetch the photographs that a repository lists in a file, one line for each: <genus>_<species>/<name>.
+
+    `families` of the config gives the genera of every family; a genus that is in none has no family.
+    """
+    address = f"{RAW}/{config['github']}/{config['revision']}"
+    try:
+        listed = _content(session(), f"{address}/{config['file']}", timeout=30).decode()
+    except (NotFetched, requests.RequestException, UnicodeDecodeError) as error:
+        raise NotFetched(f"{config['file']} of {config['github']} could not be fetched ({one_line(error, 200)})") from None
+    paths = [line.strip() for line in listed.splitlines() if line.strip()]
+    family_of = {genus: family for family, genera in config["families"].items() for genus in genera}
+    rows = pd.DataFrame({"id": [hashlib.sha256(path.encode()).hexdigest()[:16] for path in paths]})
+    rows["url"] = [f"{address}/images/{quote(path)}" for path in paths]
+    rows["species"] = [path.partition("/")[0].replace("_", " ").capitalize() for path in paths]
+    rows["genus"] = rows["species"].str.partition(" ")[0]
+    rows["family"] = rows["genus"].map(family_of).fillna("")
+    from_table(rows.assign(licence="", attribution=config["github"], sha256=""), config, folder)
 
 
 def from_kaggle(competition, folder):
@@ -302,10 +322,14 @@ def fetch(dataset, table=""):
     file = f"params/fetch/{dataset}.yaml"
     config = DEFAULTS | (check_parameters(load_yaml(file), DEFAULTS, file) if dataset in known and not table else {})
     folder = ROOT / "data" / dataset / "fetched"
+    if config["refused"]:
+        raise NotFetched(config["refused"])
     if config["kaggle"]:
         from_kaggle(config["kaggle"], folder)
     elif table:
-        from_table(table, config, folder)
+        from_table(read_table(table), config, folder)
+    elif config["github"]:
+        from_github(config, folder)
     else:
         from_hub(config, folder)
     table = "metadata.csv" if (folder / "metadata.csv").is_file() else ""

@@ -3,13 +3,14 @@
 import hashlib
 import http.server
 import io
+import shutil
 import threading
 import time
 import zipfile
 
 import pandas as pd
 import pytest
-from conftest import draw_specimens
+from conftest import ROOT, draw_specimens
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -301,6 +302,35 @@ def test_the_table_of_biotrove_comes_from_the_hub(server, images, in_tmp, monkey
         fetch.fetch("balanced")
 
 
+def test_moths_come_from_the_list_in_their_repository(server, images, in_tmp, monkeypatch):
+    (in_tmp / "params" / "fetch").mkdir(parents=True)
+    config = "github: a/moths\nfile: images.txt\nrevision: c0ffee\nfamilies:\n  Erebidae: [Abrostola]\n"
+    (in_tmp / "params" / "fetch" / "moths.yaml").write_text(config)
+    monkeypatch.setattr(fetch, "RAW", server.url)
+    with pytest.raises(fetch.NotFetched, match=r"images.txt of a/moths could not be fetched \(not found\)"):
+        fetch.fetch("moths")
+    listed = ["abrostola_tripartita/gwk10märz2012 1.jpg", "abrostola_tripartita/2.jpg", "no_genus/3.jpg", ""]
+    server.answers["/a/moths/c0ffee/images.txt"] = [(200, "\n".join(listed).encode(), {})]
+    at = "/a/moths/c0ffee/images/"
+    server.answers[f"{at}abrostola_tripartita/gwk10m%C3%A4rz2012%201.jpg"] = [(200, images[0], {})]
+    server.answers[f"{at}no_genus/3.jpg"] = [(200, images[1], {})]
+    fetch.fetch("moths")
+    folder = in_tmp / "data" / "moths" / "fetched"
+    metadata = pd.read_csv(folder / "metadata.csv", keep_default_na=False).sort_values("genus")
+    assert metadata[["family", "genus", "species"]].to_numpy().tolist() == [
+        ["Erebidae", "Abrostola", "Abrostola tripartita"], ["", "No", "No genus"],
+    ]  # fmt: skip
+    assert set(pd.read_csv(folder / "manifest.csv")["status"]) == {"fetched", "not found"}
+
+
+def test_pickles_are_refused(in_tmp):
+    (in_tmp / "params" / "fetch").mkdir(parents=True)
+    shutil.copy(ROOT / "params" / "fetch" / "hugo_bench.yaml", in_tmp / "params" / "fetch")
+    with pytest.raises(fetch.NotFetched, match="pickles, which may run any program"):
+        fetch.fetch("hugo_bench")
+    assert load_stored("hugo_bench") == {}
+
+
 @pytest.fixture
 def kaggle(server, in_tmp, monkeypatch):
     """A local server in place of Kaggle, and credentials for it."""
@@ -347,7 +377,8 @@ def test_kaggle_says_how_to_get_in(kaggle, in_tmp, monkeypatch):
 
 
 def test_the_shipped_configs_are_valid():
-    assert fetch.config_names("fetch") == ["biotrove", "biotrove_balanced"]
+    assert fetch.config_names("fetch") == ["biotrove", "biotrove_balanced", "eu_moths", "hugo_bench"]
     for name in fetch.config_names("fetch"):
         config = fetch.check_parameters(fetch.load_yaml(f"params/fetch/{name}.yaml"), fetch.DEFAULTS, name)
-        assert config.get("kaggle") or (config["hub"] and len(config["revision"]) == 40)
+        at = config.get("hub") or config.get("github")
+        assert config.get("kaggle") or config.get("refused") or (at and len(config["revision"]) == 40)
