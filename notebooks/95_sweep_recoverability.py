@@ -193,10 +193,10 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
         rows = around_baseline(name)
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
         of_methods = rows[(rows["measure"] == measure) & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
-        changed = of_methods.drop(baseline[name])
+        ends = of_methods.sort_index().iloc[[0, -1]]  # in the order of the axis
         who = encoder_configs.readable_name(dataset, methods[0]).split(",")[0] if len(methods) == 1 else "mean"
-        title = f"{who}: {measure} {of_methods[baseline[name]]:.2f} to {changed.min():.2f}"
-        ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title if changed.min() < of_methods.max() else measure)
+        title = f"{who}: {measure} {ends.iloc[0]:.2f} to {ends.iloc[1]:.2f}"
+        ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title)
     figure.suptitle("When is a hierarchy recoverable?")
     figure.tight_layout()
     handles = axes[0, 0].get_legend_handles_labels()
