@@ -307,8 +307,8 @@ plt.show()
 # %% [markdown]
 # ## Families as photographs
 #
-# Photographs of a simulated world may be published: some of every family, with the maps of the first two encoders. Chapter 25
-# puts all photographs on one map.
+# Photographs of a simulated world may be published: some of every family, with the maps of the first encoder and of the first
+# control. Chapter 25 puts all photographs on one map.
 
 # %% jupyter={"source_hidden": true}
 colours = plotting.family_colours(specimens["family"])
@@ -334,7 +334,8 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
     for row, family in enumerate(families):
         sheet.add_patch(plt.Rectangle((-0.14, row), 0.1, 1, color=colours.get(family, plotting.GREY), clip_on=False))
     sheet.tick_params(axis="y", pad=12)
-    for i, encoder in enumerate(encoders[:2]):
+    controls = [encoder for encoder in encoders[1:] if encoder_configs.role(dataset, encoder).startswith("control")]
+    for i, encoder in enumerate(dict.fromkeys([encoders[0], *controls[:1]])):
         draw_encoder(sheet.inset_axes([1.1, 0.53 - 0.53 * i, 0.72, 0.43]), encoder)
     plotting.save_figure(figure, out / "families.jpg")
     plotting.show_photos(figure)
