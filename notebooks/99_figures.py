@@ -334,8 +334,8 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
     for row, family in enumerate(families):
         sheet.add_patch(plt.Rectangle((-0.14, row), 0.1, 1, color=colours.get(family, plotting.GREY), clip_on=False))
     sheet.tick_params(axis="y", pad=12)
-    controls = [encoder for encoder in encoders[1:] if encoder_configs.role(dataset, encoder).startswith("control")]
-    for i, encoder in enumerate(dict.fromkeys([encoders[0], *controls[:1]])):
+    control = next((e for e in encoders if encoder_configs.role(dataset, e).startswith("control")), encoders[0])
+    for i, encoder in enumerate(dict.fromkeys([encoders[0], control])):
         draw_encoder(sheet.inset_axes([1.1, 0.53 - 0.53 * i, 0.72, 0.43]), encoder)
     plotting.save_figure(figure, out / "families.jpg")
     plotting.show_photos(figure)
