@@ -203,7 +203,7 @@ for name, severity in tqdm(several, desc="perturbations"):
 # %%
 if (folder / "truth.parquet").is_file():
     truth = utils.load_truth(dataset, drawn["hash_id"])
-    background = [f"scene_{name}" for name in ("ground", "relief", "things", "light", "exposure", "warmth")]
+    background = [f"scene_{name}" for name in ("place", "relief", "things", "light", "elevation", "exposure", "warmth")]
     record("background swapped", 0.0, [0], [measure(rows, embedding[rows], some_groups)])
     measured = []
     for seed in tqdm(seeds, desc="backgrounds", unit="seed"):
