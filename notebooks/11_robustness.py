@@ -210,7 +210,7 @@ if (folder / "truth.parquet").is_file():
         swapped = truth.copy()
         swapped[background] = swapped[background].sample(frac=1, random_state=seed).to_numpy()
         swapped["scene_seed"] += 1 + seed
-        pictures = [functools.partial(picture, row, drawn["width"].iloc[0]) for row in swapped.to_dict("records")]
+        pictures = [functools.partial(picture, row, int(drawn["width"].iloc[0])) for row in swapped.to_dict("records")]
         measured.append(measure(rows, model.describe_new(pictures), some_groups))
     record("background swapped", 1.0, seeds, measured)
 
