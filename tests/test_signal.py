@@ -44,7 +44,7 @@ def summary(project):
 def test_specimens_all_alike_are_separated_by_their_traits_and_never_by_the_scene(swept):
     scores = pd.read_csv(swept.data("none_such", "recoverability", "few__seed-3.csv"))
     assert list(scores) == ["encoder", "rank", "metric", "value"]
-    assert scores["encoder"].unique().tolist() == ["none", "true_traits", "scene", "pixels"]
+    assert scores["encoder"].unique().tolist() == ["none", "true_traits", "scene", "pixels", "family_names"]
     values = scores.set_index(["encoder", "rank", "metric"])["value"]
     assert values["true_traits", "species", "ami"] == values["none", "species", "ami"] == pytest.approx(1)
     assert values["true_traits", "genus", "ami"] > values["none", "genus", "ami"] > 0
@@ -53,6 +53,9 @@ def test_specimens_all_alike_are_separated_by_their_traits_and_never_by_the_scen
     truth = np.repeat(np.arange(9), 6)
     chance = [adjusted_mutual_info_score(truth, random.integers(9, size=54)) for _ in range(200)]
     assert abs(values["scene", "species", "ami"]) < 4 * np.std(chance)
+    assert values["family_names", "species", "n_found"] == 2
+    assert 0 < values["family_names", "species", "ami_families_given"] < values["none", "species", "ami_families_given"]
+    assert abs(values["none", "place", "ami"]) < 0.2  # photographs are taken anywhere
 
 
 def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
@@ -60,8 +63,9 @@ def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
     assert (swept.root / "figures" / "none_such" / "sweep_few.png").is_file()
     table = summary(swept)
     assert list(table) == ["pagel_lambda", *utils.SCORE_COLUMNS]
-    assert set(table["metric"]) == {"ami", "triplet_accuracy"} and set(table["rank"]) == {*utils.RANKS, "tree"}
-    assert len(table) == 2 * 4 * 4 and set(table["pagel_lambda"]) == {0.0, 1.0}
+    assert set(table["metric"]) == {"ami", "triplet_accuracy", "ami_families_given", "n_found"}
+    assert set(table["rank"]) == {*utils.RANKS, "tree", "place"}
+    assert len(table) == 2 * (4 * 7 + 2) and set(table["pagel_lambda"]) == {0.0, 1.0}
 
 
 def test_the_photographs_are_gone_when_they_are_scored(swept):
