@@ -36,7 +36,6 @@ WRITERS = {  # of the tables in figures/<dataset>/: chapter and target of make
     "sweep_supcon_steps": ("97_sweep_training", "sweep SWEEP=supcon_steps"),
     "sweep_resnet50": ("97_sweep_training", "sweep SWEEP=resnet50"),
     "sweep_signal": ("95_sweep_recoverability", "sweep SWEEP=signal"),
-    "sweep_worlds": ("95_sweep_recoverability", "sweep SWEEP=worlds"),
 }  # fmt: skip
 opened = []  # tables that were read, as (dataset, name), for `artifacts`
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
@@ -277,18 +276,6 @@ def clades(*datasets):
     return rows_of(header, rows)
 
 
-def worlds(dataset):
-    """What the default finds in other worlds like the demo, with the families given: means with intervals over the worlds."""
-    table = read(dataset, "sweep_worlds")
-    table = table[table["metric"].isin(["ami_families_given", "n_found"]) & (table["encoder"] != "none")]
-    mean = scoring.mean_interval(table.set_index(["encoder", "metric"])["value"], ["encoder", "metric"])
-    rows = [
-        [encoder, interval(*mean.loc[encoder, "ami_families_given"]), f"{mean.loc[(encoder, 'n_found'), 'mean']:.0f}"]
-        for encoder in table["encoder"].unique()
-    ]
-    return rows_of(["encoder", "species AMI", "clusters"], rows)
-
-
 def heat(dataset, *encoders):
     """Where the heat of networks lies, and how far the embedding moves if the hottest fifth is hidden, a row per map."""
     table = read(dataset, "heatmaps")
@@ -486,7 +473,7 @@ def artifacts():
 
 
 FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, worlds, heat, artifacts)
+FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 

@@ -68,6 +68,17 @@ def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
     assert len(table) == 2 * (4 * 7 + 2) and set(table["pagel_lambda"]) == {0.0, 1.0}
 
 
+def test_two_crossed_properties_are_drawn_side_by_side(swept):
+    grid = {"n_specimens": [3, 6], "imbalance": [0.0, 1.0], "seed": [3]}
+    sweep = {"notebook": "09_recoverability", "names": "setting", "fixed": TINY | {"n_specimens": 6}, "grid": grid}
+    (swept.root / "params" / "sweeps" / "crossed.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
+    swept.make("sweep", "SWEEP=crossed", "DATASET=none_such", "ENCODERS=true_traits")
+    table = pd.read_csv(swept.root / "figures" / "none_such" / "sweep_crossed.csv")
+    found = table[(table["encoder"] == "true_traits") & (table["metric"] == "n_found")]
+    assert found[["n_specimens", "imbalance"]].drop_duplicates().shape == (4, 2)
+    assert (swept.root / "figures" / "none_such" / "sweep_crossed.png").is_file()
+
+
 def test_the_photographs_are_gone_when_they_are_scored(swept):
     assert not [path for path in swept.root.rglob("*.jpg") if path.is_file()]
 
