@@ -22,6 +22,7 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}  # wit
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"  # joblib starts processes only where chapters run in processes of their own
 os.cpu_count = lambda: 1  # one process reads photographs for each test
 
+import hypothesis
 import jupytext
 import matplotlib
 import matplotlib.pyplot as plt
@@ -38,6 +39,8 @@ import utils
 from simulation.specimens import picture, simulate
 
 matplotlib.use("Agg")
+hypothesis.settings.register_profile("shared machine", deadline=None)  # how long an example takes depends on the load
+hypothesis.settings.load_profile("shared machine")
 SHARED = ROOT.parent / "shared"
 MAKE = shutil.which("gmake") or "make"  # the make of macOS is too old, and Homebrew installs GNU make as gmake
 LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters")

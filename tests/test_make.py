@@ -22,7 +22,8 @@ from torchvision.models import resnet18
 import clustering
 import utils
 
-WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "image_size": 64, "seed": 4}
+WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "imbalance": 0.0, "repeats": 0.0, "image_size": 64}
+WORLD |= {"seed": 4}
 SETTINGS = (
     "DATASET=tiny",
     "ENCODERS=true_traits resnet18_double",

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from conftest import Project
 
-WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "image_size": 48, "seed": 4}
+WORLD = {"n_families": 3, "n_genera": 6, "n_species": 12, "n_specimens": 6, "imbalance": 0.0, "repeats": 0.0, "image_size": 48}
+WORLD |= {"seed": 4}
 BRIEF = {"epochs": 1, "image_size": 32, "batch_size": 24, "precision": "float32"}
 
 
@@ -91,7 +92,7 @@ def test_sweep_of_simulated_worlds(project):
     config = {"notebook": "09_recoverability", "fixed": world, "vary": {"clutter": [0.5]}, "grid": {"seed": [0]}}
     project.make(*write_sweep(project, "clutter", **config))
     table = summary(project, "clutter")
-    assert set(table["clutter"]) == {0.5, 1.0} and set(table["encoder"]) == {"none", "true_traits"}
+    assert set(table["clutter"]) == {0.5, 1.0} and set(table["encoder"]) == {"none", "family_names", "true_traits"}
     assert {"ami", "triplet_accuracy"} <= set(table["metric"])
     assert is_drawn(project, "clutter")
 

@@ -420,4 +420,5 @@ def test_the_chapter_draws_insects_like_any_other_world(bench):
         "tree.png",
         "barcode_gap.png",
         "specimens.jpg",
+        "vector",
     }
