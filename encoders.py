@@ -299,7 +299,7 @@ def loaded(loader):
         text = str(error).strip()
         if "Original Traceback" in text:
             text = text.splitlines()[-1].removeprefix("RuntimeError: ")
-        elif "DataLoader worker" in text:
+        elif "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError):  # died while it sent a batch
             text = f"a process that loads photographs died, perhaps for want of memory ({' '.join(text.split())})"
         elif not isinstance(error, RuntimeError):
             raise

@@ -422,7 +422,8 @@ def embed_one_that_fails(weights, photo):
     ("photo", "message"),
     [
         ("out_of_memory", r"MemoryError: 3 GB for one photograph\n"),
-        ("killed", r"DataLoader worker \(pid.*(killed by signal: Killed|exited unexpectedly).*\n"),
+        # torch tells of the death at once, outside of the loader, or the loader does when the next batch is asked for
+        ("killed", r"(a process that loads photographs died, .*\(|DataLoader worker \(pid.*(Killed|exited unexpectedly)).*\n"),
     ],
 )
 def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, photo, message):
@@ -430,6 +431,18 @@ def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, phot
     script = f"import test_encoders; test_encoders.embed_one_that_fails({str(random_weights)!r}, {photo!r})"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests", capture_output=True, text=True)
     assert re.fullmatch(message, done.stdout), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "Connection reset by peer"), EOFError("")])
+def test_a_process_that_dies_while_it_sends_a_batch_is_named(error):
+    def broken():
+        yield 1
+        raise error
+
+    batches = encoders.loaded(broken())
+    assert next(batches) == 1
+    with pytest.raises(RuntimeError, match="a process that loads photographs died, perhaps for want of memory"):
+        next(batches)
 
 
 # --------------------------------------------------------------------------------------------------------- truth
