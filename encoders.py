@@ -190,6 +190,21 @@ class TunedNetwork(nn.Module):
         return layers | {f"head_{name}": head(layers[name]) for name, head in self.heads.items()}
 
 
+class _Mirrored(nn.Module):
+    """A network whose vectors (b, d) are the means over an image and its mirror image, in float32.
+
+    A left and a right side then count as one (Simonyan and Zisserman 2015, ICLR). It takes twice the time.
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        one, other = self.network(images), self.network(images.flip(-1))
+        return {name: (average(values) + average(other[name])) / 2 for name, values in one.items()}
+
+
 class _Chosen(nn.Module):
     """Some outputs of a network, under other names."""
 
@@ -344,13 +359,11 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def embed(network, photos, shards, device, precision, batch_size=32, progress=None, mirrored=False):
+def embed(network, photos, shards, device, precision, batch_size=32, progress=None):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
-    Spatial maps are averaged over their positions, in float32. `mirrored` averages every photograph with its mirror image, at
-    twice the time in the network (Simonyan and Zisserman 2015, ICLR): a left and a right side then count as one. No batch spans
-    two shards, so a shard comes out the same whether it is computed in one run with the others or alone. `progress(n)` is
-    called after every n images.
+    Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
+    whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
     """
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     images = Photos(photos, network.transform)
@@ -364,11 +377,8 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
         for _ in range(0, len(shard), batch_size):
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
-                layers = {name: average(values) for name, values in module(images).items()}
-                if mirrored:
-                    other = module(images.flip(-1))
-                    layers = {name: (values + average(other[name])) / 2 for name, values in layers.items()}
-            parts.append({name: values.cpu().numpy() for name, values in layers.items()})
+                layers = module(images)
+            parts.append({name: average(values).cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -422,8 +432,9 @@ class NetworkEncoder:
     def __init__(self, config, source, seed=0, precision=None, batch_size=32):
         if None in source.paths:
             raise ValueError('there are no photographs in this dataset: choose encoders of barcodes, ENCODERS="kmers dna_mlm"')
-        self.mirrored = config.get("mirrored", False)
         self.network = network_of(config, source.weights_dir, seed)
+        if config.get("mirrored"):
+            self.network.network = _Mirrored(self.network.network)
         self.paths, self.batch_size = source.paths, batch_size
         self.device = pick_device()
         self.precision = precision or pick_precision(self.device)
@@ -431,16 +442,11 @@ class NetworkEncoder:
 
     def describe(self, shards, progress=None):
         """Yield {layer: (len(shard), d)} for each shard, a list of rows of the source."""
-        return embed(
-            self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress, self.mirrored
-        )
+        return embed(self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress)
 
     def describe_new(self, photos):
         """The deepest layer (n, d) of photographs that are not in the source (see `load_photo`)."""
-        rows = [list(range(len(photos)))]
-        (layers,) = embed(
-            self.network, photos, rows, self.device, self.precision, self.batch_size, mirrored=self.mirrored
-        )
+        (layers,) = embed(self.network, photos, [list(range(len(photos)))], self.device, self.precision, self.batch_size)
         return utils.pick_layer(layers, "last")
 
 
