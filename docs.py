@@ -20,22 +20,15 @@ IMAGE = re.compile(r"!\[(?P<title>[^]]*?[.?!](?= [A-Z])) (?P<rest>[^]]*)\]\((?P<
 PART = re.compile(r"(<!-- generated: ([^>]*?) -->)\n.*?(<!-- end -->)", re.DOTALL)
 BOUNDS = ["value", "ci_low", "ci_high"]
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
-WRITERS = {  # of the tables in figures/<dataset>/: chapter and target of make
-    "scores": ("06_evaluate", "all"), "comparisons": ("06_evaluate", "all"), "trust": ("16_trust", "all"),
+WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and target of make
+    "scores": ("06_evaluate", "all"), "trust": ("16_trust", "all"), "comparisons": ("06_evaluate", "all"),
     "choosing": ("10_choosing_without_labels", "report"), "robustness": ("11_robustness", "report"),
-    "taxa": ("12_taxa", "report"), "confused": ("12_taxa", "report"), "k_rules": ("13_how_many", "report"),
+    "k_rules": ("13_how_many", "report"), "held_out_families": ("13_how_many", "report"),
     "stress": ("15_stress_test", "report"), "effort": ("17_naming_effort", "report"), "how_sure": ("18_how_sure", "report"),
-    "trees": ("24_trees", "report"), "map_quality": ("25_maps", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
+    "trees": ("24_trees", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
     "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
     "alignment_retrieval": ("08_align_image_dna_text", "align"), "alignment_clusters": ("08_align_image_dna_text", "align"),
-    "sweep_clusterers": ("98_sweep_clusters", "sweep SWEEP=clusterers"),
-    "sweep_preparation": ("98_sweep_clusters", "sweep SWEEP=preparation"), "sweep_umap": ("96_sweep_maps", "sweep SWEEP=umap"),
     "sweep_trainers": ("97_sweep_training", "sweep SWEEP=trainers"),
-    "sweep_unseen": ("97_sweep_training", "sweep SWEEP=unseen"),
-    "held_out_families": ("13_how_many", "report"),
-    "sweep_supcon_steps": ("97_sweep_training", "sweep SWEEP=supcon_steps"),
-    "sweep_resnet50": ("97_sweep_training", "sweep SWEEP=resnet50"),
-    "sweep_signal": ("95_sweep_recoverability", "sweep SWEEP=signal"),
 }  # fmt: skip
 opened = []  # tables that were read, as (dataset, name), for `artifacts`
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")

@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, parse_settings
+from settings import TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, networks, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
@@ -55,11 +55,6 @@ SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them
 WORLD_FIGURES = ("tree.png", "barcode_gap.png", "specimens.jpg")
 PLANS_KEPT = 10
 ATLAS_FILES = [f"atlas/{name}" for name in ("page.html", "atlas.css", "model.js", "views.js", "main.js")]
-
-
-def is_network(encoder):
-    """Whether an encoder sees photographs through a network: a tuned one, or a config of such a library."""
-    return encoder not in config_names("encoders") or load_params("encoders", encoder).get("library") not in NO_NETWORK
 
 
 def dated_in_future(path):
@@ -449,7 +444,7 @@ class Plan:
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]
-        of_networks = results("heatmaps.png") if any(map(is_network, settings.encoders)) else []
+        of_networks = results("heatmaps.png") if tuned or set(settings.encoders) & set(networks()) else []
         self.phony["report"] = [*results(*REPORTED), *of_networks, *compared, f"{data}/atlas/{tested}.html"]
         chapters = [f"{data}/runs/{name}.ipynb" for name in ("09_recoverability", "21_review")]
         self.phony["publish"] = ["all", "report", "barcodes", "referee", "align", *chapters]

@@ -221,11 +221,15 @@ def check_dataset(dataset):
     return dataset
 
 
+def networks():
+    """Names of the configs in params/encoders/ of networks that see photographs."""
+    return [name for name in config_names("encoders") if load_params("encoders", name).get("library") not in NO_NETWORK]
+
+
 def check_start(start, described):
     """BadSetting unless `start` is an encoder that can be tuned; `described` begins the message."""
-    networks = [n for n in config_names("encoders") if load_params("encoders", n).get("library") not in NO_NETWORK]
-    if start not in networks:
-        hint = suggestion(start, networks)
+    if start not in networks():
+        hint = suggestion(start, networks())
         raise BadSetting(f"{described} is not a network of params/encoders/ to start from; {hint}")
 
 
