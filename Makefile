@@ -107,7 +107,7 @@ SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resn
   07_dna_barcodes 08_align_image_dna_text \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust \
   17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna 23_report 24_trees \
-  25_maps 26_what_the_encoder_sees \
+  25_maps 26_what_the_encoder_sees 27_what_can_be_read \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
@@ -120,7 +120,7 @@ publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb fil
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
 DIGESTS = $(PYTHON) -c "import utils; [print(utils.file_digest(p), p.name, sep='  ') for p in sorted((utils.ROOT / 'models').glob('*.safetensors'))]"
-pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (about 2 hours on 2 cores)
+pretrain: ## train models/specimen_resnet18 again, from random weights on another simulated world (minutes with a graphics card)
 	$(MAKE) data/pretraining/models/pretraining.safetensors DATASET=pretraining
 	cp data/pretraining/models/pretraining.safetensors models/specimen_resnet18.safetensors
 	cp data/pretraining/models/pretraining.csv models/specimen_resnet18.csv

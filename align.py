@@ -7,7 +7,6 @@ names may stop at any rank.
 """
 
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,6 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader
 
 import encoders
 import training
@@ -278,14 +276,13 @@ def views(paths, batches, network, transform, settings, seed, epoch, device):
     if network is None:
         return
     config = training.TrainingConfig(weight_views=1.0, image_size=settings.image_size)
-    shown = training.Views(paths, [training.augmentation(config)], seed, epoch)
-    batched = [batch.tolist() for batch in batches]
-    loader = DataLoader(shown, batch_sampler=batched, num_workers=min(8, os.cpu_count() or 1, len(batches)))
-    mean, std = (values.view(1, 3, 1, 1).to(device) for values in training.normalisation(transform))
+    shown = training.Views(paths, [training.RandomView(config)], seed, epoch)
+    _, *statistics = encoders.in_bytes(transform)
+    mean, deviation = (values.to(device) for values in statistics)
     precision = encoders.pick_precision(device)
     mixed = precision == torch.bfloat16
-    for pictures, _ in encoders.loaded(loader):
-        images = (pictures[:, 0].to(device).float() / 255 - mean) / std
+    for pictures, _ in training.load_views(shown, [batch.tolist() for batch in batches], device):
+        images = (pictures[:, 0] - mean) / deviation
         with torch.autocast(device.type, precision, enabled=mixed):
             layers = network(images.contiguous(memory_format=encoders.memory_format(device)))
         yield side_by_side(layers)

@@ -26,6 +26,7 @@ WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and 
     "k_rules": ("13_how_many", "report"), "held_out_families": ("13_how_many", "report"),
     "stress": ("15_stress_test", "report"), "effort": ("17_naming_effort", "report"), "how_sure": ("18_how_sure", "report"),
     "trees": ("24_trees", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
+    "probes": ("27_what_can_be_read", "report"),
     "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
     "alignment_retrieval": ("08_align_image_dna_text", "align"), "alignment_clusters": ("08_align_image_dna_text", "align"),
     "sweep_trainers": ("97_sweep_training", "sweep SWEEP=trainers"),

@@ -321,6 +321,20 @@ def loaded(loader):
         raise RuntimeError(text) from None
 
 
+def in_bytes(transform):
+    """The part of an encoder's transform that gives bytes (3, s, s), and the mean and deviation (3, 1, 1) which then follow.
+
+    Every library ends its transform with a tensor from 0 to 1 and its normalisation. Bytes are a quarter of the size, so they
+    reach the network sooner.
+    """
+    steps = getattr(transform, "transforms", None)
+    if steps is None:  # one of torchvision's presets, which are single modules
+        resize = v2.Resize(transform.resize_size, transform.interpolation, antialias=transform.antialias)
+        steps = [resize, v2.CenterCrop(transform.crop_size), v2.ToImage(), transform]
+    mean, deviation = (torch.as_tensor(getattr(steps[-1], name, alone)) for name, alone in (("mean", [0.0]), ("std", [1.0])))
+    return v2.Compose([*steps[:-2], v2.PILToTensor()]), mean.view(-1, 1, 1), deviation.view(-1, 1, 1)
+
+
 class Photos(Dataset):
     """Photographs as a torch Dataset: item i is photo i (see `load_photo`), transformed."""
 
@@ -332,6 +346,9 @@ class Photos(Dataset):
 
     def __getitem__(self, i):
         return self.transform(load_photo(self.photos[i]))
+
+
+WORKERS = min(16, os.cpu_count() or 1)  # processes that load photographs, at most
 
 
 def pick_device():
@@ -352,6 +369,11 @@ def pick_precision(device):
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
+def pick_batch_size(device):
+    """Images at a time: many on a graphics card, which would wait for the next ones otherwise."""
+    return 256 if device.type == "cuda" else 32
+
+
 def memory_format(device):
     """Memory layout of images: channels last is faster, but on Apple's GPUs it gave wrong gradients of batch normalisation
     (https://github.com/pytorch/pytorch/issues/175189).
@@ -359,15 +381,19 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def embed(network, photos, shards, device, precision, batch_size=32, progress=None):
+def embed(network, photos, shards, device, precision, batch_size=None, progress=None):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
     Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
-    whether it is computed in one run with the others or alone. `progress(n)` is called after every n images.
+    whether it is computed in one run with the others or alone. `batch_size` is that of `pick_batch_size` if there is none.
+    `progress(n)` is called after every n images.
     """
+    batch_size = batch_size or pick_batch_size(device)
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
-    images = Photos(photos, network.transform)
-    workers = min(8, os.cpu_count() or 1, max(len(batches) - 1, 0))  # a single batch needs no process of its own
+    transform, *statistics = in_bytes(network.transform)
+    mean, deviation = (values.to(device) for values in statistics)
+    images = Photos(photos, transform)
+    workers = min(WORKERS, max(len(batches) - 1, 0))  # a single batch needs no process of its own
     loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
     module = network.network.to(device, memory_format=layout)
@@ -377,7 +403,7 @@ def embed(network, photos, shards, device, precision, batch_size=32, progress=No
         for _ in range(0, len(shard), batch_size):
             images = next(loader).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
-                layers = module(images)
+                layers = module(images.float().div_(255).sub_(mean).div_(deviation))
             parts.append({name: average(values).cpu().numpy() for name, values in layers.items()})
             if progress:
                 progress(len(images))
@@ -429,7 +455,7 @@ class NetworkEncoder:
     sees_photographs = True
     depends_on_all = False  # whether the vector of one photograph depends on the others
 
-    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+    def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         if None in source.paths:
             raise ValueError('there are no photographs in this dataset: choose encoders of barcodes, ENCODERS="kmers dna_mlm"')
         self.network = network_of(config, source.weights_dir, seed)
@@ -455,7 +481,7 @@ class PixelEncoder(NetworkEncoder):
 
     depends_on_all = True
 
-    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+    def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         super().__init__(config, source, seed, torch.float32, batch_size)
         fit_pixels(self.network, source.paths, seed)
 
@@ -481,7 +507,7 @@ class TruthEncoder(_TableEncoder):
 
     sees_photographs = False
 
-    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+    def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         truth = source.truth()
         super().__init__({name: tabulate(truth, prefix) for name, prefix in config["layers"].items()})
 
@@ -489,7 +515,7 @@ class TruthEncoder(_TableEncoder):
 class FusedEncoder(_TableEncoder):
     """One layer of several encoders side by side, each scaled to length 1."""
 
-    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
+    def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         self.parts, self.source, self.seed = config["architecture"].split(), source, seed
         found = [source.embedding(part) for part in self.parts]
         layers = config["layers"].items()
@@ -515,7 +541,7 @@ ENCODERS = {
 }  # fmt: skip
 
 
-def open_encoder(config, source, seed=0, precision=None, batch_size=32):
+def open_encoder(config, source, seed=0, precision=None, batch_size=None):
     """The encoder that a config describes (a dict with BUILD_KEYS), for the photographs of a Source.
 
     All encoders have `describe(shards)`, `digest` (SHA-256 of what decides the vectors besides the photographs),

@@ -26,7 +26,7 @@ RESULTS = {
     "choosing.csv": "10", "robustness.csv": "11", "taxa.csv": "12", "confused.csv": "12", "k_rules.csv": "13",
     "stress.csv": "15", "trust.csv": "16", "reviewed.csv": "21", "review_rejected.csv": "21",
     "report.html": "23", "trees.csv": "24", "map_quality.csv": "25",
-    "heatmaps.csv": "26",
+    "heatmaps.csv": "26", "probes.csv": "27",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
 PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")

@@ -44,7 +44,7 @@ from sweeps import load_sweep, own_parameters, sweep_points
 # what `make report` draws
 REPORTED = (
     "choosing.png", "robustness.png", "taxa.png", "trees.csv", "map_quality.png", "k_rules.png", "stress.png", "effort.png",
-    "ami_by_k.png",
+    "ami_by_k.png", "probes.png",
 )  # fmt: skip
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
@@ -419,6 +419,13 @@ class Plan:
             [scores],
             [encoders, f"run={settings.submit}", f"seed={settings.seeds[0]}", *where],
             options=[*kept, *settings.to_store("submit")],
+        )
+        self.chapter(
+            "27_what_can_be_read",
+            results("+probes.csv", "probes.png", "probes.csv"),
+            [scores],
+            [encoders, f"run={settings.submit}", f"seed={settings.seeds[0]}"],
+            options=settings.to_store("submit"),
         )
         self.chapter(
             "13_how_many",

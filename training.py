@@ -6,7 +6,6 @@ from torchvision.
 
 import itertools
 import math
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,33 +80,55 @@ QUALITIES = ("alignment", "uniformity", "silhouette")
 # --------------------------------------------------------------------------------------------------------- views
 
 
-def augmentation(config):
-    """Random view of a PIL image: cropped, rotated, mirrored, with other colours. (3, s, s) bytes."""
-    hue = config.colour / 8  # hue separates species, so it changes least
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(config.image_size, (config.min_crop_scale, 1)),
-            v2.RandomRotation(config.rotation, v2.InterpolationMode.BILINEAR),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(config.colour, config.colour, config.colour, hue),
-            v2.ToImage(),
-        ]
-    )
+class RandomView:
+    """Random view of a PIL image: a part of it as (3, s, s) bytes, and how `changed` should turn, mirror and colour it (6)."""
+
+    def __init__(self, config):
+        self.crop = v2.Compose([v2.RandomResizedCrop(config.image_size, (config.min_crop_scale, 1)), v2.ToImage()])
+        hue = config.colour / 8  # hue separates species, so it changes least
+        self.most = torch.tensor([config.rotation / 360, 0.5, config.colour, config.colour, config.colour, hue])
+
+    def __call__(self, image):
+        turn, mirror, *colours, hue = self.most * (2 * torch.rand(6) - 1)
+        return self.crop(image), torch.stack([turn, mirror.sign(), *(1 + colour for colour in colours), hue])
 
 
-def plain_view(config):
-    """The centre of a PIL image. (3, s, s) bytes."""
-    return v2.Compose([v2.Resize(config.image_size), v2.CenterCrop(config.image_size), v2.ToImage()])
+class PlainView:
+    """The centre of a PIL image as (3, s, s) bytes, and numbers (6) with which `changed` leaves it as it is."""
+
+    def __init__(self, config):
+        self.crop = v2.Compose([v2.Resize(config.image_size), v2.CenterCrop(config.image_size), v2.ToImage()])
+
+    def __call__(self, image):
+        return self.crop(image), torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
 
 
-def normalisation(transform):
-    """Mean and standard deviation (3,) that an encoder's transform ends with."""
-    last = transform.transforms[-1] if hasattr(transform, "transforms") else transform
-    return torch.as_tensor(last.mean), torch.as_tensor(last.std)
+GREY = torch.tensor([0.299, 0.587, 0.114])  # luma and two differences of colour, as of NTSC television
+LUMA_CHROMA = torch.stack([GREY, torch.tensor([0.596, -0.274, -0.322]), torch.tensor([0.211, -0.523, 0.312])])
+
+
+def changed(images, changes):
+    """Images (n, 3, s, s), from 0 to 1, each turned, mirrored and coloured as its row of `changes` (n, 6) says.
+
+    A row holds the angle in turns, 1 or -1 (mirrored), factors of brightness, contrast and saturation (1: unchanged), and the
+    turn of the hue. What was outside of an image is black. All images of a batch are computed at once, on their device.
+    """
+    turn, mirror, brightness, contrast, saturation, hue = changes.T
+    cos, sin, none = (2 * math.pi * turn).cos(), (2 * math.pi * turn).sin(), torch.zeros_like(turn)
+    affine = torch.stack([mirror * cos, -mirror * sin, none, sin, cos, none], 1).view(-1, 2, 3)
+    images = F.grid_sample(images, F.affine_grid(affine, list(images.shape), align_corners=False), align_corners=False)
+    to, one = LUMA_CHROMA.to(images.device), torch.ones_like(hue)
+    cos, sin = (saturation * (2 * math.pi * hue).cos(), saturation * (2 * math.pi * hue).sin())
+    chroma = torch.stack([one, none, none, none, cos, sin, none, -sin, cos], 1).view(-1, 3, 3)
+    colours = brightness.view(-1, 1, 1) * torch.linalg.inv(to) @ chroma @ to
+    coloured = (colours @ images.flatten(2)).view_as(images)
+    mean = torch.einsum("c,nchw->n", GREY.to(images.device), coloured) / (images.shape[2] * images.shape[3])
+    contrast, mean = contrast.view(-1, 1, 1, 1), mean.view(-1, 1, 1, 1)
+    return (mean + contrast * (coloured - mean)).clamp(0, 1)
 
 
 class Views(Dataset):
-    """Item i: photograph i through each of `views`, (v, 3, s, s) bytes. It depends on seed, epoch and i only."""
+    """Item i: photograph i through each of `views`: (v, 3, s, s) bytes, their changes (v, 6), i; by seed, epoch and i only."""
 
     def __init__(self, paths, views, seed, epoch):
         self.paths, self.views, self.seed, self.epoch = list(paths), views, seed, epoch
@@ -119,7 +140,17 @@ class Views(Dataset):
         image = encoders.load_photo(self.paths[i])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, self.epoch, i))
-            return torch.stack([view(image) for view in self.views]), i
+            parts, changes = zip(*(view(image) for view in self.views), strict=True)
+            return torch.stack(parts), torch.stack(changes), i
+
+
+def load_views(views, rows, device):
+    """Batches of (views (b, v, 3, s, s) from 0 to 1, on the device, rows (b,)), in the order of `rows`, lists of rows."""
+    workers = min(encoders.WORKERS, len(rows))
+    loader = DataLoader(views, batch_sampler=rows, num_workers=workers, pin_memory=device.type == "cuda")
+    for parts, changes, numbers in encoders.loaded(loader):
+        images = parts.to(device, non_blocking=True).flatten(0, 1).float() / 255
+        yield changed(images, changes.to(device).flatten(0, 1)).view(parts.shape), numbers
 
 
 def _mix(*numbers):
@@ -246,9 +277,9 @@ class Trainer:
         torch.manual_seed(seed)
         self.paths, self.labels, self.config, self.seed = list(paths), np.asarray(labels), config, seed
         self.device, self.precision = device, precision
-        self.statistics = [value.view(1, 3, 1, 1) for value in normalisation(transform)]
+        _, *self.statistics = encoders.in_bytes(transform)
         self.network = encoders.TunedNetwork(backbone, {}, 0).to(device)
-        blank = torch.zeros(2, 1, 3, config.image_size, config.image_size, dtype=torch.uint8)
+        blank = torch.zeros(2, 1, 3, config.image_size, config.image_size)
         with torch.inference_mode():
             sizes = {name: values.shape[1] for name, values in self._forward(blank).items()}
         self.deepest = list(sizes)[-1]
@@ -257,9 +288,9 @@ class Trainer:
         self.decoder = Decoder(sizes[self.deepest]).to(device) if config.weight_pixels else nn.Identity()
         self.fixed = freeze(self.network.backbone, config)
         self.views = {
-            "two": [augmentation(config)] * 2,
-            "one": [augmentation(config)],
-            "layers": [plain_view(config)],
+            "two": [RandomView(config)] * 2,
+            "one": [RandomView(config)],
+            "layers": [PlainView(config)],
         }[config.views]
         self.steps = math.ceil(len(self._batches(0)) / config.gradient_accumulation)
         trained = [p for module in (self.network, self.decoder) for p in module.parameters() if p.requires_grad]
@@ -279,24 +310,20 @@ class Trainer:
         return batches(self.labels, self.config, self.seed, epoch)
 
     def load(self, rows, views, epoch):
-        """Batches of (views (b, v, 3, s, s), rows (b,)), in the order of `rows`, lists of rows."""
-        photos = Views(self.paths, views, self.seed, epoch)
-        workers = min(8, os.cpu_count() or 1, len(rows))
-        loader = DataLoader(photos, batch_sampler=rows, num_workers=workers, pin_memory=self.device.type == "cuda")
-        return encoders.loaded(loader)
+        """Batches of (views (b, v, 3, s, s) from 0 to 1, on the device, rows (b,)), in the order of `rows`, lists of rows."""
+        return load_views(Views(self.paths, views, self.seed, epoch), rows, self.device)
 
     def _forward(self, views):
-        """{layer: (v * b, d)} of (b, v, 3, s, s) bytes: all first views, then all second ones."""
+        """{layer: (v * b, d)} of (b, v, 3, s, s): all first views, then all second ones."""
         images = self._normalised(views, self.device).contiguous(memory_format=encoders.memory_format(self.device))
         with self._mixed():
             layers = self.network(images)
         return {name: values.float() for name, values in layers.items()}
 
     def _normalised(self, views, device):
-        """Normalised images (v * b, 3, s, s) of views (b, v, 3, s, s) in bytes."""
+        """Normalised images (v * b, 3, s, s) of views (b, v, 3, s, s)."""
         mean, std = (value.to(device) for value in self.statistics)
-        images = views.to(device, non_blocking=True).transpose(0, 1).flatten(0, 1)
-        return (images.float() / 255 - mean) / std
+        return (views.to(device).transpose(0, 1).flatten(0, 1) - mean) / std
 
     def _small(self, views):
         """What the decoder should reconstruct: views (b, v, 3, s, s) as normalised images (v * b, 3, 64, 64), on the CPU.
@@ -386,11 +413,10 @@ class Trainer:
         silhouette the best that any cut of their Ward tree reaches (the higher, the better).
         """
         rows = np.sort(np.random.default_rng(0).permutation(len(self.paths))[:sample]).tolist()
-        random = augmentation(self.config)
         self.network.eval()
         chunks = [rows[i : i + 64] for i in range(0, len(rows), 64)]
         parts = []
-        for views, chunk in self.load(chunks, [random, random, plain_view(self.config)], 0):
+        for views, chunk in self.load(chunks, [*[RandomView(self.config)] * 2, PlainView(self.config)], 0):
             parts.append(self._forward(views)[self.deepest].view(3, len(chunk), -1).cpu())
         one, other, plain = (normalize(values) for values in torch.cat(parts, 1).numpy())
         return {

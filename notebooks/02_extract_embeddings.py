@@ -33,7 +33,7 @@ library = "tuned"  # torchvision, timm, open_clip, pixels, tuned (by chapter 03)
 architecture = "resnet18"  # fused: the encoders, separated by blanks
 weights = "models/specimen_resnet18.safetensors"  # their name in the library; none: random initial weights
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name in the output: name in the library
-input_size = 112  # pixels
+input_size = 128  # pixels
 mirrored = None  # whether every photograph is averaged with its mirror image; none: as in the config of the encoder
 title = "specimen ResNet-18, two layers"  # name in figures
 role = ""  # shown beside the title: control, reference or upper bound
@@ -41,7 +41,7 @@ start = ""  # of a tuned encoder: the encoder before tuning
 half = None  # of a tuned encoder: the half of the families that it was trained on; none: all
 weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the hub
 precision = "auto"  # auto, float32, bfloat16 or float16
-batch_size = 32
+batch_size = None  # photographs at a time; none: 32 on a processor, 256 on a graphics card
 shard_size = 512  # photographs per file
 seed = 0  # of random weights, and of the sample to which the pixels control is fitted
 

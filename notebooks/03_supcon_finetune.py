@@ -142,7 +142,7 @@ shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
 ((seen, _),) = model.load([shown], model.views, 0)
 figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3), squeeze=False)
 for ax, pictures, row in zip(axes[0], seen, shown, strict=True):
-    ax.imshow(torch.cat(list(pictures), 1).permute(1, 2, 0))
+    ax.imshow(torch.cat(list(pictures.cpu()), 1).permute(1, 2, 0))
     ax.set(title=names[labels[row]] if config.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
 plotting.show_photos(figure)
 
@@ -214,7 +214,7 @@ print(f"kept: epoch {len(model.log)}, the last; alignment + uniformity would hav
 # %% jupyter={"source_hidden": true}
 if config.weight_pixels:
     ((seen, _),) = model.load(
-        [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.plain_view(config)], 0
+        [list(range(0, len(paths), max(1, len(paths) // 8)))[:8]], [training.PlainView(config)], 0
     )
     above, below = (torch.cat(list(p), 2).permute(1, 2, 0) for p in model.reconstructed(seen))
     figure, axes = plt.subplots(2, 1, figsize=(10, 2.7))

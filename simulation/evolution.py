@@ -78,9 +78,17 @@ def ladder_of_clades(sizes, seed, crown=0.8, last_split=0.84):
 
 def patristic_distances(tree):
     """Path lengths between all tips (n, n), in root ages, and the labels of the tips in the order of the tree."""
-    paths = tree.phylogenetic_distance_matrix()
-    tips = [tip.taxon for tip in tree.leaf_node_iter()]
-    return np.array([[paths.patristic_distance(a, b) for b in tips] for a in tips]), [tip.label for tip in tips]
+    tips = list(tree.leaf_node_iter())
+    paths, depths, end = np.zeros((len(tips), len(tips))), {}, 0
+    for node in tree.postorder_node_iter():  # the tips below a node stand in one piece, which ends before `end`
+        below = [(depths.pop(child), child.edge.length) for child in node.child_node_iter()]
+        end += node.is_leaf()
+        depths[node] = np.concatenate([depth + length for depth, length in below] or [np.zeros(1)])
+        first = stop = end - len(depths[node])
+        for depth, length in below:
+            start, stop = stop, stop + len(depth)
+            paths[first:start, start:stop] = depths[node][: start - first, None] + depth + length
+    return paths + paths.T, [tip.taxon.label for tip in tips]
 
 
 def node_linkage(tree):

@@ -131,7 +131,7 @@ def test_what_workers_are_given_can_be_sent_to_them(photos, encoder_config):
     shown = encoders.Photos(photos, encoder.transform)
     assert torch.equal(pickle.loads(pickle.dumps(shown))[3], shown[3])
     config = training.TrainingConfig(weight_views=1.0, image_size=32)
-    seen = training.Views(photos, [training.augmentation(config), training.plain_view(config)], 0, 1)
+    seen = training.Views(photos, [training.RandomView(config), training.PlainView(config)], 0, 1)
     assert torch.equal(pickle.loads(pickle.dumps(seen))[3][0], seen[3][0])
 
 

@@ -464,7 +464,7 @@ def test_the_encoder_that_ships_is_small_and_loads_strictly():
     with torch.inference_mode():
         layers = encoder.network(images)
     assert list(layers) == ["layer3", "avgpool"] and layers["avgpool"].shape == (3, 512)
-    assert images.shape[-1] == 112 and all(torch.isfinite(values).all() for values in layers.values())
+    assert images.shape[-1] == 128 and all(torch.isfinite(values).all() for values in layers.values())
     with safe_open(file, "pt") as content:
         assert {content.get_tensor(name).dtype for name in content.keys()} == {torch.float16, torch.int64}  # noqa: SIM118
 
@@ -505,3 +505,20 @@ def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
         assert np.allclose(one, other, rtol=1e-4, atol=1e-5) == mirrored
     new = encoder.describe_new(paths)
     np.testing.assert_allclose(new[0], one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("library", "architecture"),
+    [("torchvision", "resnet18"), ("timm", "deit_tiny_patch16_224"), ("open_clip", "ViT-S-32-alt"), ("pixels", "thumbnails")],
+)
+def test_bytes_that_are_normalised_later_are_what_the_transform_gives(library, architecture):
+    config = {"library": library, "architecture": architecture, "weights": None, "input_size": 32}
+    layers = {"pixels": {"pixels": "pixels"}, "torchvision": {"avgpool": "avgpool"}}.get(library, {"embedding": "image"})
+    if library == "timm":
+        layers = {"blocks.11": "deep"}
+    whole = encoders.build_network(**config, layers=layers).transform
+    part, mean, deviation = encoders.in_bytes(whole)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+    seen = part(image)
+    assert seen.dtype == torch.uint8 and seen.shape == (3, 32, 32)
+    torch.testing.assert_close(seen.float().div(255).sub(mean).div(deviation), whole(image).as_subclass(torch.Tensor))

@@ -12,6 +12,7 @@ import yaml
 from conftest import ROOT, Workbench, draw_specimens, make_world
 from pytorch_metric_learning.losses import NTXentLoss
 from safetensors.torch import load_file, save_file
+from torchvision.transforms.v2 import functional
 
 import encoders
 import execute
@@ -154,16 +155,64 @@ def photos(photos):
 
 def test_seed_epoch_and_photograph_decide_a_view(photos):
     paths, _ = photos
-    random = training.augmentation(SHORT)
+    random = training.RandomView(SHORT)
 
     def views(seed=0, epoch=1):
-        return training.Views(paths, [random, random], seed, epoch)[3][0]
+        parts, changes, row = training.Views(paths, [random, random], seed, epoch)[3]
+        assert parts.shape == (2, 3, 32, 32) and parts.dtype == torch.uint8 and changes.shape == (2, 6) and row == 3
+        return torch.cat([parts.flatten(1).float(), changes], 1)
 
     before = torch.get_rng_state()
-    assert torch.equal(views(), views()) and views().shape == (2, 3, 32, 32) and views().dtype == torch.uint8
-    assert not torch.equal(views()[0], views()[1])
-    assert not torch.equal(views(), views(seed=1)) and not torch.equal(views(), views(epoch=2))
+    first = views()
+    assert torch.equal(views(), first) and not (views(seed=1) == first).all(1).any()
+    assert not (views(epoch=2) == first).all(1).any()
+    for part in (first[:, :-6], first[:, -6:]):
+        assert not torch.equal(*part)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.fixture
+def colourful():
+    """Two smooth images (2, 3, 48, 48) of moderate colours, from 0 to 1."""
+    coarse = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return 0.25 + 0.5 * torch.nn.functional.interpolate(coarse, 48, mode="bilinear")
+
+
+UNCHANGED = {"turn": 0.0, "mirror": 1.0, "brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
+
+
+def changed(images, **amounts):
+    return training.changed(images, torch.tensor([list((UNCHANGED | amounts).values())] * len(images)))
+
+
+@pytest.mark.parametrize(
+    ("amounts", "reference"),
+    [
+        ({}, lambda images: images),
+        ({"mirror": -1.0}, lambda images: images.flip(-1)),
+        ({"turn": 1 / 24}, lambda images: functional.rotate(images, 15, functional.InterpolationMode.BILINEAR)),
+        ({"brightness": 1.2}, lambda images: functional.adjust_brightness(images, 1.2)),
+        ({"contrast": 0.8}, lambda images: functional.adjust_contrast(images, 0.8)),
+        ({"saturation": 0.7}, lambda images: functional.adjust_saturation(images, 0.7)),
+    ],
+    ids=["unchanged", "mirrored", "turned", "brighter", "flatter", "paler"],
+)
+def test_images_are_changed_as_by_torchvision_one_by_one(colourful, amounts, reference):
+    assert torch.allclose(changed(colourful, **amounts), reference(colourful), atol=1e-4)
+
+
+def test_a_turn_of_the_hue_keeps_the_luma_and_goes_the_way_that_torchvision_goes(colourful):
+    turned = changed(colourful, hue=0.02)
+    luma = [functional.rgb_to_grayscale(images) for images in (turned, colourful)]
+    assert torch.allclose(*luma, atol=1e-3)
+    ours, theirs = ((images - colourful).flatten() for images in (turned, functional.adjust_hue(colourful, 0.02)))
+    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.5
+
+
+def test_every_image_of_a_batch_has_its_own_changes(colourful):
+    rows = torch.tensor([list((UNCHANGED | {"brightness": factor}).values()) for factor in (0.5, 1.0)])
+    darker, same = training.changed(colourful, rows)
+    assert torch.allclose(darker, colourful[0] / 2, atol=1e-4) and torch.allclose(same, colourful[1], atol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------------------- training
