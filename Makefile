@@ -79,6 +79,11 @@ include $(READY) # an empty file: make builds .venv if it is missing or old, and
 ifeq ($(wildcard $(READY)),$(READY))
 PLAN := $(shell $(PYTHON) plan.py rules --goals '$(MAKECMDGOALS)' $(GIVEN))
 include $(or $(PLAN),$(error nothing was done))
+# A dry run counts the chapters, so that each can say which of how many it was (execute.py).
+ifeq ($(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),)
+export STEPS := $(shell $(MAKE) -n $(MAKECMDGOALS) $(if $(filter command,$(origin PYTHON)),PYTHON='$(PYTHON)') $(GIVEN) 2>/dev/null | \
+  grep -c 'execute.py run') $(shell date +%s)
+endif
 endif
 endif
 
@@ -131,7 +136,8 @@ pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (ab
 	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
 	$(DIGESTS) > models/SHA256SUMS
 
-bench: ## speed of extraction (compared with a plain loop, on DATASET=), of clustering (with nested k-means), scoring and the atlas
+bench: ## time of every chapter of DATASET=; speed of extraction (and of a plain loop), clustering (and of nested k-means), scoring, atlas
+	$(PYTHON) tests/bench_steps.py $(DATASET)
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
 	$(PYTHON) tests/bench_clustering.py
 	$(PYTHON) tests/bench_scoring.py

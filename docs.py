@@ -26,7 +26,7 @@ WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and 
     "k_rules": ("13_how_many", "report"), "held_out_families": ("13_how_many", "report"),
     "stress": ("15_stress_test", "report"), "effort": ("17_naming_effort", "report"), "how_sure": ("18_how_sure", "report"),
     "trees": ("24_trees", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
-    "probes": ("27_what_can_be_read", "report"),
+    "probes": ("27_what_can_be_read", "report"), "sweep_worlds": ("95_sweep_recoverability", "sweep SWEEP=worlds"),
     "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
     "alignment_retrieval": ("08_align_image_dna_text", "align"), "alignment_clusters": ("08_align_image_dna_text", "align"),
     "sweep_trainers": ("97_sweep_training", "sweep SWEEP=trainers"),
@@ -286,6 +286,31 @@ def heat(dataset, *encoders):
     return rows_of(header, rows)
 
 
+def worlds(dataset):
+    """Species AMI with families given, and clusters found, in every world of the sweep `worlds`."""
+    table = read(dataset, "sweep_worlds")
+    value = table[table["rank"] == "species"].set_index(["encoder", "seed", "metric"])["value"]
+    names = [name for name in table["encoder"].unique() if name != "none"]
+    rows = []
+    for seed in table["seed"].unique():
+        cells = [f"{value[name, seed, 'ami_families_given']:.2f} ({value[name, seed, 'n_found']:.0f})" for name in names]
+        rows.append([seed, *cells])
+    return rows_of(["world (seed)", *map(shown, names)], rows)
+
+
+def orders(dataset, *encoders):
+    """Species AMI of a simulated world by order: the clusters, and a classifier that was told half of the names."""
+    table = read(dataset, "probes").set_index(["part", "encoder", "measure"])
+    parts = [part for part in table.index.unique("part") if part not in ("species", "trait")]
+    header = ["order", *(f"{shown(encoder)}, {measure}" for encoder in encoders for measure in ("clusters", "told half"))]
+    rows = []
+    for part in ("species", *parts):
+        at = table.loc[part]
+        cells = [interval(*at.loc[(encoder, m), BOUNDS]) for encoder in encoders for m in ("clusters", "told half")]
+        rows.append([part if part in parts else "all", *cells])
+    return rows_of(header, rows)
+
+
 def how_sure(*datasets):
     """Three intervals of the AMI of the default, and its difference to oracle k."""
     header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera"]
@@ -466,7 +491,7 @@ def artifacts():
     return rows_of(["numbers in", "table", "chapter", "command"], rows)
 
 
-FUNCTIONS = (headline, scores, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
+FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
 FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}

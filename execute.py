@@ -114,7 +114,25 @@ def run(source, output, files, assignments, stored=()):
         if isinstance(error, DeadKernelError):
             reason = "the kernel died, perhaps for want of memory"
         raise SystemExit(f"{output.stem} failed: {one_line(reason)}{f' (see {failed})' if in_cell else ''}") from None
-    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s)", flush=True)
+    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s{progress()})", flush=True)
+
+
+def progress():
+    """Which chapter of how many this was, and about how long the others take; empty if make does not say (in STEPS).
+
+    A file has one byte per finished chapter. Chapters differ, so no time is given before a quarter of them is done.
+    """
+    total, start = map(int, (os.environ.get("STEPS") or "0 0").split())
+    if total < 2:
+        return ""
+    counted = ROOT / "data" / ".plans" / f"steps-{start}-{total}"
+    with counted.open("ab") as stream:
+        stream.write(b".")
+        done = stream.tell()
+    if done >= total:
+        counted.unlink(missing_ok=True)
+    left = (time.time() - start) / done * (total - done) / 60
+    return f"; {done} of {total}" + (f", about {max(left, 1):.0f} min left" if total / 4 <= done < total else "")
 
 
 def execute(notebook, executed, parameters, scratch):

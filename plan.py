@@ -547,6 +547,9 @@ def write_plan(dataset, text):
     if not path.is_file():
         with atomic_write(path) as temporary:
             temporary.write_text(text)
+    for old in path.parent.glob("steps-*"):  # of calls of make that were stopped
+        if time.time() - old.stat().st_mtime > 86_400:
+            old.unlink(missing_ok=True)
     for old in sorted(plans_of(dataset), key=lambda p: p.stat().st_mtime_ns, reverse=True)[PLANS_KEPT:]:
         if old != path:
             old.unlink(missing_ok=True)

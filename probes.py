@@ -26,7 +26,7 @@ def halves(species, individuals, seed=0):
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"species": np.asarray(species, object), "individual": np.asarray(individuals, object)})
     half = np.full(len(table), -1)
-    for _, rows in table.groupby("species", sort=True).indices.items():
+    for rows in table.groupby("species", sort=True).indices.values():
         here = table["individual"].iloc[rows]
         known = rng.permutation(np.sort(here.unique()))
         if len(known) > 1:
@@ -76,7 +76,7 @@ def read_traits(points, traits, species, n_folds=5):
             best = predicted[:, at : at + columns.shape[1]].argmax(1)
             read.iloc[test, read.columns.get_loc(name)] = columns.columns.to_numpy()[best]
             at += columns.shape[1]
-    return read.astype({name: float for name in numbers})
+    return read.astype(dict.fromkeys(numbers, float))
 
 
 def agreement(values, read):

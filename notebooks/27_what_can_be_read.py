@@ -75,11 +75,14 @@ half = probes.halves(species, truth["individual"] if simulated else chosen["hash
 asked = np.flatnonzero(half >= 0)
 if not len(asked):
     raise ValueError(f"no species of {dataset} has two photographs with a name: there is nothing to ask")
-groups = scoring.jackknife_groups(species[asked])
+orders = truth["trait_order"].to_numpy()[asked] if simulated else np.full(len(asked), "")
 
 
 def told(encoder, points):
-    """AMI of the clusters and of the classifier, their difference, and the share of photographs that it names rightly."""
+    """[(part, measure, value, low, high)]: AMI of the clusters, and of the classifier with the share that it names rightly.
+
+    Part is "species", for all photographs, or an order of a simulated world.
+    """
     found = utils.load_clusters(dataset, f"{encoder}/{clusterer}", seed, ids)["species_cluster"].to_numpy()[rows][asked]
     named, true = probes.told_half(points, species, families, half)[asked], species[asked]
 
@@ -88,15 +91,21 @@ def told(encoder, points):
         right = np.mean(named[kept] == true[kept])
         return {"clusters": clusters, "told half": reference, "difference": reference - clusters, "named rightly": right}
 
-    return scoring.jackknife_interval(scoring.jackknife_replicates(measures, groups))
+    lines = []
+    for part in ("species", *np.unique(orders[orders != ""])):
+        inside = np.flatnonzero(orders == part) if part != "species" else np.arange(len(true))
+        groups = scoring.jackknife_groups(true[inside])
+        replicates = scoring.jackknife_replicates(lambda kept, i=inside: measures(i[kept]), groups)
+        lines += [(part, name, *bounds) for name, bounds in scoring.jackknife_interval(replicates).items()]
+    return lines
 
 
 # %% [markdown]
 # ## Traits of species never seen
 #
 # The model learns a trait from four fifths of the species and reads it of the others. R² of a number and Cohen's kappa of a
-# word are 1 if it is read without error, and 0 if the model does no better than a guess. Most traits differ between families, so
-# a part of them can be read from kinship alone. *Background* is where the photograph was taken.
+# word are 1 if it is read without error, and 0 if the model does no better than a guess. Most traits differ between families,
+# so a part of them can be read from kinship alone. *Background* is where the photograph was taken.
 
 # %%
 KINDS = {"background": "scene_place"}
@@ -115,20 +124,16 @@ def traits(points):
 table = []
 for encoder in tqdm(encoders, unit="encoder", disable=None):
     points = probes.side_by_side(utils.load_embeddings(dataset, encoder, chosen["hash_id"]))
-    for measure, (value, low, high) in told(encoder, points).items():
-        bounds = {"value": value, "ci_low": low, "ci_high": high}
-        table.append({"encoder": encoder, "part": "species", "measure": measure} | bounds)
+    table += [(encoder, *line) for line in told(encoder, points)]
     if simulated:
-        table += [
-            {"encoder": encoder, "part": "trait", "measure": name, "value": value}
-            for name, value in traits(points).items()
-        ]
+        table += [(encoder, "trait", name, value, np.nan, np.nan) for name, value in traits(points).items()]
 table = pd.DataFrame(table, columns=["encoder", "part", "measure", "value", "ci_low", "ci_high"])
 for place in (folder, figures):
     utils.write_table(table.round(4), place / "probes.csv")
 value = table.set_index(["part", "encoder", "measure"])[["value", "ci_low", "ci_high"]].sort_index()
 label_of = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in encoders}
-value.loc["species", "value"].unstack("measure").loc[encoders].rename(index=label_of).round(3)
+wide = value["value"].drop(index="trait", errors="ignore").unstack("measure")
+wide.loc[[(part, encoder) for part in wide.index.unique("part") for encoder in encoders]].rename(index=label_of).round(3)
 
 # %% [markdown]
 # ## The figure
@@ -152,7 +157,7 @@ def draw_species(ax):
     ax.set_xlabel("species AMI")
     ax.set_title("species", fontsize=11)
     ax.set(box_aspect=0.8, anchor="N")
-    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
 
 def draw_traits(ax):

@@ -37,6 +37,7 @@ import sys
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import encoder_configs
 import plotting
@@ -99,6 +100,9 @@ HERE = ("genus AMI", "species AMI", "triplet accuracy")
 BY_NUMBER = ("species AMI, families given", "clusters found")
 MEASURES = {"habitat": ("species AMI", "place AMI"), "n_specimens": BY_NUMBER, "seed": BY_NUMBER}  # by the first property
 measures = MEASURES.get((properties or ["seed"])[0], HERE)
+seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
+methods = [encoder for encoder in seen if not encoder_configs.role(dataset, encoder)] or seen
+who = encoder_configs.readable_name(dataset, methods[0]).split(",")[0] if len(methods) == 1 else "mean"
 
 
 # %% jupyter={"source_hidden": true}
@@ -119,7 +123,6 @@ def panels():
 # %% jupyter={"source_hidden": true}
 def curve_styles():
     """{encoder: how its curve is drawn}; references come last, in grey."""
-    seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
     looks = zip(seen, itertools.cycle(plotting.PALETTE), itertools.cycle(plotting.MARKS), strict=False)
     styles = {e: {"color": c, "marker": m, "label": encoder_configs.readable_name(dataset, e)} for e, c, m in looks}
     styles["family_names"] = {"color": "0.45", "linestyle": ":", "label": "family names alone"}
@@ -132,6 +135,8 @@ def draw_panel(ax, rows, name, styles):
     """Curves of one measure over one property: mean and 95 % interval over worlds."""
     # so that bars do not cover each other
     beside = 0.0 if name == "n_specimens" else 0.015 * (rows[name].max() - rows[name].min())
+    if name == "seed":  # worlds have no order: marks without a line, at even distances
+        beside, styles = 0.04, {encoder: {"linestyle": ""} | style for encoder, style in styles.items()}
     for place, (encoder, style) in enumerate(styles.items(), -(len(styles) // 2)):
         own = rows[rows["encoder"] == encoder]
         if own.empty:  # a reference without this measure
@@ -139,7 +144,8 @@ def draw_panel(ax, rows, name, styles):
         values = scoring.mean_interval(own.set_index(name)["value"], name).sort_index()
         half = values["ci_high"] - values["mean"]
         looks = {"linewidth": 1.2, "elinewidth": 1, "markersize": 5} | style
-        ax.errorbar(values.index + place * beside, values["mean"], half, **looks)
+        at = values.index if name != "seed" else pd.RangeIndex(len(values))
+        ax.errorbar(at + place * beside, values["mean"], half, **looks)
 
 
 # %% jupyter={"source_hidden": true}
@@ -154,23 +160,38 @@ def draw_column(place, title, rows, name):
         else:
             ax.axhline(baseline["n_species"], color=plotting.GREY, linewidth=3, label="true number of species")
             ax.set_yscale("log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter(NullFormatter())
         if name == "n_specimens":
             ax.set_xscale("log")
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
-        ax.set(ylabel=measure if place == 0 else "", xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
+        if name in ("n_specimens", "seed"):  # few values, all of them named
+            at = varied[name] if name == "n_specimens" else range(len(varied[name]))
+            ax.set_xticks(at, varied[name])
+            ax.xaxis.set_minor_formatter(NullFormatter())
+        ylabel = measure.replace(", ", ",\n") if place == 0 else ""
+        ax.set(ylabel=ylabel, xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
     axes[0, place].set_title(title, fontsize=9)
 
 
 # %% jupyter={"source_hidden": true}
 columns = panels()
-size = (2.2 * max(len(columns), 2) + 0.4, 1.8 * len(measures) + 0.4)
+width, height = (2.2, 1.8) if len(columns) > 2 else (3.6 if len(columns) == 2 else 7, 2.2)
+size = (width * len(columns) + 0.6, height * len(measures) + 0.6)
 figure, axes = plt.subplots(len(measures), len(columns), figsize=size, sharex="col", sharey="row", squeeze=False)
 for place, column in enumerate(columns):
     draw_column(place, *column)
-figure.suptitle(TITLES.get(sweep, "What hides a hierarchy in simulated worlds"))
+message = TITLES.get(sweep, "What hides a hierarchy in simulated worlds")
+if sweep in TITLES:
+    rows = table[(table["measure"] == measures[0]) & table["encoder"].isin(methods)]
+    mean = rows.groupby(properties or "seed")["value"].mean()
+    message += f"\n{who}: {measures[0]} from {mean.min():.2f} to {mean.max():.2f}"
+figure.suptitle(message)
 figure.tight_layout()
-handles, labels = axes[0, -1].get_legend_handles_labels()
-figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, frameon=False)
+key = {label: mark for ax in axes[:, -1] for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.02), "ncols": 2 if len(columns) < 3 else 3, "frameon": False}
+figure.legend(key.values(), key, **below)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 written = table.drop(columns="measure").round({"value": 4})
 utils.write_table(written, utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
@@ -183,8 +204,6 @@ plt.show()
 # control nor reference.
 
 # %% jupyter={"source_hidden": true}
-seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
-methods = [encoder for encoder in seen if not encoder_configs.role(dataset, encoder)] or seen
 SHORT = {"pagel_lambda": ("genus AMI", "how much traits keep of their history (lambda)"),
          "within_species": ("species AMI", "variation within species (SD)")}  # fmt: skip
 if shown := {name: SHORT[name] for name in SHORT if name in properties}:
@@ -194,7 +213,6 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
         of_methods = rows[(rows["measure"] == measure) & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
         ends = of_methods.sort_index().iloc[[0, -1]]  # in the order of the axis
-        who = encoder_configs.readable_name(dataset, methods[0]).split(",")[0] if len(methods) == 1 else "mean"
         title = f"{who}: {measure} {ends.iloc[0]:.2f} to {ends.iloc[1]:.2f}"
         ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title)
     figure.suptitle("When is a hierarchy recoverable?")
@@ -217,12 +235,12 @@ for title, rows, name in columns:
     last = mean.columns[-1] if mean.columns[0] == first else mean.columns[0]
     change = (mean[last] - mean[first]).abs().idxmax()
     what = f"{LABELS.get(name, name)} from {first:g} to {last:g}" + (f" ({title})" if title else "")
-    who = encoder_configs.readable_name(dataset, change)
-    sentences.append(f"{what}: {shown} {mean.loc[change, first]:.2f} to {mean.loc[change, last]:.2f} ({who}).")
+    most = encoder_configs.readable_name(dataset, change)
+    sentences.append(f"{what}: {shown} {mean.loc[change, first]:.2f} to {mean.loc[change, last]:.2f} ({most}).")
 if not properties:  # worlds that differ in the seed only
-    who = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in seen}
+    names = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in seen}
     sentences = [
-        f"{who[e]}: {shown} {mean.loc[e].mean():.2f}, from {mean.loc[e].min():.2f} to {mean.loc[e].max():.2f}." for e in seen
+        f"{names[e]}: {shown} {mean.loc[e].mean():.2f}, from {mean.loc[e].min():.2f} to {mean.loc[e].max():.2f}." for e in seen
     ]
 plotting.say(*sentences)
 

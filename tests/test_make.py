@@ -1,6 +1,7 @@
 """`make all` and `make report` on a small simulated world: every result is there, nothing runs twice, failures are reported."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,7 +57,7 @@ def made(started):
 
 def steps(done):
     """Names of the notebooks that one call of make has run, in their order."""
-    return [line.split(":")[0] for line in done.stdout.splitlines() if line.endswith("s)")]
+    return [line.split(":")[0] for line in done.stdout.splitlines() if re.search(r" \(\d+ s(; .*)?\)$", line)]
 
 
 def runs(project):
@@ -68,6 +69,16 @@ def changed(project, before):
 
 
 # ---- make all ----------------------------------------------------------------------------------------------------
+
+
+def test_every_chapter_says_which_of_how_many_it_was(made):
+    for done in (made.first, made.second):
+        n = len(steps(done))
+        counted = re.findall(r" s; (\d+) of (\d+)(, about \d+ min left)?\)", done.stdout)
+        assert n > 1 and sorted(int(k) for k, _, _ in counted) == list(range(1, n + 1))
+        assert {int(total) for _, total, _ in counted} == {n}
+        assert all(bool(left) == (n / 4 <= int(k) < n) for k, _, left in counted)
+    assert not list((made.root / "data" / ".plans").glob("steps-*"))
 
 
 def test_make_all_runs_every_chapter_once(made):

@@ -9,7 +9,7 @@ import probes
 
 @pytest.fixture
 def collection():
-    """Points of 24 species in 6 families, 8 photographs each: (points, species, families, trait that only some columns hold)."""
+    """Points of 24 species in 6 families, 8 photographs each: (points, species, families, trait of the last column)."""
     rng = np.random.default_rng(0)
     number = np.repeat(np.arange(24), 8)
     trait = rng.normal(size=24)[number]
