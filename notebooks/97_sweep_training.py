@@ -153,7 +153,7 @@ figure, axes = plt.subplots(3, 2, figsize=(10, 2 + 1.5 * len(trainers)), sharey=
 for ax, measure in zip(axes.flat, PANELS, strict=True):
     draw_panel(ax, measure)
 handles = axes[0, 0].get_legend_handles_labels()
-figure.suptitle(f"{plotting.plain(dataset)}: tuned networks against the frozen encoder")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: tuned networks against the frozen encoder")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=3, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
