@@ -387,8 +387,8 @@ class PublishedEncoder(dna._BarcodeEncoder):
     Its only layer is "embedding". It runs in float32, on CUDA if there is a device, otherwise on the CPU.
     """
 
-    def __init__(self, config, source, seed=0, precision=None, batch_size=32):
-        self.folder, self.batch_size = source.weights_dir, batch_size
+    def __init__(self, config, source, seed=0, precision=None, batch_size=None):
+        self.folder, self.batch_size = source.weights_dir, batch_size or 32
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         super().__init__(config, source, seed, precision, batch_size)
 

@@ -125,7 +125,7 @@ def progress():
     total, start = map(int, (os.environ.get("STEPS") or "0 0").split())
     if total < 2:
         return ""
-    counted = ROOT / "data" / ".plans" / f"steps-{start}-{total}"
+    counted = Path("data", ".plans", f"steps-{start}-{total}")  # beside the plan; make runs in the project's folder
     with counted.open("ab") as stream:
         stream.write(b".")
         done = stream.tell()
