@@ -299,14 +299,15 @@ def worlds(dataset):
 
 
 def orders(dataset, *encoders):
-    """Species AMI of a simulated world by order: the clusters, and a classifier that was told half of the names."""
+    """Species AMI of a simulated world by order: the clusters, and a linear classifier trained on half of the names."""
     table = read(dataset, "probes").set_index(["part", "encoder", "measure"])
     parts = [part for part in table.index.unique("part") if part not in ("species", "trait")]
-    header = ["order", *(f"{shown(encoder)}, {measure}" for encoder in encoders for measure in ("clusters", "told half"))]
+    both = ("clusters", "linear classifier")
+    header = ["order", *(f"{shown(encoder)}, {measure}" for encoder in encoders for measure in both)]
     rows = []
     for part in ("species", *parts):
         at = table.loc[part]
-        cells = [interval(*at.loc[(encoder, m), BOUNDS]) for encoder in encoders for m in ("clusters", "told half")]
+        cells = [interval(*at.loc[(encoder, m), BOUNDS]) for encoder in encoders for m in both]
         rows.append([part if part in parts else "all", *cells])
     return rows_of(header, rows)
 

@@ -105,6 +105,7 @@ class PlainView:
 
 GREY = torch.tensor([0.299, 0.587, 0.114])  # luma and two differences of colour, as of NTSC television
 LUMA_CHROMA = torch.stack([GREY, torch.tensor([0.596, -0.274, -0.322]), torch.tensor([0.211, -0.523, 0.312])])
+COLOURS = torch.linalg.inv(LUMA_CHROMA)
 
 
 def changed(images, changes):
@@ -117,10 +118,10 @@ def changed(images, changes):
     cos, sin, none = (2 * math.pi * turn).cos(), (2 * math.pi * turn).sin(), torch.zeros_like(turn)
     affine = torch.stack([mirror * cos, -mirror * sin, none, sin, cos, none], 1).view(-1, 2, 3)
     images = F.grid_sample(images, F.affine_grid(affine, list(images.shape), align_corners=False), align_corners=False)
-    to, one = LUMA_CHROMA.to(images.device), torch.ones_like(hue)
-    cos, sin = (saturation * (2 * math.pi * hue).cos(), saturation * (2 * math.pi * hue).sin())
+    to, back, one = LUMA_CHROMA.to(images.device), COLOURS.to(images.device), torch.ones_like(hue)
+    cos, sin = saturation * (2 * math.pi * hue).cos(), saturation * (2 * math.pi * hue).sin()
     chroma = torch.stack([one, none, none, none, cos, sin, none, -sin, cos], 1).view(-1, 3, 3)
-    colours = brightness.view(-1, 1, 1) * torch.linalg.inv(to) @ chroma @ to
+    colours = brightness.view(-1, 1, 1) * back @ chroma @ to
     coloured = (colours @ images.flatten(2)).view_as(images)
     mean = torch.einsum("c,nchw->n", GREY.to(images.device), coloured) / (images.shape[2] * images.shape[3])
     contrast, mean = contrast.view(-1, 1, 1, 1), mean.view(-1, 1, 1, 1)

@@ -18,9 +18,9 @@
 # **The question.** If a species is not found, is it missing from the embedding, or did the clusterer miss it? And what does an
 # encoder see of an organism: its shape, its pattern, or only its colour?
 #
-# Two references answer, both with labels that no clusterer may use. *Told half:* a linear classifier learns the species of half
-# of the photographs and names the other half. *Traits:* in a simulated world, a linear model reads the true traits of species
-# that it has not seen.
+# Two references answer, both with labels that no clusterer may use. *Linear classifier:* it is trained on the species names of
+# half of the photographs and predicts the species of the other half. *Traits:* in a simulated world, a linear model predicts
+# the true traits of species that it was not trained on.
 #
 # **In:** embeddings, the clusters of a run, species names for scoring, for a simulated world also its traits. **Out:**
 # `probes.csv` and a figure.
@@ -39,6 +39,7 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.preprocessing import normalize
 from tqdm import tqdm
 
 import clustering
@@ -62,34 +63,34 @@ simulated = (folder / "truth.parquet").is_file()
 truth = utils.load_truth(dataset, chosen["hash_id"]) if simulated else None
 
 # %% [markdown]
-# ## Told half of the photographs
+# ## A classifier that knows half of the names
 #
-# The classifier is ridge regression, its strength chosen by leave-one-out. Like the clusterer it is told the family, so it
-# chooses among the species of this family. Photographs of one individual stay in one half. Species of which there is only one
+# The classifier is ridge regression, its strength chosen by leave-one-out. Like the clusterer it knows the family, and chooses
+# among the species of this family. Photographs of one individual stay in one half. Species of which there is only one
 # individual are left out; so the AMI of the clusters is computed for the same photographs.
 
 # %%
 species = utils.lineage(specimens, "species").iloc[rows].to_numpy(object)
 families = chosen["family"].fillna(clustering.UNKNOWN).to_numpy(object)
 half = probes.halves(species, truth["individual"] if simulated else chosen["hash_id"], seed)
-asked = np.flatnonzero(half >= 0)
-if not len(asked):
-    raise ValueError(f"no species of {dataset} has two photographs with a name: there is nothing to ask")
-orders = truth["trait_order"].to_numpy()[asked] if simulated else np.full(len(asked), "")
+eligible = np.flatnonzero(half >= 0)
+if not len(eligible):
+    raise ValueError(f"no species of {dataset} has two photographs with a name: nothing can be classified")
+orders = truth["trait_order"].to_numpy()[eligible] if simulated else np.full(len(eligible), "")
 
 
-def told(encoder, points):
-    """[(part, measure, value, low, high)]: AMI of the clusters, and of the classifier with the share that it names rightly.
+def species_scores(encoder, points):
+    """[(part, measure, value, low, high)]: AMI of the clusters, AMI and accuracy of the classifier.
 
     Part is "species", for all photographs, or an order of a simulated world.
     """
-    found = utils.load_clusters(dataset, f"{encoder}/{clusterer}", seed, ids)["species_cluster"].to_numpy()[rows][asked]
-    named, true = probes.told_half(points, species, families, half)[asked], species[asked]
+    found = utils.load_clusters(dataset, f"{encoder}/{clusterer}", seed, ids)["species_cluster"].to_numpy()[rows][eligible]
+    predicted, true = probes.classify(points, species, families, half)[eligible], species[eligible]
 
     def measures(kept):
-        clusters, reference = (scoring.ami(true[kept], labels[kept]) for labels in (found, named))
-        right = np.mean(named[kept] == true[kept])
-        return {"clusters": clusters, "told half": reference, "difference": reference - clusters, "named rightly": right}
+        clusters, reference = (scoring.ami(true[kept], labels[kept]) for labels in (found, predicted))
+        gap, accuracy = reference - clusters, np.mean(predicted[kept] == true[kept])
+        return {"clusters": clusters, "linear classifier": reference, "difference": gap, "accuracy": accuracy}
 
     lines = []
     for part in ("species", *np.unique(orders[orders != ""])):
@@ -103,9 +104,9 @@ def told(encoder, points):
 # %% [markdown]
 # ## Traits of species never seen
 #
-# The model learns a trait from four fifths of the species and reads it of the others. R² of a number and Cohen's kappa of a
-# word are 1 if it is read without error, and 0 if the model does no better than a guess. Most traits differ between families,
-# so a part of them can be read from kinship alone. *Background* is where the photograph was taken.
+# The model is trained on four fifths of the species and predicts the traits of the others. R² of a number and Cohen's kappa of
+# a word are 1 if the prediction is right, and 0 if the model does no better than a guess. Most traits differ between families,
+# so a part of them can be predicted from kinship alone. *Background* is where the photograph was taken.
 
 # %%
 KINDS = {"background": "scene_place"}
@@ -114,17 +115,18 @@ if simulated:
 
 
 def traits(points):
-    """{trait: agreement of what is read with what is true}."""
+    """{trait: agreement of what is predicted with what is true}."""
     true = truth[list(KINDS.values())].set_axis(list(KINDS), axis=1)
-    read = probes.read_traits(points, true, species)
-    return {name: probes.agreement(true[name].to_numpy(), read[name].to_numpy()) for name in KINDS}
+    predicted = probes.predict_traits(points, true, species)
+    return {name: probes.agreement(true[name].to_numpy(), predicted[name].to_numpy()) for name in KINDS}
 
 
 # %%
 table = []
 for encoder in tqdm(encoders, unit="encoder", disable=None):
-    points = probes.side_by_side(utils.load_embeddings(dataset, encoder, chosen["hash_id"]))
-    table += [(encoder, *line) for line in told(encoder, points)]
+    layers = utils.load_embeddings(dataset, encoder, chosen["hash_id"])
+    points = np.hstack([normalize(values) for values in layers.values()])
+    table += [(encoder, *line) for line in species_scores(encoder, points)]
     if simulated:
         table += [(encoder, "trait", name, value, np.nan, np.nan) for name, value in traits(points).items()]
 table = pd.DataFrame(table, columns=["encoder", "part", "measure", "value", "ci_low", "ci_high"])
@@ -138,17 +140,17 @@ wide.loc[[(part, encoder) for part in wide.index.unique("part") for encoder in e
 # %% [markdown]
 # ## The figure
 #
-# Left: the AMI of the clusters (hollow) and of the classifier that was told half (filled), with 95 % jackknife intervals over
-# species. Right: how well traits are read; values below -0.1 are drawn at the edge.
+# Left: the AMI of the clusters (hollow) and of the classifier (filled), with 95 % jackknife intervals over species. Right: how
+# well traits are predicted; values below -0.1 are drawn at the edge.
 
 # %%
 MOST = 4  # encoders in the right panel: the one of the run, and the next three
 
 
 def draw_species(ax):
-    """One line per encoder: its clusters, and what a classifier told half makes of the same embedding."""
+    """One line per encoder: its clusters, and the classifier on the same embedding."""
     for number, encoder in enumerate(encoders):
-        for measure, face in (("clusters", "white"), ("told half", "0.2")):
+        for measure, face in (("clusters", "white"), ("linear classifier", "0.2")):
             middle, low, high = value.loc["species", encoder, measure]
             ax.plot([low, high], [number, number], color="0.2", linewidth=1.2, zorder=1)
             ax.plot(middle, number, "o", color="0.2", markerfacecolor=face, label=measure if not number else None)
@@ -157,11 +159,11 @@ def draw_species(ax):
     ax.set_xlabel("species AMI")
     ax.set_title("species", fontsize=11)
     ax.set(box_aspect=0.8, anchor="N")
-    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
 
 
 def draw_traits(ax):
-    """One line per trait, in the order in which the first encoder reads them; a mark per encoder."""
+    """One line per trait, the best predicted by the first encoder on top; a mark per encoder."""
     order = value.loc[("trait", encoders[0]), "value"].sort_values(ascending=False).index
     for number, encoder in enumerate(encoders[:MOST]):
         read = value.loc[("trait", encoder), "value"].loc[order].clip(-0.1)
@@ -175,9 +177,9 @@ def draw_traits(ax):
 
 
 # %%
-clusters, reference = value.loc["species"].loc[first].loc[["clusters", "told half"], "value"]
-message = f"{plotting.dataset_name(dataset)}: with half of the names, species AMI would be {reference:.2f} instead of "
-message += f"{clusters:.2f}\n({label_of[first]})"
+clusters, reference = value.loc["species"].loc[first].loc[["clusters", "linear classifier"], "value"]
+message = f"{plotting.dataset_name(dataset)}: species AMI {clusters:.2f} by clustering, {reference:.2f} by a linear classifier "
+message += f"trained on half of the names\n({label_of[first]})"
 panels, height = (2, 8.5) if simulated else (1, 0.5 * len(encoders) + 2)
 figure, axes = plt.subplots(1, panels, figsize=(5.5 * panels, height), squeeze=False, layout="constrained")
 draw_species(axes[0, 0])
@@ -194,18 +196,18 @@ plt.show()
 difference, low, high = value.loc["species", first, "difference"]
 certain = "surely more" if low > 0 else "not surely more"
 sentences = [
-    f"With {label_of[first]}, a classifier that is told the species of half of the photographs names "
-    f"{value.loc[('species', first, 'named rightly'), 'value']:.0%} of the others rightly. Its AMI is {reference:.2f}, "
+    f"With {label_of[first]}, a classifier that knows the species of half of the photographs is right for "
+    f"{value.loc[('species', first, 'accuracy'), 'value']:.0%} of the others. Its AMI is {reference:.2f}, "
     f"{difference:+.2f} [{low:.2f}, {high:.2f}] compared with the clusters: {certain} is in the embedding than they find."
 ]
 if simulated:
     read = value.loc[("trait", first), "value"].sort_values(ascending=False)
     sentences.append(
-        f"It reads {', '.join(read.index[:3])} best ({read.iloc[0]:.2f}, {read.iloc[1]:.2f}, {read.iloc[2]:.2f}) and "
+        f"It predicts {', '.join(read.index[:3])} best ({read.iloc[0]:.2f}, {read.iloc[1]:.2f}, {read.iloc[2]:.2f}) and "
         f"{', '.join(read.index[-3:])} worst ({', '.join(f'{one:.2f}' for one in read.iloc[-3:])})."
     )
 plotting.say(*sentences)
 
 # %% tags=["summary"]
-right = value.loc[("species", first, "named rightly"), "value"]
-print(f"{len(encoders)} encoders; told half of the species, {first} names {right:.0%} of the others, AMI {reference:.2f}")
+right = value.loc[("species", first, "accuracy"), "value"]
+print(f"{len(encoders)} encoders; with half of the names, {first} classifies {right:.0%} of the others, AMI {reference:.2f}")

@@ -129,7 +129,7 @@ def test_what_the_simulation_page_says_of_places_numbers_and_worlds_holds_in_the
 def test_what_the_simulation_page_says_of_probes_holds():
     value = docs.read("demo", "probes").set_index(["part", "encoder", "measure"])
     of_network = value.xs("specimen_resnet18_double", level="encoder")
-    assert of_network.loc[("species", "named rightly"), "value"] > 0.98
+    assert of_network.loc[("species", "accuracy"), "value"] > 0.98
     clusters = of_network.xs("clusters", level="measure")[docs.BOUNDS]
     for order in ("Coleoptera", "Odonata"):
         assert clusters.loc[order, "ci_high"] > clusters.drop(["species", order])["value"].max()

@@ -26,23 +26,23 @@ def test_halves_keep_individuals_together_and_leave_out_what_cannot_be_split():
     assert np.array_equal(half, probes.halves(species, individuals))
 
 
-def test_a_probe_names_species_that_lie_apart_and_guesses_in_noise(collection):
+def test_species_that_lie_apart_are_classified_and_noise_is_guessed(collection):
     points, species, families, _ = collection
     half = probes.halves(species, np.arange(len(species)))
-    assert (probes.told_half(points, species, families, half) == species).all()
+    assert (probes.classify(points, species, families, half) == species).all()
     noise = np.random.default_rng(1).normal(size=points.shape)
-    guessed = probes.told_half(noise, species, families, half)
+    guessed = probes.classify(noise, species, families, half)
     assert (guessed == species).mean() < 0.45  # four species in a family: 0.25
     family_of = dict(zip(species, families, strict=True))
     assert [family_of[name] for name in guessed] == list(families)  # never a species of another family
 
 
-def test_a_probe_is_never_told_what_it_is_asked(collection):
+def test_no_photograph_is_classified_by_its_own_half(collection):
     points, species, families, _ = collection
     half = np.where(np.arange(len(species)) % 8 < 4, 0, 1)
     number = species.astype(int)
     next_in_family = (number // 4 * 4 + (number + 1) % 4).astype(str).astype(object)
-    named = probes.told_half(points, np.where(half == 0, species, next_in_family), families, half)
+    named = probes.classify(points, np.where(half == 0, species, next_in_family), families, half)
     assert (named[half == 1] == species[half == 1]).all()  # as the first half says, whatever the second half is called
 
 
@@ -50,19 +50,19 @@ def test_a_probe_is_never_told_what_it_is_asked(collection):
 def test_too_few_species_do_not_stop_a_probe(n):
     species = np.array(["a"] * 4 if n else [None] * 4, object)
     half = probes.halves(species, range(4))
-    named = probes.told_half(np.eye(4), species, np.array(["f"] * 4, object), half)
+    named = probes.classify(np.eye(4), species, np.array(["f"] * 4, object), half)
     assert named.tolist() == (["a"] * 4 if n else [None] * 4)
 
 
-def test_traits_are_read_from_species_never_seen_and_noise_holds_none(collection):
+def test_traits_are_predicted_for_species_never_seen_and_not_from_noise(collection):
     points, species, _, trait = collection
     words = np.where(species.astype(int) % 2, "spots", "bands").astype(object)
     marked = np.hstack([points, 4.0 * (words == "spots")[:, None]])
     traits = pd.DataFrame({"pattern": words, "length": trait, "one": "same"})
-    read = probes.read_traits(marked, traits, species)
+    read = probes.predict_traits(marked, traits, species)
     assert probes.agreement(traits["length"], read["length"]) > 0.9 and probes.agreement(words, read["pattern"]) > 0.9
     assert (read["one"] == "same").all() and np.isnan(probes.agreement(traits["one"], read["one"]))
-    without = probes.read_traits(points[:, :12], traits, species)  # species can be told apart, and their traits are not there
+    without = probes.predict_traits(points[:, :12], traits, species)  # species can be separated, and their traits are not there
     assert probes.agreement(traits["length"], without["length"]) < 0.3
     assert probes.agreement(words, without["pattern"]) < 0.4
     assert probes.agreement(words, words) == 1
