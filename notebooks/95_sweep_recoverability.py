@@ -93,7 +93,7 @@ LABELS = {
 TITLES = {
     "habitat": "Do clusters follow places instead of species?",
     "numbers": "How many photographs of a species are needed?",
-    "worlds": "Five worlds like the demo",
+    "worlds": "Five worlds like the demo:",
 }
 REFERENCES = ("family_names", "none")
 HERE = ("genus AMI", "species AMI", "triplet accuracy")
