@@ -262,7 +262,8 @@ RULES = {
 
 
 COMMON = "common_height"  # the rule that looks at all families at once
-STRUCTURE = 0.05  # of a silhouette: what it has to be above that of clouds without clusters
+GAIN = 0.04  # of a silhouette: how much higher it is where a cut is clear
+STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds without clusters
 
 
 def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
@@ -279,34 +280,50 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
       none, nothing was found, and the families stay whole.
+    - Where species have few photographs, the silhouette that excludes three finds only large clusters of several species. It is
+      then hardly higher than that of whole families. So if it gains less than half of GAIN over these, and one that excludes
+      fewer neighbours gains GAIN or more, the cut that gains most is taken.
+    - Whole families can win because they lie far apart, whatever is in them. So if no cut gains that much and hardly any family
+      is divided, every cut is compared with clouds of the same shape without clusters, one per family. The cut whose silhouette
+      is highest above that of the clouds is taken if it is higher by STRUCTURE.
+    - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
+      higher by half of GAIN, or by GAIN if no neighbour is excluded.
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
-    - Whole families can win because they lie far apart, whatever is in them. So if hardly any is divided, every cut is compared
-      with clouds of the same shape without clusters, one per family. Where the silhouette of the cut is not clearly higher than
-      that of the clouds (by half of STRUCTURE), the cut is taken that is best relative to them, if that is higher by STRUCTURE.
-      A single family has no neighbours; it is divided only if its silhouette is higher at all.
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
 
-    If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: the last two
-    points do not apply.
+    If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: of several such
+    families, the first cut is taken, and nobody is a stranger.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
     rows = _at_home(trees, points) if given else np.arange(len(points))
-    found = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
-    means, errors = found.mean(axis=2), found.std(axis=2) / np.sqrt(found.shape[2])
+    values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
+    means, errors = values.mean(axis=2), values.std(axis=2) / np.sqrt(values.shape[2])
+    within = means >= (means - errors)[means.argmax(axis=0), EXCLUDED]  # one standard error of the best
     sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
-    chosen, n_excluded = _with_most_excluded(
-        [np.flatnonzero(means[:, e] >= (means[:, e] - errors[:, e])[means[:, e].argmax()])[0] for e in EXCLUDED], sizes
-    )
-    if len(trees) == 1 or (given and len(np.unique(partitions[chosen])) <= 1.5 * len(trees)):
+    large = sizes[:, None] > 1.5 * (np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
+    found = [(within[:, e].argmax(), e) for e in reversed(EXCLUDED)]
+    found = [cut for cut in found if large[cut]]
+    if not found:
+        return partitions[0]
+    chosen, n_excluded = found[0]
+    if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
-        if len(trees) == 1:
-            chosen = chosen if above[chosen, n_excluded] > 0 else 0
-        elif above[chosen, n_excluded] < STRUCTURE / 2 and above.max() >= STRUCTURE:
-            chosen, n_excluded = _with_most_excluded(
-                [i if above[i, e] >= STRUCTURE else -1 for e, i in enumerate(above.argmax(axis=0))], sizes
-            )
+        weaker = (cut for cut in found if cut[1] and above[cut] >= GAIN / 2)
+        chosen, n_excluded = _clear(found, above) or next(weaker, (0, 0))
+    elif given and (clear := _clear(found, means - means[0])):
+        chosen, n_excluded = clear
+    elif given and len(points) / sizes[chosen] <= 1.5 * len(trees):
+        above = np.where(large, means - _without_clusters(trees, points, min_mean_cluster_size), -1)
+        clear = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
+        chosen, n_excluded = next(clear, found[0])
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+
+
+def _clear(found, gains):
+    """The first of the cuts `found`, (index, n_excluded), if its gain is clear, or else that with the highest, or else None."""
+    best = max(found, key=gains.__getitem__)
+    return found[0] if gains[found[0]] >= GAIN / 2 else best if gains[best] >= GAIN else None
 
 
 def _at_home(trees, points, n_neighbors=5, sample=10_000):
@@ -329,18 +346,6 @@ def _at_home(trees, points, n_neighbors=5, sample=10_000):
     near = near[~itself].reshape(n, n_neighbors)
     rows = np.flatnonzero((family[near] == family[:, None]).sum(axis=1) >= 2)
     return rows if len(rows) >= 0.75 * n else everyone
-
-
-def _with_most_excluded(choices, sizes):
-    """The choice of the silhouette that excludes most neighbours and leaves its clusters large enough: (index, n_excluded).
-
-    `choices` are indices of cuts, one for every number in EXCLUDED, -1 for none; `sizes` the mean cluster size of every cut.
-    Index 0, of whole families, if no choice has clusters large enough.
-    """
-    for n_excluded in reversed(EXCLUDED):
-        if choices[n_excluded] >= 0 and sizes[choices[n_excluded]] > 1.5 * (n_excluded + 1):
-            return choices[n_excluded], n_excluded
-    return 0, 0
 
 
 def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):

@@ -342,10 +342,14 @@ def found_in(seed=0, **config):
         {"photographs": 60},
         {"photographs": 200, "families": (1, 2, 3, 4)},
         {"photographs": 60, "power": 0.5},
+        {"photographs": 3},
         {"families": (1,) * 30},
+        {"families": (1,) * 30, "photographs": 3},
         {"families": (40,)},
+        {"families": (40,), "photographs": 3},
         {"burst": 2},
         {"burst": 3, "photographs": 30},
+        {"family_separation": 4.0},  # whole families have the best silhouette; only clouds without clusters tell them apart
     ],
     ids=lambda config: ", ".join(f"{name} {value}" for name, value in config.items()),
 )
