@@ -315,13 +315,13 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         chosen, n_excluded = clear
     elif given and len(points) / sizes[chosen] <= 1.5 * len(trees):
         above = np.where(large, means - _without_clusters(trees, points, min_mean_cluster_size), -1)
-        clear = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
-        chosen, n_excluded = next(clear, found[0])
+        highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
+        chosen, n_excluded = next(highest, found[0])
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
 
 
 def _clear(found, gains):
-    """The first of the cuts `found`, (index, n_excluded), if its gain is clear, or else that with the highest, or else None."""
+    """One of the cuts `found`, (index, n_excluded): the first, or if its gain is too low the one with the highest, or None."""
     best = max(found, key=gains.__getitem__)
     return found[0] if gains[found[0]] >= GAIN / 2 else best if gains[best] >= GAIN else None
 

@@ -34,7 +34,7 @@ sys.path.insert(0, "..")
 import numpy as np
 import pandas as pd
 import yaml
-from sklearn.linear_model import RidgeClassifier
+from sklearn.linear_model import RidgeClassifierCV
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import normalize
@@ -42,6 +42,7 @@ from sklearn.preprocessing import normalize
 import clustering
 import encoders
 import plotting
+import probes
 import sampling
 import scoring
 import utils
@@ -67,7 +68,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 # **Oracle-k reference**: the same trees, cut at the true numbers.
 #
 # **Supervised references**: two classifiers that learn from species names, by cross-validation: the five nearest neighbours,
-# and a linear probe (ridge regression). They count species with five photographs or more.
+# and a linear probe (ridge regression, whose strength leave-one-out chooses). They count species with five photographs or more.
 
 # %%
 CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
@@ -89,7 +90,7 @@ def supervised_scores(points):
     enough = (taxa["species"].groupby(taxa["species"]).transform("size") >= 5).to_numpy()
     if taxa["species"][enough].nunique() < 2:
         return
-    for name, classifier in (("knn", KNeighborsClassifier(5)), ("linear_probe", RidgeClassifier())):
+    for name, classifier in (("knn", KNeighborsClassifier(5)), ("linear_probe", RidgeClassifierCV(probes.STRENGTHS))):
         accuracy = cross_val_score(classifier, normalize(points)[enough], taxa["species"][enough], cv=5).mean()
         yield f"supervised_{name}", "species", "accuracy", accuracy
 
