@@ -13,9 +13,9 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---- settings on the command line --------------------------------------------------------------------------------
 
-SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW SWEEP LIST PYTHON
+SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW ENGINE SWEEP LIST PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
-PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME # not used here, but by the programs
+PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME RAY_ADDRESS # not used here, but by the programs
 
 typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 exported := $(foreach v,$(FROM_ENVIRONMENT),$(if $(filter environment,$(origin $(v))),$(v)))
@@ -58,7 +58,7 @@ setup: $(READY) ## build .venv from requirements.txt
 # ---- chapters ----------------------------------------------------------------------------------------------------
 
 .PHONY: all submission atlas report barcodes referee align sweep FORCE
-all: ## specimens to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ...]
+all: ## specimens to scored clusters: DATASET= SOURCE= [CSV= LABELS=folders WEIGHTS= REVIEW= ENCODERS= ENGINE=ray ...]
 submission: ## the CSV for Kaggle; SUBMIT=encoder/clusterer chooses the run
 atlas: ## map, tree and photographs in one HTML file, data/<dataset>/atlas/, in which clusters can be corrected
 report: ## after all, where taxa are known: the atlas, indices without labels, robustness, scores of every taxon

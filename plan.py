@@ -233,10 +233,11 @@ class Plan:
         shipped = [weights] if is_plain_name(weights.replace("/", "_")) and (ROOT / weights).is_file() else []
         needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
         where, kept = self.weights_for([encoder])
-        given = [f"encoder={encoder}", *where]
+        given = [f"encoder={encoder}", *where, *([f"engine={engine}"] if (engine := self.settings.engine) != "local" else [])]
         name, done = "02_extract_embeddings", self.embedded([encoder])
         lost = shard_lost(f"{self.data}/embeddings/{encoder}")
-        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=kept, force=lost)
+        options = [*kept, *self.settings.to_store("engine")]
+        self.chapter(name, done, needs, given, label=encoder, configs=[config], options=options, force=lost)
         drawn = [*self.mapped([encoder]), f"{self.figures}/umap_{encoder}.png"]
         self.chapter("04_umap_visualization", drawn, done, [f"encoder={encoder}"], label=encoder)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import listing
 from files import atomic_write
 from parameters import (
+    ENGINES,
     ROOT,
     check_parameters,
     config_names,
@@ -68,6 +69,7 @@ class Settings:
         self.source, self.csv, self.weights = (self.given_or_stored(name) for name in ("source", "csv", "weights"))
         self._check_folders()
         self.review = self._review()
+        self.engine = self._engine()
         self.encoders = self._names("encoders")
         self.clusterers = self._names("clusterers")
         self.seeds = self._seeds()
@@ -143,6 +145,14 @@ class Settings:
             described = f"REVIEW={review}{self._origin('review')}"
             raise BadSetting(f"{described} is not a file: give the review.csv that the atlas saved, or REVIEW= for none")
         return review
+
+    def _engine(self):
+        """ENGINE: "local", or "ray" for several machines."""
+        engine = self.given_or_stored("engine") or ENGINES[0]
+        if engine not in ENGINES:
+            described = f"ENGINE={engine}{self._origin('engine')}"
+            raise BadSetting(f"{described} should be one of: {', '.join(ENGINES)}")
+        return engine
 
     def _check_csv(self, photos):
         if Path(self.csv).name != self.csv or not (photos / self.csv).is_file():

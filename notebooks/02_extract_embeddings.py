@@ -43,6 +43,7 @@ weights_dir = ""  # folder with <architecture>.safetensors or .pth; empty: the h
 precision = "auto"  # auto, float32, bfloat16 or float16
 batch_size = None  # photographs at a time; none: 32 on a processor, 256 on a graphics card
 shard_size = 512  # photographs per file
+engine = "local"  # local, or ray: on all cores, or on the cluster of RAY_ADDRESS (see distributed.py)
 seed = 0  # of random weights, and of the sample to which the pixels control is fitted
 
 # %% jupyter={"source_hidden": true}
@@ -62,13 +63,17 @@ import torch
 from scipy.stats import mannwhitneyu
 from tqdm import tqdm
 
+import distributed
 import encoder_configs
 import encoders
 import images
+import parameters
 import plotting
 import utils
 
 plotting.set_style()
+if engine not in parameters.ENGINES:
+    raise ValueError(f"engine={engine} should be one of: {', '.join(parameters.ENGINES)}")
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
 given |= {"input_size": input_size}
 given["mirrored"] = encoder_configs.is_mirrored(dataset, encoder) if mirrored is None else mirrored
@@ -144,7 +149,8 @@ print(f"{len(shards) - len(pending)} of {len(shards)} shards are complete alread
 # %% [markdown]
 # ## Extraction
 #
-# The encoder describes the photographs of all other shards. Each shard is written as soon as it is computed.
+# The encoder describes the photographs of all other shards. Each shard is written as soon as it is computed. The engine *ray*
+# gives the shards to several processes, on this machine or on others; encoders that look at all photographs stay here.
 
 
 # %%
@@ -160,9 +166,14 @@ def write_shard(path, rows, values):
 
 
 with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
-    described = model.describe(list(pending.values()), bar.update)
-    for (path, rows), values in zip(pending.items(), described, strict=True):
-        write_shard(path, rows, values)
+    if engine == "ray" and isinstance(model, encoders.NetworkEncoder) and not model.depends_on_all:
+        photos = [[source.paths[row] for row in rows] for rows in pending.values()]
+        described = distributed.describe(photos, given, weights_dir, seed, dtype, batch_size, bar.update)
+    else:
+        described = enumerate(model.describe(list(pending.values()), bar.update))
+    for number, values in described:
+        path = list(pending)[number]
+        write_shard(path, pending[path], values)
 
 # %% [markdown]
 # ## Verification

@@ -759,3 +759,11 @@ def test_a_review_is_applied_shown_and_stored_until_it_is_taken_back(planned):
     assert "is not a file: give the review.csv that the atlas saved, or REVIEW= for none" in done.stderr
     assert planned.runs("all", *SETTINGS, "REVIEW=") == ["19_contact_sheets", "23_report"]
     assert planned.runs("all", *SETTINGS) == []
+
+
+def test_the_engine_is_stored_and_changes_only_the_embeddings(planned):
+    planned.runs("all", *SETTINGS)
+    assert planned.runs("all", *SETTINGS, "ENGINE=ray")[0].startswith("02_extract_embeddings")
+    assert planned.runs("all", *SETTINGS) == [] and "engine: ray" in planned.data("mine", "config.yaml").read_text()
+    done = planned.make("all", *SETTINGS, "ENGINE=spark", check=False)
+    assert "ENGINE=spark should be one of: local, ray" in done.stderr
