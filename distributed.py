@@ -7,6 +7,7 @@ under the same paths. A shard that a lost process was working on is given to ano
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import torch
@@ -14,44 +15,65 @@ import torch
 import encoders
 import utils
 
-# Ray reports nothing to its makers, and says nothing about its own affairs
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
+TRIES = 3  # of a shard whose process was lost, besides the first
+SHARDS_AT_A_TIME = 8  # of one process: the processes that load photographs are started once for all of them
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to the makers of Ray
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what a later release will do; without it Ray warns at every start
 }
 
 
 class _Describer:
-    """One process of the cluster: it opens the encoder once, and then describes one shard after the other."""
+    """One process of the cluster: it opens the encoder once, and then describes some shards after the other."""
 
-    def __init__(self, config, weights_dir, seed, precision, batch_size, cores):
+    def __init__(self, config, weights_dir, seed, precision, batch_size, device, cores):
         torch.set_num_threads(cores)
         # without a graphics card, a core that runs the network reads its photographs, too
         encoders.WORKERS = cores if torch.cuda.is_available() else 0
         source = encoders.Source([], weights_dir=weights_dir)
         self.model = encoders.open_encoder(config, source, seed, precision, batch_size)
+        if self.model.device.type != device:
+            raise RuntimeError(f"a process of the cluster computes on {self.model.device.type}, and make on {device}")
 
-    def __call__(self, shard):
-        self.model.paths = [Path(path) for path in shard["paths"]]
-        try:
-            (layers,) = self.model.describe([list(range(len(self.model.paths)))])
-        except RuntimeError as error:  # as a value it arrives in one line, and Ray does not try again
-            return {"number": shard["number"], "error": str(error)}
-        return {"number": shard["number"]} | {f"layer {name}": vectors for name, vectors in layers.items()}
+    def __call__(self, group):
+        """Yield a row for every shard: its number and vectors, or the error that a photograph gave."""
+        self.model.paths = [Path(path) for shard in group["paths"] for path in shard]
+        ends = torch.tensor([len(shard) for shard in group["paths"]]).cumsum(0).tolist()
+        rows = [list(range(end - len(shard), end)) for shard, end in zip(group["paths"], ends, strict=True)]
+        described = self.model.describe(rows)
+        for number in group["numbers"]:
+            try:
+                layers = next(described)
+            except RuntimeError as error:  # as a value it arrives in one line, and Ray does not try again
+                yield {"number": number, "error": str(error)}
+                return
+            yield {"number": number} | {f"layer {name}": vectors for name, vectors in layers.items()}
 
 
-def describe(paths, config, weights_dir="", seed=0, precision=None, batch_size=None, progress=None):
+def processes_and_cores(nodes):
+    """How many processes the machines `nodes` (of ray.nodes()) have room for, cores and cards of each: (n, cores, cards).
+
+    One for each graphics card, or for each core if no machine has a card. Cores are those of the machine with fewest per card.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    cards = sum(int(node.get("GPU", 0)) for node in alive)
+    if not cards:
+        return max(1, sum(int(node.get("CPU", 0)) for node in alive)), 1, 0
+    with_cards = [node for node in alive if node.get("GPU", 0) >= 1]
+    return cards, max(1, min(int(node.get("CPU", 1) // node["GPU"]) for node in with_cards)), 1
+
+
+def describe(paths, config, device, precision, weights_dir="", seed=0, batch_size=None, progress=None):
     """Yield (number, {layer: float32 array (n, d)}) of every shard, a list of paths, in the order in which they are done.
 
-    `paths` is a list of shards; the other arguments are those of `encoders.open_encoder`, whose networks give the same here.
-    `progress(n)` is called after every n photographs. RuntimeError in one line if a photograph cannot be read any more, or if
-    Ray gives up.
+    `paths` is a list of shards. `device` is the type of device of all processes ("cpu" or "cuda"); the other arguments are
+    those of `encoders.open_encoder`, whose networks give the same here. `progress(n)` is called after every n photographs.
+    RuntimeError in one line if a photograph cannot be read any more, or if Ray gives up.
     """
     if not paths:
         return
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray  # takes seconds to load
     from ray.exceptions import RayError
@@ -63,26 +85,30 @@ def describe(paths, config, weights_dir="", seed=0, precision=None, batch_size=N
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False  # the chapter has its own
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        cards, cores = (int(ray.cluster_resources().get(name, 0)) for name in ("GPU", "CPU"))
-        processes = cards or cores
-        each = max(1, cores // processes)
-        shards = [{"number": number, "paths": [str(path) for path in shard]} for number, shard in enumerate(paths)]
-        described = ray.data.from_items(shards, override_num_blocks=len(shards)).map(
-            _Describer,
-            fn_constructor_args=(config, str(weights_dir), seed, precision, batch_size, each),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(processes, len(shards))),
-            num_cpus=each,
-            num_gpus=1 if cards else 0,
-        )
+        n_processes, cores, cards = processes_and_cores(ray.nodes())
+        each = min(SHARDS_AT_A_TIME, -(-len(paths) // n_processes))
+        numbers = [list(range(start, min(start + each, len(paths)))) for start in range(0, len(paths), each)]
+        groups = [{"numbers": group, "paths": [[str(p) for p in paths[number]] for number in group]} for group in numbers]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray 2.60 knows no newer way to limit how often a process is started again
+            described = ray.data.from_items(groups, override_num_blocks=len(groups)).flat_map(
+                _Describer,
+                fn_constructor_args=(config, str(weights_dir), seed, precision, batch_size, device, cores),
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_processes, len(groups))),
+                num_cpus=cores,
+                num_gpus=cards,
+                max_restarts=TRIES,
+                max_task_retries=TRIES,
+            )
         for row in described.iter_rows():
             number = row.pop("number")
-            if "error" in row:
-                raise RuntimeError(row["error"])
+            if error := row.pop("error", None):
+                raise RuntimeError(error)
             if progress:
                 progress(len(paths[number]))
             yield number, {name.removeprefix("layer "): vectors for name, vectors in row.items()}
     except RayError as error:
-        raise RuntimeError(f"Ray stopped: {type(error).__name__}: {str(error).strip().splitlines()[0]}") from None
+        raise RuntimeError(f"Ray gave up: {' '.join(str(error).strip().splitlines()[-1].split())}") from None
     finally:
         if ours:
             ray.shutdown()

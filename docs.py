@@ -4,6 +4,7 @@ A part stands between `<!-- generated: FUNCTION ARGUMENTS -->` and `<!-- end -->
 arguments are words. So no number in a table is typed, and a test checks that all come from the last runs.
 """
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -478,7 +479,7 @@ def at_scale(dimensions, *rates):
     rows = []
     for name, _, rate in (text.partition("=") for text in rates):
         days = BIOTROVE / float(rate) / 86_400
-        rows.append([shown(name), f"{int(rate):,}", f"{days:,.1f}", f"{max(1, round(days)):,}"])
+        rows.append([shown(name), f"{int(rate):,}", f"{days:,.1f}", f"{math.ceil(days):,}"])
     table = rows_of(["machine", "photographs per second", "days on one", "machines for one day"], rows)
     return f"{table}\n\nThe embeddings, {int(dimensions):,} numbers of four bytes each, take {size:.1f} TB."
 

@@ -38,7 +38,7 @@ from parameters import (
     suggestion,
 )
 from rules import Rule, imported, make_list, must_run_again, shard_lost
-from settings import TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, networks, parse_settings
+from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, networks, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
 # what `make report` draws
@@ -233,7 +233,9 @@ class Plan:
         shipped = [weights] if is_plain_name(weights.replace("/", "_")) and (ROOT / weights).is_file() else []
         needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
         where, kept = self.weights_for([encoder])
-        given = [f"encoder={encoder}", *where, *([f"engine={engine}"] if (engine := self.settings.engine) != "local" else [])]
+        given = [f"encoder={encoder}", *where]
+        if self.settings.engine != "local" and about.get("library") not in NO_NETWORK:
+            given.append(f"engine={self.settings.engine}")
         name, done = "02_extract_embeddings", self.embedded([encoder])
         lost = shard_lost(f"{self.data}/embeddings/{encoder}")
         options = [*kept, *self.settings.to_store("engine")]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from parameters import ROOT
 
+NEUTRAL = ("engine",)  # parameters that say where a chapter computes, and change nothing of what it writes
 IMPORT = re.compile(r"^[ \t]*((?:import|from)[ \t][^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
 
 
@@ -103,7 +104,7 @@ def must_run_again(run, given, files, covering=()):
     for name in covering:
         if set(given.get(name) or []) <= set(parameters.get(name) or []):
             parameters = parameters | {name: given.get(name)}
-    if parameters != given:
+    if any(parameters.get(name) != given.get(name) for name in {*parameters, *given}.difference(NEUTRAL)):
         return True
     failed = any((ROOT / run).with_suffix(suffix).is_file() for suffix in (".failed.ipynb", ".running.ipynb"))
     return failed and any((ROOT / file).stat().st_mtime > end.timestamp() for file in files)

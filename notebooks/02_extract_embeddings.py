@@ -168,12 +168,13 @@ def write_shard(path, rows, values):
 with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
     if engine == "ray" and isinstance(model, encoders.NetworkEncoder) and not model.depends_on_all:
         photos = [[source.paths[row] for row in rows] for rows in pending.values()]
-        described = distributed.describe(photos, given, weights_dir, seed, dtype, batch_size, bar.update)
+        options = {"weights_dir": weights_dir, "seed": seed, "batch_size": batch_size, "progress": bar.update}
+        described = distributed.describe(photos, given, model.device.type, model.precision, **options)
     else:
         described = enumerate(model.describe(list(pending.values()), bar.update))
+    places = list(pending.items())
     for number, values in described:
-        path = list(pending)[number]
-        write_shard(path, pending[path], values)
+        write_shard(*places[number], values)
 
 # %% [markdown]
 # ## Verification

@@ -68,7 +68,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 # **Oracle-k reference**: the same trees, cut at the true numbers.
 #
 # **Supervised references**: two classifiers that learn from species names, by cross-validation: the five nearest neighbours,
-# and a linear probe (ridge regression, whose strength leave-one-out chooses). They count species with five photographs or more.
+# and a linear probe (ridge regression, whose penalty leave-one-out chooses). They count species with five photographs or more.
 
 # %%
 CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)

@@ -209,7 +209,8 @@ for ax, (kind, title) in zip(axes, parts, strict=True):
     ax.set(xscale="log", yticks=-np.arange(len(values)), xlabel="clusters found / species", title=title)
     ax.set_yticklabels(values.index)
 handles, labels = axes[0].get_legend_handles_labels()
-near = (np.exp(np.abs(np.log(ratios))) <= 1.5).sum()  # situations in the grey band
+off = np.exp(np.abs(np.log(ratios)))  # 1: right; 2: twice or half the true number
+near = (off <= 1.5).sum()  # situations in the grey band
 figure.suptitle(
     f"Within a factor of 1.5 of the number of species: the default in {near['common height']} of {len(ratios)} situations, "
     f"the plain silhouette in {near['silhouette, plain embedding']}"
@@ -223,7 +224,6 @@ plt.show()
 # ## What we learned
 
 # %%
-off = np.exp(np.abs(np.log(ratios)))  # 1: right; 2: twice or half the true number
 within = (off <= 1.5).groupby(level=0, sort=False).sum()
 hits = {kind: ", ".join(f"{rule} {n}" for rule, n in within.loc[kind].items()) for kind, _ in parts}
 worst = off.loc["simulated", "common height"]

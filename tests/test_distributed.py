@@ -3,24 +3,27 @@
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 import distributed
 import encoders
 
 CONFIG = {
-    "library": "torchvision", "architecture": "resnet18", "weights": None, "input_size": 32,
+    "library": "torchvision", "architecture": "resnet18", "weights": None, "input_size": 64,
     "layers": {"layer3": "layer3", "avgpool": "avgpool"},
 }  # fmt: skip
+HERE = "cpu", torch.float32
 
 
 @pytest.fixture(scope="module")
 def cluster():
     """Two processes for all tests of this file: to start them takes longer than to use them."""
-    os.environ.update(distributed.QUIET)
+    os.environ.update(distributed.SETTINGS)
     import ray
 
     environment = {"env_vars": {"PYTHONPATH": str(distributed.utils.ROOT)}}
@@ -29,23 +32,11 @@ def cluster():
     ray.shutdown()
 
 
-def shards_of(photos, n):
-    """The photographs in `n` shards, so many times over that every shard has eight."""
-    paths = (list(photos) * (8 * n // len(photos) + 1))[: 8 * n]
-    return [paths[start : start + 8] for start in range(0, 8 * n, 8)]
-
-
 def locally(shards):
     paths = [path for shard in shards for path in shard]
     rows = np.split(np.arange(len(paths)), np.cumsum([len(shard) for shard in shards])[:-1])
-    return list(encoders.open_encoder(CONFIG, encoders.Source(paths), 3).describe([part.tolist() for part in rows]))
-
-
-def title(process):
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:  # it has ended meanwhile
-        return ""
+    model = encoders.open_encoder(CONFIG, encoders.Source(paths), 3, torch.float32)
+    return list(model.describe([part.tolist() for part in rows]))
 
 
 def check_same(found, shards):
@@ -56,34 +47,75 @@ def check_same(found, shards):
             np.testing.assert_allclose(values[layer], expected[layer], rtol=1e-4, atol=1e-5)
 
 
-def test_ray_gives_the_same_embeddings_also_if_a_process_is_killed(cluster, photos):
-    shards, seen = shards_of(photos, 12), []
-    described = distributed.describe(shards, CONFIG, seed=3, progress=seen.append)
+def processes():
+    """Processes that hold the encoder, by their number."""
+    found = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "MapWorker" in " ".join(process.cmdline()):
+                found[process.pid] = process
+        except psutil.Error:  # it has ended meanwhile
+            continue
+    return found
+
+
+def test_ray_gives_the_same_embeddings_also_if_a_process_is_killed(cluster, photos, monkeypatch):
+    monkeypatch.setattr(distributed, "SHARDS_AT_A_TIME", 1)
+    shards, seen = [[*photos, *photos[:n]] for n in range(1, 13)] * 2, []
+    described = distributed.describe(shards, CONFIG, *HERE, seed=3, progress=seen.append)
     found = [next(described)]
-    workers = [p for p in psutil.Process().children(recursive=True) if "MapWorker" in title(p)]
-    os.kill(workers[0].pid, signal.SIGKILL)
+    before = processes()
+    os.kill(next(iter(before)), signal.SIGKILL)
+    began = time.monotonic()
     found += described
+    assert time.monotonic() - began > 0.3  # it was not killed when all was done
     check_same(found, shards)
-    assert seen == [8] * 12
+    assert sorted(seen) == sorted(len(shard) for shard in shards)
 
 
 def test_a_photograph_that_vanished_is_named_in_one_line(cluster, photos, tmp_path):
     with pytest.raises(RuntimeError, match=r"gone.jpg was readable in chapter 01 but is not now") as error:
-        list(distributed.describe([[tmp_path / "gone.jpg"]], CONFIG))
+        list(distributed.describe([[photos[0]], [tmp_path / "gone.jpg"], [photos[1]]], CONFIG, *HERE))
     assert "\n" not in str(error.value)
+
+
+def test_another_device_than_that_of_make_is_refused():
+    with pytest.raises(RuntimeError, match="a process of the cluster computes on cpu, and make on cuda"):
+        distributed._Describer(CONFIG, "", 0, torch.float32, None, "cuda", 1)
 
 
 def test_nothing_to_do_starts_nothing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)  # an import would fail
-    assert list(distributed.describe([], CONFIG)) == []
+    assert list(distributed.describe([], CONFIG, *HERE)) == []
 
 
-def test_chapter_02_keeps_the_shards_of_either_engine(cluster, photos, bench):
+@pytest.mark.parametrize(
+    "machines, expected",
+    [
+        ([{"CPU": 2.0}], (2, 1, 0)),
+        ([{"CPU": 16.0, "GPU": 1.0}, {"CPU": 64.0}], (1, 16, 1)),  # the cores of a machine without cards are of no use
+        ([{"CPU": 16.0, "GPU": 4.0}, {"CPU": 48.0, "GPU": 2.0}], (6, 4, 1)),
+        ([{}], (1, 1, 0)),
+    ],
+)
+def test_every_card_gets_a_process_and_no_process_more_cores_than_a_machine_has(machines, expected):
+    nodes = [{"Alive": True, "Resources": resources} for resources in machines]
+    lost = {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 8.0}}
+    assert distributed.processes_and_cores([*nodes, lost]) == expected
+
+
+def test_chapter_02_keeps_the_shards_of_either_engine(cluster, photos, bench, monkeypatch):
     bench.run("01", dataset="d", source=str(photos[0].parent))
     with pytest.raises(ValueError, match="engine=spark should be one of: local, ray"):
         bench.encode("d", "resnet18_untrained", engine="spark")
+    calls, describe = [], distributed.describe
+    monkeypatch.setattr(distributed, "describe", lambda *given, **options: calls.append(given) or describe(*given, **options))
     bench.encode("d", "resnet18_untrained", shard_size=3, engine="ray")
-    printed, _ = bench.encode("d", "resnet18_untrained", shard_size=3)
+    assert len(calls) == 1
+    printed, kept = bench.encode("d", "resnet18_untrained", shard_size=3)
     assert "4 of 4 shards are complete already" in printed
-    printed, _ = bench.encode("d", "pixels", engine="ray")  # looks at all photographs, so it stays in this process
-    assert "0 of 1 shards" in printed and bench.data("d", "embeddings", "pixels", "_SUCCESS").is_file()
+    (expected,) = kept["model"].describe([list(range(12))])
+    for layer, vectors in kept["embeddings"].items():
+        np.testing.assert_allclose(vectors, expected[layer], rtol=1e-2, atol=1e-2)
+    bench.encode("d", "pixels", engine="ray")  # looks at all photographs, so it stays in this process
+    assert len(calls) == 1 and bench.data("d", "embeddings", "pixels", "_SUCCESS").is_file()

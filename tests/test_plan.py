@@ -761,9 +761,13 @@ def test_a_review_is_applied_shown_and_stored_until_it_is_taken_back(planned):
     assert planned.runs("all", *SETTINGS) == []
 
 
-def test_the_engine_is_stored_and_changes_only_the_embeddings(planned):
+def test_another_engine_computes_nothing_again_and_is_given_to_networks_only(planned):
     planned.runs("all", *SETTINGS)
-    assert planned.runs("all", *SETTINGS, "ENGINE=ray")[0].startswith("02_extract_embeddings")
-    assert planned.runs("all", *SETTINGS) == [] and "engine: ray" in planned.data("mine", "config.yaml").read_text()
+    assert planned.runs("all", *SETTINGS, "ENGINE=ray") == []
+    more = [text.replace("ENCODERS=", "ENCODERS=resnet18_untrained ") for text in SETTINGS]
+    assert "02_extract_embeddings-resnet18_untrained" in planned.runs("all", *more, "ENGINE=ray")
+    done = {path.parent.name: path.read_text() for path in planned.data("mine", "embeddings").glob("*/_SUCCESS")}
+    assert {name for name, arguments in done.items() if "engine=ray" in arguments} == {"resnet18_untrained"}
+    assert planned.runs("all", *more) == [] and "engine: ray" in planned.data("mine", "config.yaml").read_text()
     done = planned.make("all", *SETTINGS, "ENGINE=spark", check=False)
     assert "ENGINE=spark should be one of: local, ray" in done.stderr
