@@ -262,8 +262,8 @@ RULES = {
 
 
 COMMON = "common_height"  # the rule that looks at all families at once
-GAIN = 0.04  # of a silhouette: how much higher it is where a cut is clear
-STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds without clusters
+GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
+STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
 
 def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
@@ -284,8 +284,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       then hardly higher than that of whole families. So if it gains less than half of GAIN over these, and one that excludes
       fewer neighbours gains GAIN or more, the cut that gains most is taken.
     - Whole families can win because they lie far apart, whatever is in them. So if no cut gains that much and hardly any family
-      is divided, every cut is compared with clouds of the same shape without clusters, one per family. The cut whose silhouette
-      is highest above that of the clouds is taken if it is higher by STRUCTURE.
+      is divided, the cuts are compared with clouds of the same shape without clusters, one per family. If the silhouette of the
+      cut found is not clearly higher than theirs (by half of STRUCTURE), the cut is taken that is highest above them, if it is
+      higher by STRUCTURE. Three, two, then one neighbour are excluded; the first number with such a cut decides.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
       higher by half of GAIN, or by GAIN if no neighbour is excluded.
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
@@ -293,37 +294,39 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
 
     If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: of several such
-    families, the first cut is taken, and nobody is a stranger.
+    families, the first cut is taken, and no photograph is left out.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
     rows = _at_home(trees, points) if given else np.arange(len(points))
     values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
     means, errors = values.mean(axis=2), values.std(axis=2) / np.sqrt(values.shape[2])
     within = means >= (means - errors)[means.argmax(axis=0), EXCLUDED]  # one standard error of the best
-    sizes = len(points) / np.array([len(np.unique(labels)) for labels in partitions])  # mean cluster sizes
-    large = sizes[:, None] > 1.5 * (np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
+    counts = np.array([len(np.unique(labels)) for labels in partitions])
+    large = len(points) > 1.5 * np.outer(counts, np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
     found = [(within[:, e].argmax(), e) for e in reversed(EXCLUDED)]
     found = [cut for cut in found if large[cut]]
     if not found:
         return partitions[0]
-    chosen, n_excluded = found[0]
+    cut = found[0]
     if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
-        weaker = (cut for cut in found if cut[1] and above[cut] >= GAIN / 2)
-        chosen, n_excluded = _clear(found, above) or next(weaker, (0, 0))
+        cut = _clear(found, above) or next((cut for cut in found if cut[1] and above[cut] >= GAIN / 2), (0, 0))
     elif given and (clear := _clear(found, means - means[0])):
-        chosen, n_excluded = clear
-    elif given and len(points) / sizes[chosen] <= 1.5 * len(trees):
-        above = np.where(large, means - _without_clusters(trees, points, min_mean_cluster_size), -1)
-        highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
-        chosen, n_excluded = next(highest, found[0])
+        cut = clear
+    elif given and counts[cut[0]] <= 1.5 * len(trees):
+        above = means - _without_clusters(trees, points, min_mean_cluster_size)
+        if above[cut] < STRUCTURE / 2:
+            above[~large] = -1
+            highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
+            cut = next(highest, cut)
+    chosen, n_excluded = cut
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
 
 
 def _clear(found, gains):
     """One of the cuts `found`, (index, n_excluded): the first, or if its gain is too low the one with the highest, or None."""
-    best = max(found, key=gains.__getitem__)
-    return found[0] if gains[found[0]] >= GAIN / 2 else best if gains[best] >= GAIN else None
+    first, best = found[0], max(found, key=gains.__getitem__)
+    return first if gains[first] >= (GAIN / 2 if first[1] else GAIN) else best if gains[best] >= GAIN else None
 
 
 def _at_home(trees, points, n_neighbors=5, sample=10_000):
