@@ -280,13 +280,13 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
       none, nothing was found, and the families stay whole.
-    - Where species have few photographs, the silhouette that excludes three finds only large clusters of several species. It is
-      then hardly higher than that of whole families. So if it gains less than half of GAIN over these, and one that excludes
-      fewer neighbours gains GAIN or more, the cut that gains most is taken.
-    - Whole families can win because they lie far apart, whatever is in them. So if no cut gains that much and hardly any family
-      is divided, the cuts are compared with clouds of the same shape without clusters, one per family. If the silhouette of the
-      cut found is not clearly higher than theirs (by half of STRUCTURE), the cut is taken that is highest above them, if it is
-      higher by STRUCTURE. Three, two, then one neighbour are excluded; the first number with such a cut decides.
+    - Where species have few photographs, the silhouette that excludes three finds only large clusters of several species, or
+      whole families. So where families are divided in two at most on average, the gain over whole families is looked at. If it
+      is less than half of GAIN, and one that excludes fewer neighbours gains GAIN or more, the cut that gains most is taken.
+    - Whole families can also win because they lie far apart, whatever is in them. So if no cut gains that much, the cuts are
+      compared with clouds of the same shape without clusters, one per family. If the silhouette of the cut found is not clearly
+      higher than theirs (by half of STRUCTURE), the finer cut is taken that is highest above them, if it is by STRUCTURE.
+      Three, two, then one neighbour are excluded; the first number with such a cut decides.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
       higher by half of GAIN, or by GAIN if no neighbour is excluded.
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
@@ -311,14 +311,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
         cut = _clear(found, above) or next((cut for cut in found if cut[1] and above[cut] >= GAIN / 2), (0, 0))
-    elif given and (clear := _clear(found, means - means[0])):
-        cut = clear
-    elif given and counts[cut[0]] <= 1.5 * len(trees):
-        above = means - _without_clusters(trees, points, min_mean_cluster_size)
-        if above[cut] < STRUCTURE / 2:
-            above[~large] = -1
-            highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
-            cut = next(highest, cut)
+    elif given and counts[cut[0]] <= 2 * len(trees):
+        cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
     chosen, n_excluded = cut
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
 
@@ -327,6 +321,16 @@ def _clear(found, gains):
     """One of the cuts `found`, (index, n_excluded): the first, or if its gain is too low the one with the highest, or None."""
     first, best = found[0], max(found, key=gains.__getitem__)
     return first if gains[first] >= (GAIN / 2 if first[1] else GAIN) else best if gains[best] >= GAIN else None
+
+
+def _above_clouds(cut, means, large, trees, points, min_mean_cluster_size):
+    """The finer cut whose silhouettes `means` are highest above those of clouds, if `cut` is not clearly above and it is."""
+    above = means - _without_clusters(trees, points, min_mean_cluster_size)
+    if above[cut] >= STRUCTURE / 2:
+        return cut
+    above[: cut[0]], above[~large] = -1, -1
+    highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
+    return next(highest, cut)
 
 
 def _at_home(trees, points, n_neighbors=5, sample=10_000):
