@@ -281,8 +281,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
       none, nothing was found, and the families stay whole.
     - Where species have few photographs, the silhouette that excludes three finds only large clusters of several species, or
-      whole families. So where families are divided in two at most on average, the gain over whole families is looked at. If it
-      is less than half of GAIN, and one that excludes fewer neighbours gains GAIN or more, the cut that gains most is taken.
+      whole families. So where families are divided in three at most on average, the gain over whole families is looked at. If
+      it is less than half of GAIN, and one that excludes fewer neighbours gains GAIN or more and four times as much, the cut
+      that gains most is taken.
     - Whole families can also win because they lie far apart, whatever is in them. So if no cut gains that much, the cuts are
       compared with clouds of the same shape without clusters, one per family. If the silhouette of the cut found is not clearly
       higher than theirs (by half of STRUCTURE), the finer cut is taken that is highest above them, if it is by STRUCTURE.
@@ -311,7 +312,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
         cut = _clear(found, above) or next((cut for cut in found if cut[1] and above[cut] >= GAIN / 2), (0, 0))
-    elif given and counts[cut[0]] <= 2 * len(trees):
+    elif given and counts[cut[0]] <= 3 * len(trees):
         cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
     chosen, n_excluded = cut
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
@@ -320,7 +321,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
 def _clear(found, gains):
     """One of the cuts `found`, (index, n_excluded): the first, or if its gain is too low the one with the highest, or None."""
     first, best = found[0], max(found, key=gains.__getitem__)
-    return first if gains[first] >= (GAIN / 2 if first[1] else GAIN) else best if gains[best] >= GAIN else None
+    if gains[first] >= (GAIN / 2 if first[1] else GAIN):
+        return first
+    return best if gains[best] >= max(GAIN, 4 * gains[first]) else None
 
 
 def _above_clouds(cut, means, large, trees, points, min_mean_cluster_size):
