@@ -72,14 +72,10 @@ import plotting
 import utils
 
 plotting.set_style()
-if engine not in parameters.ENGINES:
-    raise ValueError(f"engine={engine} should be one of: {', '.join(parameters.ENGINES)}")
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
 given |= {"input_size": input_size}
 given["mirrored"] = encoder_configs.is_mirrored(dataset, encoder) if mirrored is None else mirrored
 encoder_configs.check_encoder(dataset, encoder, given | {"role": role})
-specimens = utils.load_metadata(dataset)
-folder = utils.embeddings_dir(dataset, encoder)
 
 # %% [markdown]
 # ## The encoder
@@ -91,6 +87,9 @@ folder = utils.embeddings_dir(dataset, encoder)
 # the true traits of a simulated dataset.
 
 # %%
+specimens, folder = utils.load_metadata(dataset), utils.embeddings_dir(dataset, encoder)
+if engine not in parameters.ENGINES:
+    raise ValueError(f"engine={engine} should be one of: {', '.join(parameters.ENGINES)}")
 if role:
     print(f"Role of this encoder: {role}.")
 weights_dir = utils.ROOT / Path(weights_dir).expanduser() if weights_dir else ""

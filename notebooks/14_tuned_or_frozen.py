@@ -47,6 +47,7 @@ import sampling
 import scoring
 import utils
 
+# %% jupyter={"source_hidden": true}
 models = utils.dataset_dir(dataset) / "models"
 metadata = utils.load_metadata(dataset)
 config_file = models / f"{setting}.yaml"
