@@ -311,7 +311,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     cut = found[0]
     if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
-        cut = _clear(found, above) or next((cut for cut in found if cut[1] and above[cut] >= GAIN / 2), (0, 0))
+        weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
+        cut = _clear(found, above) or next(weaker, (0, 0))
     elif given and counts[cut[0]] <= 3 * len(trees):
         cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
     chosen, n_excluded = cut

@@ -5,6 +5,7 @@ graphics card. With RAY_ADDRESS it joins a cluster, whose machines have to see t
 under the same paths. A shard that a lost process was working on is given to another.
 """
 
+import itertools
 import logging
 import os
 import warnings
@@ -39,7 +40,7 @@ class _Describer:
     def __call__(self, group):
         """Yield a row for every shard: its number and vectors, or the error that a photograph gave."""
         self.model.paths = [Path(path) for shard in group["paths"] for path in shard]
-        ends = torch.tensor([len(shard) for shard in group["paths"]]).cumsum(0).tolist()
+        ends = itertools.accumulate(map(len, group["paths"]))
         rows = [list(range(end - len(shard), end)) for shard, end in zip(group["paths"], ends, strict=True)]
         described = self.model.describe(rows)
         for number in group["numbers"]:

@@ -4,7 +4,6 @@ A part stands between `<!-- generated: FUNCTION ARGUMENTS -->` and `<!-- end -->
 arguments are words. So no number in a table is typed, and a test checks that all come from the last runs.
 """
 
-import math
 import re
 import sys
 from pathlib import Path
@@ -470,19 +469,6 @@ def alignment(dataset):
 
 # -------------------------------------------------------------------------------------------------------- writing
 
-BIOTROVE = 161_900_000  # photographs: Yang et al. 2024, BioTrove (NeurIPS 37, datasets track)
-
-
-def at_scale(dimensions, *rates):
-    """What embedding all of BioTrove takes: a row for every machine, given as "name=photographs per second"."""
-    size = BIOTROVE * int(dimensions) * 4 / 1e12
-    rows = []
-    for name, _, rate in (text.partition("=") for text in rates):
-        days = BIOTROVE / float(rate) / 86_400
-        rows.append([shown(name), f"{int(rate):,}", f"{days:,.1f}", f"{math.ceil(days):,}"])
-    table = rows_of(["machine", "photographs per second", "days on one", "machines for one day"], rows)
-    return f"{table}\n\nThe embeddings, {int(dimensions):,} numbers of four bytes each, take {size:.1f} TB."
-
 
 def artifacts():
     """Where the numbers come from: a row for every table behind a generated part of a page."""
@@ -508,7 +494,7 @@ def artifacts():
 
 
 FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, at_scale, artifacts)
+FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 

@@ -104,7 +104,8 @@ def must_run_again(run, given, files, covering=()):
     for name in covering:
         if set(given.get(name) or []) <= set(parameters.get(name) or []):
             parameters = parameters | {name: given.get(name)}
-    if any(parameters.get(name) != given.get(name) for name in {*parameters, *given}.difference(NEUTRAL)):
+    before, now = ({name: value for name, value in each.items() if name not in NEUTRAL} for each in (parameters, given))
+    if before != now:
         return True
     failed = any((ROOT / run).with_suffix(suffix).is_file() for suffix in (".failed.ipynb", ".running.ipynb"))
     return failed and any((ROOT / file).stat().st_mtime > end.timestamp() for file in files)

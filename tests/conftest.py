@@ -43,7 +43,7 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # how lon
 hypothesis.settings.load_profile("shared machine")
 SHARED = ROOT.parent / "shared"
 MAKE = shutil.which("gmake") or "make"  # the make of macOS is too old, and Homebrew installs GNU make as gmake
-LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters")
+LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters", "test_distributed")
 
 
 def pytest_collection_modifyitems(items):
