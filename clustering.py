@@ -18,7 +18,6 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
@@ -95,7 +94,7 @@ class LinkageTree:
         elif method == "ward" and len(points) > MAX_PAIRWISE:
             self.merges = fastcluster.linkage_vector(points, method)
         elif len(points) > 2000:  # matrix products are many times faster, and not exact for identical photographs
-            self.merges = linkage(squareform(euclidean_distances(points), checks=False), method)
+            self.merges = linkage(squareform(scoring.quick_distances(points, points), checks=False), method)
         else:
             self.merges = linkage(points, method)
 
@@ -337,7 +336,7 @@ def _above_clouds(cut, means, large, trees, points, min_mean_cluster_size):
     return next(highest, cut)
 
 
-def _at_home(trees, points, n_neighbors=5, sample=10_000):
+def _at_home(trees, points, n_neighbors=5, sample=5000):
     """Rows of the points that have two of their own family among their five nearest neighbours.
 
     `trees` and `points` as in `common_cut`. All rows if these are fewer than three quarters: then the families are not where
@@ -379,7 +378,8 @@ def _without_clusters(trees, points, min_mean_cluster_size):
     again = [(members, LinkageTree(clouds[members], method=tree.method)) for members, tree in trees]
     partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
     counted = _at_home(again, clouds)
-    return scoring.silhouette_values([labels[counted] for labels in partitions], clouds[counted], EXCLUDED).mean(axis=2)
+    partitions = [labels[counted] for labels in partitions]
+    return scoring.silhouette_values(partitions, clouds[counted], EXCLUDED, sample=1000).mean(axis=2)  # means need fewer
 
 
 def _normal_cloud(points, random):

@@ -6,6 +6,7 @@ come from the library; this module joins the libraries. A network that chapter 0
 timm and open_clip take seconds to load and are imported where they are used.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -22,7 +23,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
-from torch import nn
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
@@ -274,7 +276,8 @@ def start_tuning(config, weights_dir="", seed=0):
 def fit_pixels(network, paths, seed=0, sample=5000):
     """Fit the network of a "pixels" encoder to the photographs at hand, or to a seeded sample of them."""
     rows = np.sort(np.random.default_rng(seed).permutation(len(paths))[:sample])
-    thumbnails = [network.transform(load_photo(paths[i])) for i in tqdm(rows, desc="thumbnails", unit="image")]
+    shown = Photos([paths[i] for i in rows], network.transform, enough_pixels(network.transform))
+    thumbnails = [shown[i] for i in tqdm(range(len(shown)), desc="thumbnails", unit="image")]
     network.network.fit(torch.stack(thumbnails), seed)
 
 
@@ -292,16 +295,16 @@ def tabulate(table, prefix):
 # ----------------------------------------------------------------------------------------------------- embedding
 
 
-def load_photo(photo):
+def load_photo(photo, at_least=None):
     """A photograph (PIL) that chapter 01 accepted: `photo` is its path, or a function without arguments that returns it.
 
-    RuntimeError names the file if it cannot be read any more.
+    For `at_least` see `images.load_rgb`. RuntimeError names the file if it cannot be read any more.
     """
     if callable(photo):
         return photo()
     path = photo
     try:
-        return load_rgb(path)
+        return load_rgb(path, at_least)
     except (ValueError, OSError) as error:
         raise RuntimeError(f"{path} was readable in chapter 01 but is not now: {error}") from None
 
@@ -335,17 +338,26 @@ def in_bytes(transform):
     return v2.Compose([*steps[:-2], v2.PILToTensor()]), mean.view(-1, 1, 1), deviation.view(-1, 1, 1)
 
 
+def enough_pixels(transform):
+    """Shorter side of the smallest JPEG that a transform scales as well as a larger one; None if that is not known.
+
+    It is twice the side that the transform scales to: a large photograph may be decoded at a fraction of its size.
+    """
+    size = getattr(transform.transforms[0], "size", None)
+    return size and 2 * max(size if isinstance(size, list | tuple) else [size])
+
+
 class Photos(Dataset):
     """Photographs as a torch Dataset: item i is photo i (see `load_photo`), transformed."""
 
-    def __init__(self, photos, transform):
-        self.photos, self.transform = list(photos), transform
+    def __init__(self, photos, transform, at_least=None):
+        self.photos, self.transform, self.at_least = list(photos), transform, at_least
 
     def __len__(self):
         return len(self.photos)
 
     def __getitem__(self, i):
-        return self.transform(load_photo(self.photos[i]))
+        return self.transform(load_photo(self.photos[i], self.at_least))
 
 
 WORKERS = min(16, os.cpu_count() or 1)  # processes that load photographs, at most
@@ -381,6 +393,21 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
+def folded(network):
+    """A network for evaluation in which batch normalisations are part of the convolutions before them: less to compute.
+
+    Only networks that torchvision traced are changed, in a copy; others come back as they are.
+    """
+    if not any(isinstance(module, fx.GraphModule) for module in network.modules()):
+        return network
+    whole = nn.ModuleDict({"network": copy.deepcopy(network)}).eval()
+    for name, module in list(whole.named_modules()):
+        if isinstance(module, fx.GraphModule):
+            parent, _, own = name.rpartition(".")
+            setattr(whole.get_submodule(parent), own, fuse(module, inplace=True))
+    return whole["network"]
+
+
 def embed(network, photos, shards, device, precision, batch_size=None, progress=None):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
@@ -392,11 +419,11 @@ def embed(network, photos, shards, device, precision, batch_size=None, progress=
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     transform, *statistics = in_bytes(network.transform)
     mean, deviation = (values.to(device) for values in statistics)
-    images = Photos(photos, transform)
+    images = Photos(photos, transform, enough_pixels(transform))
     workers = min(WORKERS, max(len(batches) - 1, 0))  # a single batch needs no process of its own
     loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
-    module = network.network.to(device, memory_format=layout)
+    module = folded(network.network).to(device, memory_format=layout)
     mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     for shard in shards:
         parts = []
@@ -525,7 +552,6 @@ class FusedEncoder(_TableEncoder):
         """The deepest layers (n, d) of photographs that are not in the source, side by side (see `load_photo`)."""
         parts = (open_encoder(self.source.config(part), self.source, self.seed) for part in self.parts)
         return np.hstack([normalize(part.describe_new(photos)) for part in parts])
-
 
     @property
     def sees_photographs(self):

@@ -507,18 +507,55 @@ def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
     np.testing.assert_allclose(new[0], one, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
+every_library = pytest.mark.parametrize(
     ("library", "architecture"),
     [("torchvision", "resnet18"), ("timm", "deit_tiny_patch16_224"), ("open_clip", "ViT-S-32-alt"), ("pixels", "thumbnails")],
 )
-def test_bytes_that_are_normalised_later_are_what_the_transform_gives(library, architecture):
+
+
+def transform_of(library, architecture):
     config = {"library": library, "architecture": architecture, "weights": None, "input_size": 32}
     layers = {"pixels": {"pixels": "pixels"}, "torchvision": {"avgpool": "avgpool"}}.get(library, {"embedding": "image"})
     if library == "timm":
         layers = {"blocks.11": "deep"}
-    whole = encoders.build_network(**config, layers=layers).transform
+    return encoders.build_network(**config, layers=layers).transform
+
+
+@every_library
+def test_bytes_that_are_normalised_later_are_what_the_transform_gives(library, architecture):
+    whole = transform_of(library, architecture)
     part, mean, deviation = encoders.in_bytes(whole)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
     seen = part(image)
     assert seen.dtype == torch.uint8 and seen.shape == (3, 32, 32)
     torch.testing.assert_close(seen.float().div(255).sub(mean).div(deviation), whole(image).as_subclass(torch.Tensor))
+
+
+@every_library
+def test_large_photograph_is_decoded_at_a_fraction_of_its_size_and_looks_the_same(library, architecture, photos, tmp_path):
+    part, *_ = encoders.in_bytes(transform_of(library, architecture))
+    Image.open(photos[0]).convert("RGB").resize((1600, 1200), Image.Resampling.BICUBIC).save(tmp_path / "large.jpg")
+    small = encoders.load_photo(tmp_path / "large.jpg", encoders.enough_pixels(part))
+    assert small.width in (200, 400) and small.height >= 2 * 32
+    difference = part(small).float() - part(encoders.load_photo(tmp_path / "large.jpg")).float()
+    assert difference.abs().mean() < 1  # of 255 grey levels
+
+
+def test_folding_changes_no_vector_and_leaves_the_network_itself_alone(photos):
+    network = encoders.build_network("torchvision", "resnet18", None, {"layer3": "layer3", "avgpool": "avgpool"}, 64).network
+    normalisations = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for module in normalisations:  # fresh ones do nothing
+        module.running_mean.normal_(0, 0.2)
+        module.running_var.uniform_(0.5, 2)
+    images = torch.rand(4, 3, 64, 64)
+    with torch.inference_mode():
+        before = network(images)
+        tuned = encoders._Mirrored(encoders.TunedNetwork(network, {"avgpool": 512}, 8))
+        for whole in (network, tuned):
+            folded = encoders.folded(whole)
+            assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+            for name, values in whole(images).items():
+                torch.testing.assert_close(folded(images)[name], values, rtol=1e-3, atol=1e-4)
+        assert all(torch.equal(values, before[name]) for name, values in network(images).items())
+    plain = torch.nn.Linear(3, 2)
+    assert encoders.folded(plain) is plain
