@@ -112,16 +112,17 @@ SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resn
   07_dna_barcodes 08_align_image_dna_text \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust \
   17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna 23_report 24_trees \
-  25_maps 26_what_the_encoder_sees 27_what_can_be_read \
+  25_maps 26_what_the_encoder_sees 27_what_can_be_read 28_speed \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)
 endif
-publish: ## run the demo and four sweeps, and keep the outputs in the .ipynb files that are committed
+publish: ## run the demo, its measurements and four sweeps, and keep the outputs in the .ipynb files that are committed
 	$(MAKE) sweep SWEEP=signal
 	$(MAKE) sweep SWEEP=umap
 	$(MAKE) sweep SWEEP=trainers
 	$(MAKE) sweep SWEEP=clusterers ENCODERS=specimen_resnet18_double
+	$(MAKE) bench
 	$(PYTHON) execute.py publish $(foreach run,$(SHOWN),notebooks/$(firstword $(subst -, ,$(run))).py=$(D)/runs/$(run).ipynb)
 
 DIGESTS = $(PYTHON) -c "import utils; [print(utils.file_digest(p), p.name, sep='  ') for p in sorted((utils.ROOT / 'models').glob('*.safetensors'))]"
@@ -136,12 +137,13 @@ pretrain_barcodes: ## train models/dna_mlm again, on the barcodes in SOURCE= (ab
 	cp data/coi_barcodes/models/dna_mlm.safetensors data/coi_barcodes/models/dna_mlm.csv models/
 	$(DIGESTS) > models/SHA256SUMS
 
-bench: ## time of every chapter of DATASET=; speed of extraction (and of a plain loop), clustering (and of nested k-means), scoring, atlas
+bench: ## speed and memory on this machine: chapters of DATASET=, embeddings, clusters, scores and the atlas (half an hour)
 	$(PYTHON) tests/bench_steps.py $(DATASET)
 	$(PYTHON) tests/bench_extraction.py $(DATASET)
-	$(PYTHON) tests/bench_clustering.py
+	$(PYTHON) tests/bench_clustering.py $(DATASET)
 	$(PYTHON) tests/bench_scoring.py
 	$(PYTHON) tests/bench_atlas.py
+	$(PYTHON) execute.py run notebooks/28_speed.py $(D)/runs/28_speed.ipynb dataset=$(DATASET)
 
 lock: $(READY) ## compile requirements.in into requirements.txt
 	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

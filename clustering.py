@@ -18,6 +18,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist, squareform
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
@@ -39,9 +40,11 @@ def prepare(
     divided by its standard deviation to the power `whitening_power`: 0 leaves them as they are, 1 gives all the same variance
     (Jegou and Chum 2012, ECCV). `n_smoothing_neighbors` replaces every vector by the mean of itself and that many nearest
     neighbours. `umap_components` maps the vectors with UMAP (0: no map); these keep their lengths, because distances on a
-    map are Euclidean. Points that are all alike stay so.
+    map are Euclidean. Points that are all alike stay so. Of many points the vectors are float32, which takes half the
+    memory and time.
     """
-    points = normalize(np.array(points, np.float64), copy=False)  # one copy, which is changed in place
+    dtype = np.float64 if len(points) <= scoring.FEW else np.float32
+    points = normalize(np.array(points, dtype), copy=False)  # one copy, which is changed in place
     if _all_alike(points):
         return points
     if signed_sqrt:
@@ -55,7 +58,8 @@ def prepare(
         solver = "full" if wide else "covariance_eigh"  # both are exact
         pca = PCA(pca_components, svd_solver=solver).fit(points)
         scale = np.maximum(pca.explained_variance_, pca.explained_variance_[0] * 1e-9) ** (-whitening_power / 2)
-        points = normalize(pca.transform(points) * scale)
+        points = pca.transform(points)
+        points = normalize(np.multiply(points, scale, out=points), copy=False)
     if n_smoothing_neighbors:
         near = NearestNeighbors(n_neighbors=min(n_smoothing_neighbors + 1, len(points))).fit(points)
         points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
@@ -84,7 +88,7 @@ class LinkageTree:
     58:236-244, average linkage (Sokal and Michener 1958, University of Kansas Science Bulletin 38:1409-1438), or another of
     SciPy's methods. SciPy needs the distances of all pairs in memory; beyond MAX_PAIRWISE points Ward's tree is computed from
     the vectors, which gives the same tree with little memory and takes longer (Muellner 2013, fastcluster, J. Statistical
-    Software 53:9).
+    Software 53:9). Only `oracle_k` asks for so large a tree: clusterers divide such a family first.
     """
 
     def __init__(self, points, seed=0, method="ward"):
@@ -110,7 +114,8 @@ class FlatClusterer:
     """A scikit-learn estimator of clusters or mixtures on (n, d) points; called with a number, it fits that many clusters."""
 
     def __init__(self, points, seed=0, estimator=KMeans, **options):
-        self.points, self.estimator, self.options = points, estimator, options | {"random_state": seed}
+        self.points = np.asarray(points, np.float64)  # of float32, k-means warns of invalid values where there are none
+        self.estimator, self.options = estimator, options | {"random_state": seed}
 
     def __call__(self, k):
         k = min(k, len(self.points))
@@ -394,7 +399,7 @@ def _normal_cloud(points, random):
 
 def _labels_at_all(trees, heights, n):
     """Labels (n,) of all trees (see `common_cut`) cut at each height, unique over the trees: a list of arrays."""
-    labels, used = np.empty((len(heights), n), int), np.zeros(len(heights), int)
+    labels, used = np.empty((len(heights), n), np.int32), np.zeros(len(heights), np.int32)
     for rows, tree in trees:
         below = np.searchsorted(tree.merges[:, 2], heights, side="right")  # merges; equal numbers are the same cut
         for number in np.unique(below):
@@ -534,8 +539,7 @@ class TreeClusterer(Clusterer):
         return self._genera(species, tree, genus_points, seed), species, noise
 
     def cut_all(self, points, genus_points, groups, given, seed):
-        if self.method != "ward":
-            groups = [part for rows in groups for part in _divide(rows, points)]
+        groups = [part for rows in groups for part in _divide(rows, points)]
         if self.k_rule != COMMON:
             return super().cut_all(points, genus_points, groups, given, seed)
         trees = [(rows, LinkageTree(points[rows], method=self.method)) for rows in groups]
@@ -702,7 +706,7 @@ def cluster_prepared(points, genus_points, families, clusterer, seed=0):
     if given:
         families = families.fillna(UNKNOWN).to_numpy(object)
     else:
-        labels, _, _ = cluster_species(points, "ward", "silhouette", seed, max_clusters=clusterer.max_families)
+        labels = _find_families(points, clusterer.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
     groups = [*pd.Series(families).groupby(families).indices.values()] if clusterer.nested else [np.arange(len(families))]
     genus, species, noise = clusterer.cut_all(points, genus_points, groups, given, seed)
@@ -711,6 +715,20 @@ def cluster_prepared(points, genus_points, families, clusterer, seed=0):
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
     found["species"] = found.groupby(["genus", "species"]).ngroup()
     return found
+
+
+def _find_families(points, most):
+    """Labels (n,) of at most that many families of points (n, d): Ward's tree where its silhouette is best.
+
+    One tree cannot hold more than MAX_PAIRWISE points. Of more, it is that of a random sample, and the other points join the
+    family whose centroid is nearest.
+    """
+    if len(points) <= MAX_PAIRWISE:
+        return cluster_species(points, "ward", "silhouette", max_clusters=most)[0]
+    drawn = points[np.random.default_rng(0).permutation(len(points))[:MAX_PAIRWISE]]
+    labels = _find_families(drawn, most)
+    centroids = np.stack([drawn[labels == label].mean(axis=0) for label in np.unique(labels)])
+    return pairwise_distances_argmin(points, centroids)
 
 
 def _divide(rows, points):

@@ -96,13 +96,14 @@ def run(source, output, files, assignments, stored=()):
 
     executed, failed = (output.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
     try:
-        with tempfile.TemporaryDirectory() as scratch, claim(executed):
+        with tempfile.TemporaryDirectory() as scratch, claim(executed), all_cores(source):
+            started = time.time_ns()
             if output.is_file() and output.stat().st_ctime_ns > began and last_run(output)[0] == parameters:
                 executed.unlink()
                 print(f"{output.stem}: another make has run it", flush=True)
                 return
             with undone_if_interrupted(output, executed, failed, scratch):
-                execute(notebook, executed, parameters, scratch)
+                execute(notebook, executed, parameters, scratch, bars=source.stem in ON_ALL_CORES or not in_parallel())
                 os.utime(executed, ns=(began, began))
                 if stored:
                     store(parameters["dataset"], stored, parameters)
@@ -114,7 +115,7 @@ def run(source, output, files, assignments, stored=()):
         if isinstance(error, DeadKernelError):
             reason = "the kernel died, perhaps for want of memory"
         raise SystemExit(f"{output.stem} failed: {one_line(reason)}{f' (see {failed})' if in_cell else ''}") from None
-    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - began) / 1e9:.0f} s{progress()})", flush=True)
+    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - started) / 1e9:.0f} s{progress()})", flush=True)
 
 
 def progress():
@@ -135,12 +136,18 @@ def progress():
     return f"; {done} of {total}" + (f", about {max(left, 1):.0f} min left" if total / 4 <= done < total else "")
 
 
-def execute(notebook, executed, parameters, scratch):
-    """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails."""
+def in_parallel():
+    """Whether make may run other chapters at the same time (-j)."""
+    return "--jobserver" in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
+
+
+def execute(notebook, executed, parameters, scratch, bars=True):
+    """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails.
+
+    With `bars`, a terminal shows the progress bars of its cells.
+    """
     chapter = f"{scratch}/chapter.ipynb"
     jupytext.write(notebook, chapter)
-    # progress bars of chapters that make runs in parallel would overwrite each other
-    alone = "--jobserver" not in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
     papermill.execute_notebook(
         chapter,
         str(executed),
@@ -148,7 +155,7 @@ def execute(notebook, executed, parameters, scratch):
         kernel_name="python3",
         cwd=ROOT / "notebooks",
         progress_bar=False,
-        stderr_file=sys.stderr if alone and sys.stderr.isatty() else None,  # progress bars, as they move
+        stderr_file=sys.stderr if bars and sys.stderr.isatty() else None,
         # the kernel is reached by socket files of this run alone, and listens on no network port
         config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
         # it is interrupted before it is shut down, and would sometimes call that an error
@@ -175,6 +182,20 @@ def claim(running):
             stream.close()  # the other run has renamed it
             stream = None
     with stream:
+        yield
+
+
+ON_ALL_CORES = ("02_extract_embeddings", "03_supcon_finetune")  # two at a time would take longer than one after the other
+
+
+@contextlib.contextmanager
+def all_cores(source):
+    """Let only one chapter at a time compute that keeps all cores or the graphics card busy; others may run beside it."""
+    with contextlib.ExitStack() as held:
+        if source.stem in ON_ALL_CORES:
+            lock = Path("data", ".plans", "all-cores")  # beside the plan; make runs in the project's folder
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(held.enter_context(lock.open("a")), fcntl.LOCK_EX)
         yield
 
 

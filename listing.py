@@ -29,7 +29,7 @@ RESULTS = {
     "heatmaps.csv": "26", "probes.csv": "27",
 }  # fmt: skip
 # Folders in data/<dataset>/, and the files that chapters write there.
-PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability")
+PLACES = ("embeddings", "models", "maps", "clusters", "previews", "atlas", "runs", "sweeps", "recoverability", "bench")
 MADE = re.compile(
     r"""
     embeddings/[^/]+/(part-\d+\.parquet|_SUCCESS|prepared-[^/]+-[0-9a-f]{16}\.npy)
@@ -40,7 +40,7 @@ MADE = re.compile(
     | atlas/[^/]+\.html | atlas/[^/]+\.page-\d+\.js
     | runs/\d\d_[^/]+\.ipynb
     | sweeps/(?P<sweep>[^/]+)/((?P=sweep)(__[^/]+)?(-scores)?\.(yaml|ipynb)|summary\.csv|encoders\.txt)
-    | recoverability/(default|[^/]+__[^/]+)\.csv
+    | recoverability/(default|[^/]+__[^/]+)\.csv | bench/(extraction|clustering)\.csv
     """,
     re.VERBOSE,
 )

@@ -316,7 +316,7 @@ def triplet_accuracy(tree, species, distances, sample=20000, seed=0):
 # ------------------------------------------------------------------------------------------- without any labels
 
 
-FEW = 5000  # points whose distances are all computed exactly
+FEW = 5000  # points that are compared in float64 and exactly; more are compared in float32 and by matrix products
 
 def silhouettes(partitions, points, n_excluded=(0,), sample=2500, seed=0):
     """Mean silhouette over points (n, d) of each of several partitions, labels (n,); -1 where it is not defined.
@@ -424,7 +424,7 @@ def _silhouettes(distances, sums, rows, near, members, sizes, n_excluded):
 
     left = (sizes[home] - 1)[:, None] - of_nearest(own)
     inside = (sums[home, everyone][:, None] - of_nearest(own * distances[near, everyone[:, None]])) / np.maximum(left, 1)
-    means = sums / sizes[:, None]
+    means = sums / sizes[:, None].astype(sums.dtype)
     means[home, everyone] = np.inf
     outside = means.min(axis=0)[:, None]
     larger = np.maximum(np.maximum(inside, outside), np.finfo(float).tiny)

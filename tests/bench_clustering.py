@@ -1,48 +1,90 @@
-"""Speed of the default clusterer against the nested k-means of the study that this project extends: `make bench`.
+"""Time and memory of clusterers as a collection grows, and of the default against nested k-means: `make bench`.
 
-An embedding of the size of the Kaggle challenge (49,633 photographs in 179 families, the largest of about 10,000) is simulated.
-Both run on the same machine in the same process, one after the other. A number on the command line divides the size.
+Simulated embeddings with known species. First one of the size of the Kaggle challenge (49,633 photographs in 179 families, the
+largest of about 10,000), then some of a thousand to a million photographs in families of about 280. Every run is a process of
+its own, which only loads the embedding and clusters it; so its peak of memory is that of the clusterer.
 """
 
-import resource
+import json
+import re
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import clustering
 import scoring
+import utils
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
-PHOTOGRAPHS, FAMILIES, DIMENSIONS = 49_633, 179, 2048
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+LONGEST = 100  # seconds: a clusterer that took longer at one size is not run at the next
+CLUSTERERS = ("pooled_average", "nested_kmeans_10", "nested_hdbscan", "nested_leiden", "flat_hdbscan", "images_alone")
+CHALLENGE = 49_633
 
 
-def challenge(divisor=1):
-    """An embedding (n, d) in float32 and its taxa: families whose sizes fall as those of the challenge do."""
-    shares = 1 / np.arange(1, FAMILIES + 1)
-    species = np.maximum(1, np.round(shares / shares.sum() * PHOTOGRAPHS / 9 / divisor)).astype(int)
-    config = EmbeddingConfig(tuple(species), photographs=9, dimensions=DIMENSIONS, separation=0.5)
-    points, taxa = draw_embedding(config)
-    return points.astype(np.float32), taxa
+def challenge():
+    """An embedding of the size of the challenge: families whose sizes fall as those of the challenge do, two layers."""
+    shares = 1 / np.arange(1, 180)
+    species = np.maximum(1, np.round(shares / shares.sum() * CHALLENGE / 9)).astype(int)
+    return draw_embedding(EmbeddingConfig(tuple(species), photographs=9, dimensions=2048, separation=0.5))
 
 
-def main(divisor=1):
-    points, taxa = challenge(divisor)
-    largest = taxa["family"].value_counts().iloc[0]
-    print(f"{len(points):,} x {points.shape[1]:,} in {taxa['family'].nunique()} families, the largest of {largest:,}")
-    seconds = {}
-    for clusterer in ("pooled_average", "nested_kmeans_30"):
-        began = time.perf_counter()
-        found = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.named(clusterer))
-        seconds[clusterer] = time.perf_counter() - began
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        ami = scoring.ami(taxa["species"], found["species"])
-        number = f"{found['species'].nunique():,} clusters for {taxa['species'].nunique():,} species"
-        print(f"{clusterer}: species AMI {ami:.3f}, {number}; most memory so far {memory:.1f} GB", flush=True)
-    print(f"the default is {seconds['nested_kmeans_30'] / seconds['pooled_average']:.1f} times as fast")
+def collection(n):
+    """An embedding of about n photographs: families of 31 species with nine photographs each, 256 numbers a photograph."""
+    families = (31,) * max(1, round(n / 279))
+    return draw_embedding(EmbeddingConfig(families, photographs=9, dimensions=256, separation=0.5))
+
+
+def run(clusterer, folder):
+    """Cluster the embedding in `folder`, a process of its own: prints a line of JSON."""
+    points = np.load(folder / "points.npy")
+    taxa = pd.read_parquet(folder / "taxa.parquet")
+    layers = {"shallow": points[:, : points.shape[1] // 2], "deep": points}
+    began = time.perf_counter()
+    found = clustering.cluster(layers, taxa["family"], clustering.Clusterer.named(clusterer))
+    seconds = time.perf_counter() - began
+    # The peak of this process in kB, on Linux; resource.getrusage gives that of the process that started it, if it is higher.
+    memory = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20
+    score, number = scoring.ami(taxa["species"], found["species"]), found["species"].nunique()
+    print(json.dumps({"seconds": seconds, "gigabytes": memory, "species_ami": score, "clusters": number}))
+
+
+def measured(drawn, clusterers, collection):
+    """A row for each of the clusterers on an embedding with its taxa, `drawn`."""
+    points, taxa = drawn
+    about = {"collection": collection, "photographs": len(points), "families": taxa["family"].nunique()}
+    about["species"] = taxa["species"].nunique()
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "points.npy", points.astype(np.float32))
+        taxa.to_parquet(Path(folder) / "taxa.parquet")
+        del points, taxa, drawn
+        for clusterer in clusterers:
+            command = [sys.executable, __file__, "--run", clusterer, folder]
+            answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            row = about | {"clusterer": clusterer} | json.loads(answer.splitlines()[-1])
+            print(row, flush=True)
+            yield row
+
+
+def main(dataset):
+    rows = list(measured(challenge(), ("pooled_average", "nested_kmeans_30"), "challenge"))
+    left = list(CLUSTERERS)
+    for n in SIZES:
+        done = list(measured(collection(n), left, "growing"))
+        left = [row["clusterer"] for row in done if row["seconds"] < LONGEST]
+        rows += done
+    table = pd.DataFrame(rows)
+    utils.write_table(table.round(3), utils.dataset_dir(dataset) / "bench" / "clustering.csv")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1] == "--run":
+        run(sys.argv[2], Path(sys.argv[3]))
+    else:
+        main(sys.argv[1])

@@ -283,7 +283,7 @@ def test_an_option_of_another_method_is_named():
     assert clustering.Clusterer.of("average", max_genera=10) == clustering.Clusterer.of("average")  # the default of caps
 
 
-@pytest.mark.parametrize("method", ["average", "complete"])
+@pytest.mark.parametrize("method", ["average", "complete", "ward"])
 @pytest.mark.parametrize("rule", ["common_height", "silhouette"])
 def test_parts_of_a_large_family_share_no_cluster(method, rule, monkeypatch):
     points, _ = blobs(8, each=20)
@@ -379,6 +379,15 @@ def test_a_family_too_large_for_one_tree_is_divided(monkeypatch):
     monkeypatch.setattr(clustering, "MAX_PAIRWISE", 50)
     found = cluster(points, np.full(len(points), "x"))
     assert nested(found) and metrics.adjusted_mutual_info_score(names, found["species"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("at_once", [1000, 90])
+def test_families_are_found_in_a_sample_of_more_points_than_one_tree_can_hold(at_once, monkeypatch):
+    points, names = blobs(6, each=20)
+    monkeypatch.setattr(clustering, "MAX_PAIRWISE", at_once)
+    found = cluster(points, np.full(len(points), None))
+    assert metrics.adjusted_mutual_info_score(names, found["family"]) == pytest.approx(1)
+    assert nested(found)
 
 
 def test_a_simulated_embedding_has_the_shape_that_was_asked_for():

@@ -56,7 +56,7 @@ def test_every_figure_committed_is_written_by_a_notebook():
     written = re.findall(r'(?:figures_dir\(dataset\)|out|figures) / f?"([^"]+\.(?:png|jpg))"', sources)
     patterns = [re.sub(r"\\\{\w+\\\}", r"\\w+", re.escape(name)) for name in written]
     tables = r"(scores|comparisons|choosing|robustness|k_rules|held_out_families|taxa|confused|sweep_\w+)\.csv"
-    tables += r"|(stress|trees|map_quality|heatmaps|probes|trust|effort|how_sure)\.csv"
+    tables += r"|(stress|trees|map_quality|heatmaps|probes|trust|effort|how_sure|speed_of_\w+)\.csv"
     tables += r"|(barcode_scores|image_and_dna|alignment_\w+)\.csv"
     for picture in (path for path in (ROOT / "figures").glob("*/*") if path.name != "vector"):
         assert re.fullmatch(tables, picture.name) or any(re.fullmatch(p, picture.name) for p in patterns), picture
