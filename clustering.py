@@ -720,23 +720,29 @@ def cluster_prepared(points, genus_points, families, clusterer, seed=0):
 def _find_families(points, most):
     """Labels (n,) of at most that many families of points (n, d): Ward's tree where its silhouette is best.
 
-    One tree cannot hold more than MAX_PAIRWISE points. Of more, it is that of a random sample, and the other points join the
-    family whose centroid is nearest.
+    One tree cannot hold more than MAX_PAIRWISE points. Of more, it is that of a random sample, and every other point joins the
+    family of its nearest neighbour there. There are so many families then that one tree can hold each of them.
     """
     if len(points) <= MAX_PAIRWISE:
         return cluster_species(points, "ward", "silhouette", max_clusters=most)[0]
     drawn = points[np.random.default_rng(0).permutation(len(points))[:MAX_PAIRWISE]]
-    labels = _find_families(drawn, most)
-    centroids = np.stack([drawn[labels == label].mean(axis=0) for label in np.unique(labels)])
-    return pairwise_distances_argmin(points, centroids)
+    least = _parts(len(points))
+    tree = LinkageTree(drawn)
+    partitions = [tree(k) for k in np.unique(np.geomspace(least, max(most, 3 * least), 30).astype(int))]
+    labels = partitions[np.argmax(scoring.silhouettes(partitions, drawn))]
+    return labels[pairwise_distances_argmin(points, drawn)]
+
+
+def _parts(n):
+    """How many parts of n points are about half as large as one tree can hold."""
+    return -(-2 * n // MAX_PAIRWISE)
 
 
 def _divide(rows, points):
     """The rows of a family, or of parts of it by bisecting k-means if one tree cannot hold them all: a list of arrays."""
     if len(rows) <= MAX_PAIRWISE:
         return [rows]
-    n_parts = -(-2 * len(rows) // MAX_PAIRWISE)  # about half as large as they may be
-    parts = BisectingKMeans(n_parts, random_state=0, bisecting_strategy="largest_cluster").fit_predict(points[rows])
+    parts = BisectingKMeans(_parts(len(rows)), random_state=0, bisecting_strategy="largest_cluster").fit_predict(points[rows])
     return [rows[parts == part] for part in np.unique(parts)]
 
 

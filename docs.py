@@ -30,6 +30,7 @@ WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and 
     "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
     "alignment_retrieval": ("08_align_image_dna_text", "align"), "alignment_clusters": ("08_align_image_dna_text", "align"),
     "sweep_trainers": ("97_sweep_training", "sweep SWEEP=trainers"),
+    "speed_of_extraction": ("28_speed", "bench"), "speed_of_clustering": ("28_speed", "bench"),
 }  # fmt: skip
 opened = []  # tables that were read, as (dataset, name), for `artifacts`
 IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
@@ -470,6 +471,32 @@ def alignment(dataset):
 # -------------------------------------------------------------------------------------------------------- writing
 
 
+def extraction(dataset):
+    """How many times as fast chapter 02 is as other loops, by size of the photographs."""
+    table = read(dataset, "speed_of_extraction").set_index("photographs")
+    loops = [name for name in table if name != "network alone"]
+    header = ["JPEGs", *(f"times as fast as {name}" for name in loops), "share of the network alone"]
+    rows = [
+        [size, *("" if pd.isna(row[name]) else f"{row[name]:.1f}" for name in loops), f"{row['network alone']:.0%}"]
+        for size, row in table.iterrows()
+    ]
+    return rows_of(header, rows)
+
+
+def growth(dataset):
+    """Time, memory and agreement of clusterers by number of photographs."""
+    table = read(dataset, "speed_of_clustering")
+    header = ["photographs", "families", "clusterer", "time / that of the fastest", "memory at most", "species AMI"]
+    rows = [
+        [
+            f"{row.photographs:,}", f"{row.families:,}", shown(row.clusterer), f"{row.times_the_fastest:.1f}",
+            f"{row.gigabytes:.1f} GB", f"{row.species_ami:.2f}", f"{row.clusters:,} / {row.species:,}",
+        ]
+        for row in table.itertuples()
+    ]  # fmt: skip
+    return rows_of([*header, "clusters / species"], rows)
+
+
 def artifacts():
     """Where the numbers come from: a row for every table behind a generated part of a page."""
     rows = []
@@ -496,6 +523,7 @@ def artifacts():
 FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
 FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
+FUNCTIONS += (extraction, growth)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

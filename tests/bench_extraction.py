@@ -27,6 +27,7 @@ SIZES = {"small": (None, 192), "1 MP": (1000, 96), "12 MP": (3464, 64)}  # side 
 LAYERS = {"layer3": "layer3", "avgpool": "avgpool"}
 DEVICE = encoders.pick_device()
 PRECISION, BATCH = encoders.pick_precision(DEVICE), encoders.pick_batch_size(DEVICE)
+MIXED = PRECISION in (torch.bfloat16, torch.float16)
 
 
 def resnet():
@@ -85,11 +86,12 @@ def chapter_with_open_clip():
 def alone():
     """The network of chapter 02 in its precision and layout, on images that are in memory."""
     layout = encoders.memory_format(DEVICE)
+    mixed = torch.autocast(DEVICE.type, PRECISION, enabled=MIXED)
     module = encoders.folded(resnet().network).to(DEVICE, memory_format=layout)
     images = torch.rand(BATCH, 3, 224, 224).to(DEVICE, memory_format=layout)
 
     def loop(paths):
-        with torch.inference_mode(), torch.autocast(DEVICE.type, PRECISION, enabled=PRECISION != torch.float32):
+        with torch.inference_mode(), mixed:
             for start in range(0, len(paths), BATCH):
                 [encoders.average(values).cpu() for values in module(images[: len(paths) - start]).values()]
 

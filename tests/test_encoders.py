@@ -383,8 +383,11 @@ def cosines(a, b):
      ("resnet18", {"library": "torchvision", "weights": "IMAGENET1K_V1"}),
      ("deit_tiny_patch16_224", {"library": "timm", "weights": "fb_in1k", "layers": {"embedding": "head"}})],
 )  # fmt: skip
-def test_mixed_precision_agrees_with_plain_float32(shared_weights, photos, name, encoder_config):
+def test_mixed_precision_and_reduced_size_agree_with_the_plain_loop(shared_weights, photos, name, encoder_config, tmp_path):
     encoder = build(str(shared_weights), input_size=224, architecture=name, **encoder_config)
+    large = Image.open(photos[1]).convert("RGB").resize((2200, 1600), Image.Resampling.BICUBIC)
+    large.save(tmp_path / "large.jpg")
+    photos = [*photos, tmp_path / "large.jpg"]
     images = torch.stack([encoder.transform(load_rgb(path)) for path in photos])
     with torch.inference_mode():
         plain = encoder.network(images)
