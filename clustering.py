@@ -721,7 +721,7 @@ def _find_families(points, most):
     """Labels (n,) of at most that many families of points (n, d): Ward's tree where its silhouette is best.
 
     One tree cannot hold more than MAX_PAIRWISE points. Of more, it is that of a random sample, and every other point joins the
-    family of its nearest neighbour there. There are so many families then that one tree can hold each of them.
+    family of its nearest neighbour there. Then there are more families if otherwise one tree could not hold each of them.
     """
     if len(points) <= MAX_PAIRWISE:
         return cluster_species(points, "ward", "silhouette", max_clusters=most)[0]

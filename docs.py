@@ -468,7 +468,7 @@ def alignment(dataset):
     return rows_of(header, rows)
 
 
-# -------------------------------------------------------------------------------------------------------- writing
+# ---------------------------------------------------------------------------------------------------------- speed
 
 
 def extraction(dataset):
@@ -495,6 +495,9 @@ def growth(dataset):
         for row in table.itertuples()
     ]  # fmt: skip
     return rows_of([*header, "clusters / species"], rows)
+
+
+# -------------------------------------------------------------------------------------------------------- writing
 
 
 def artifacts():
