@@ -1,5 +1,6 @@
 """Contact sheets of clusters: the order of a strip, what a cluster is worth where taxa are known, and the pages."""
 
+import gc
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 import plotting
+from images import thumbnails
 
 PURE = 0.9  # share of its named photographs that a pure cluster has of one species
 ODD = 0.1  # share of the photographs of a dataset that is least trusted
@@ -147,3 +149,24 @@ def _label(ax, line, strip):
         ax.add_patch(plt.Rectangle((left, line + 0.53), 0.75, 0.2, facecolor=VERDICT_COLOURS[strip.verdict]))
         ax.text(left + 0.38, line + 0.63, strip.verdict, va="center", ha="center", fontsize=8, color="black")
         ax.text(left, line + 0.86, plotting.plain(strip.about, 46), va="center", fontsize=8)
+
+
+def photographs_of(strips, odd, specimens, folder):
+    """{row: PIL image} of the photographs that `strips` show, None for one that cannot be read.
+
+    `specimens` has the `path` below `folder`/photos and the `sha256` of these rows, or of more. Thumbnails are kept in
+    `folder`/previews/thumbnails.
+    """
+    rows = np.concatenate([shown(strip, odd) for strip in strips])
+    chosen = specimens.loc[rows]
+    paths = [folder / "photos" / path for path in chosen["path"].fillna("")]  # a barcode alone has no photograph
+    return dict(zip(rows, thumbnails(paths, chosen["sha256"], folder / "previews" / "thumbnails"), strict=True))
+
+
+def write_page(path, title, strips, odd, specimens, folder):
+    """Write a page of `strips` as a picture; see `photographs_of`. It may run in a process of its own."""
+    plt.switch_backend("agg")
+    plotting.set_style()
+    plotting.save_figure(draw_page(title, strips, photographs_of(strips, odd, specimens, folder), odd), path)
+    plt.close("all")
+    gc.collect()  # a figure refers to itself: it would stay in memory for many pages

@@ -38,6 +38,7 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 import clustering
@@ -45,7 +46,6 @@ import plotting
 import review
 import sheets
 import utils
-from images import thumbnails
 
 plotting.set_style()
 folder = utils.dataset_dir(dataset)
@@ -73,35 +73,30 @@ judged.loc[sizes.index[sizes > 1], "verdict"].replace("", "no name").value_count
 # %% [markdown]
 # ## The pages
 #
-# One page holds up to 14 clusters of one family. Only the photographs of one page are in memory. Their thumbnails are made once
-# and kept in `previews/thumbnails/`; the atlas of chapter 20 uses them, too.
+# One page holds up to 14 clusters of one family. Every core draws a page and holds the photographs of that page only. Their
+# thumbnails are made once and kept in `previews/thumbnails/`; the atlas of chapter 20 uses them, too.
 
 
 # %%
-def draw(family, strips, number, total):
-    """Figure of one page with `strips` of a family."""
-    rows = np.concatenate([sheets.shown(strip, odd) for strip in strips])
-    paths = [folder / "photos" / path for path in specimens["path"].fillna("").iloc[rows]]  # a barcode alone has no photograph
-    pictures = thumbnails(paths, specimens["sha256"].iloc[rows], folder / "previews" / "thumbnails")
-    where = f", page {number} of {total}" if total > 1 else ""
-    count = sum(len(strip.rows) for strip in strips)
-    title = f"{plotting.plain(family)}{where}: {count:,} photographs in {len(strips)} strips, most trusted clusters first"
-    return sheets.draw_page(title, strips, dict(zip(rows, pictures, strict=True)), odd)
-
-
 out = folder / "previews" / "clusters"
-index, pages = [], {}
+index, drawings, pages, files = [], [], {}, specimens[["path", "sha256"]]
 families = clusters["family_cluster"].to_numpy(object)
-for family, rows in tqdm(pd.Series(np.flatnonzero(inside)).groupby(families[inside]), unit="family"):
+for family, rows in pd.Series(np.flatnonzero(inside)).groupby(families[inside]):
     pages[family] = sheets.strips_of(rows.to_numpy(), labels, points, trust, odd, judged)
     total = -(-len(pages[family]) // sheets.STRIPS)
     for number in range(1, total + 1):
         strips = pages[family][(number - 1) * sheets.STRIPS : number * sheets.STRIPS]
-        name = f"page-{len({one['page'] for one in index}) + 1:04d}.jpg"
-        plotting.save_figure(draw(family, strips, number, total), out / name)
-        plt.close("all")
+        name = f"page-{len(drawings) + 1:04d}.jpg"
+        where = f", page {number} of {total}" if total > 1 else ""
+        count = f"{sum(len(strip.rows) for strip in strips):,} photographs in {len(strips)} strips"
+        title = f"{plotting.plain(family)}{where}: {count}, most trusted clusters first"
+        shown = files.loc[np.concatenate([sheets.shown(strip, odd) for strip in strips])]
+        drawings.append(delayed(sheets.write_page)(out / name, title, strips, odd, shown, folder))
         about = {"page": name, "family": family}
         index += [about | {"strip": s.name, "photographs": len(s.rows), "trust": s.trust, "verdict": s.verdict} for s in strips]
+drawn = Parallel(n_jobs=-1, return_as="generator")(drawings)
+for _ in tqdm(drawn, total=len(drawings), unit="page"):
+    pass
 for old in out.glob("page-*.jpg"):  # of a run with more pages
     if old.name not in {one["page"] for one in index}:
         old.unlink()
@@ -116,12 +111,12 @@ utils.write_table(index.round(4), out / "index.csv")
 # %%
 most = max(pages, key=lambda family: len(pages[family]))
 strips = pages[most][:8]
-figure = draw(most, strips, 1, 1)
+title = f"{plotting.plain(most)}, the {len(strips)} most trusted clusters"
+figure = sheets.draw_page(title, strips, sheets.photographs_of(strips, odd, files, folder), odd)
 if (folder / "truth.parquet").is_file():  # a simulated world
     marked = pd.Series([strip.verdict for strip in strips]).value_counts()
     counted = ", ".join(f"{marked[kind]} {kind}" for kind in ("pure", "split", "merged") if kind in marked)
-    title = f"{plotting.plain(most)}, the {len(strips)} most trusted clusters: {counted}; odd ones out are last and framed"
-    figure.axes[0].set_title(title)
+    figure.axes[0].set_title(f"{title}: {counted}; odd ones out are last and framed")
     plotting.save_figure(figure, utils.figures_dir(dataset) / "clusters.jpg")
 plotting.show_photos(figure)
 
