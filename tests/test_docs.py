@@ -115,12 +115,13 @@ def test_what_the_simulation_page_says_of_places_numbers_and_worlds_holds_in_the
 
     given = "species ami_families_given"
     above = {encoder: of_sweep("numbers", encoder, given) - of_sweep("numbers", names, given) for encoder in (network, traits)}
-    assert above[network][0.0][2] < 0.05 and (above[network][0.0][1:] > 0.05).all()
+    assert (above[network][0.0] > 0.05).all()
     assert (above[network][1.0][:-1] < 0.06).all()
     found = {encoder: of_sweep("numbers", encoder, "species n_found") for encoder in (network, traits, marked)}
     assert (found[network] < 48).all()
     assert all(found[encoder][1.0][[2, 5]].max() < 24 for encoder in found)  # of 48 species in 14 families
-    assert (of_sweep("numbers", network, "species ami")[1.0] > of_sweep("numbers", network, given)[1.0]).all()
+    better = of_sweep("numbers", network, "species ami") - of_sweep("numbers", network, given)
+    assert (better[1.0][[5, 10, 30]] > 0.09).all()
 
     assert (of_sweep("worlds", network, given) - of_sweep("worlds", names, given)).min() > 0.2
     assert of_sweep("worlds", network, "species n_found").between(120 / 1.6, 120 * 1.6).all()
