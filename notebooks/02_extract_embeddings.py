@@ -57,8 +57,6 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from scipy.stats import mannwhitneyu
 from tqdm import tqdm
@@ -69,6 +67,7 @@ import encoders
 import images
 import parameters
 import plotting
+import shard_files
 import utils
 
 plotting.set_style()
@@ -102,8 +101,8 @@ print(f"{library} {architecture} on {model.device} in {model.precision}")
 # ## Which shards are complete
 #
 # Every shard stores a fingerprint of its inputs: settings, weights, photographs, code, library versions and type of device.
-# A shard with the expected fingerprint is kept. A shard with another fingerprint, or one that cannot be read, is computed
-# again.
+# A shard with the expected fingerprint is kept. A shard with another fingerprint, or one that cannot be read, is made again.
+# If only photographs were added or removed, the vectors of the others are taken from the old shards.
 
 # %% jupyter={"source_hidden": true}
 versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
@@ -115,11 +114,18 @@ positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(
 shards = {folder / f"part-{number:05d}.parquet": rows for number, rows in enumerate(positions)}
 
 
+def digest(*inputs):
+    """SHA-256 of inputs that JSON can express."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+whole = content if model.depends_on_all else None
+same_settings = digest(settings, code, whole)
+
+
 def fingerprint(rows):
-    """SHA-256 of all inputs that determine the content of one shard."""
-    whole = content if model.depends_on_all else None
-    made_from = json.dumps([settings, code, [content[i] for i in rows], whole], sort_keys=True)
-    return hashlib.sha256(made_from.encode()).hexdigest()
+    """Digest of all inputs that determine the content of one shard."""
+    return digest(settings, code, [content[i] for i in rows], whole)
 
 
 def is_done(path, rows):
@@ -127,22 +133,25 @@ def is_done(path, rows):
     if not path.is_file():
         return False
     try:
-        made_from = (pq.read_schema(path).metadata or {}).get(b"fingerprint")
+        return shard_files.made_from(path).get("fingerprint") == fingerprint(rows)
     except (ValueError, OSError):  # raised by pyarrow for a truncated file
         print(f"{path.name} cannot be read and is made again")
         return False
-    return made_from == fingerprint(rows).encode()
 
 
 # %%
 folder.mkdir(parents=True, exist_ok=True)
 strays = set(folder.glob("part-*.parquet")) - set(shards)
 pending = {path: rows for path, rows in shards.items() if not is_done(path, rows)}
+known = shard_files.Known(sorted(folder.glob("part-*.parquet")) if pending else [], same_settings)
+new = {path: [i for i in rows if content[i] not in known] for path, rows in pending.items()}
 if strays or pending:  # otherwise another make may be reading them
     (folder / "_SUCCESS").unlink(missing_ok=True)
 for stray in strays:
     stray.unlink()
 print(f"{len(shards) - len(pending)} of {len(shards)} shards are complete already")
+if known_here := sum(map(len, pending.values())) - sum(map(len, new.values())):
+    print(f"Photographs in the others: {known_here:,} known, {sum(map(len, new.values())):,} new")
 
 
 # %% [markdown]
@@ -153,27 +162,27 @@ print(f"{len(shards) - len(pending)} of {len(shards)} shards are complete alread
 
 
 # %%
-def write_shard(path, rows, values):
-    """Write one shard: hash_id and one fixed-size list column per layer."""
-    columns = {"hash_id": pa.array(specimens["hash_id"].iloc[rows], pa.string())}
-    for name, vectors in values.items():
-        flat = pa.array(vectors.ravel(), pa.float32())
-        columns[name] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    table = pa.table(columns).replace_schema_metadata({"fingerprint": fingerprint(rows)})
-    with utils.atomic_write(path) as temporary:
-        pq.write_table(table, temporary)
+def finish(path, described):
+    """Write one shard, of which the new photographs were `described`, {layer: (m, d)}."""
+    rows = pending[path]
+    keys = [content[i] for i in rows]
+    about = {"fingerprint": fingerprint(rows), "settings": same_settings, "photographs": json.dumps(keys)}
+    shard_files.write(path, specimens["hash_id"].iloc[rows], known.complete(keys, described), about)
 
 
-with tqdm(total=sum(map(len, pending.values())), desc=encoder, unit="image") as bar:
+for path in [path for path, rows in new.items() if not rows]:
+    finish(path, {})
+places = [path for path, rows in new.items() if rows]
+wanted = [new[path] for path in places]
+with tqdm(total=sum(map(len, wanted)), desc=encoder, unit="image") as bar:
     if engine == "ray" and isinstance(model, encoders.NetworkEncoder) and not model.depends_on_all:
-        photos = [[source.paths[row] for row in rows] for rows in pending.values()]
+        photos = [[source.paths[row] for row in rows] for rows in wanted]
         options = {"weights_dir": weights_dir, "seed": seed, "batch_size": batch_size, "progress": bar.update}
         described = distributed.describe(photos, given, model.device.type, model.precision, **options)
     else:
-        described = enumerate(model.describe(list(pending.values()), bar.update))
-    places = list(pending.items())
+        described = enumerate(model.describe(wanted, bar.update))
     for number, values in described:
-        write_shard(*places[number], values)
+        finish(places[number], values)
 
 # %% [markdown]
 # ## Verification

@@ -35,7 +35,6 @@ seed = 0
 import sys
 
 sys.path.insert(0, "..")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed

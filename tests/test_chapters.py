@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
+import encoders
 import images
 import listing
 import plotting
@@ -531,6 +532,35 @@ def test_the_name_of_an_encoder_is_not_given_to_another(few):
         bench.run("02", dataset="d", **CONFIG | {"encoder": "deit_tiny"})
     bench.run("02", dataset="d", **CONFIG | {"encoder": "pixels_16", "input_size": 16})
     bench.run("02", dataset="d", **CONFIG | {"batch_size": 2, "shard_size": 3, "precision": "float32", "seed": 5})
+
+
+def test_only_photographs_that_were_added_are_described(few, tmp_path, monkeypatch):
+    bench, described = few(7), []
+    config = CONFIG | {"encoder": "small", "library": "torchvision", "architecture": "resnet18", "layers": {"deep": "avgpool"}}
+    load = encoders.load_photo
+    monkeypatch.setattr(encoders, "WORKERS", 0)  # in this process
+    monkeypatch.setattr(encoders, "load_photo", lambda path, *more: described.append(path.name) or load(path, *more))
+
+    def embed(**settings):
+        described.clear()
+        printed, kept = bench.run("02", dataset="d", shard_size=3, **config | settings)
+        return printed, kept["embeddings"]
+
+    embed()
+    assert len(described) == 7
+    source = photograph(tmp_path / "src", "0005.png")  # the second in the order, so that all shards have other photographs
+    (source / "006.png").unlink()
+    write_csv(source, [[path.stem, "F"] for path in sorted(source.glob("*.png"))], ("hash_id", "family"))
+    bench.run("01", dataset="d", source=str(source))
+    printed, found = embed()
+    assert described == ["0005.png"] and "6 known, 1 new" in printed
+    shutil.rmtree(bench.data("d", "embeddings", "small"))
+    _, expected = embed()
+    assert len(described) == 7
+    for layer, values in expected.items():
+        np.testing.assert_allclose(found[layer], values, rtol=2e-2, atol=2e-2)
+    embed(seed=1)
+    assert len(described) == 7  # other weights
 
 
 def test_a_shard_that_was_cut_off_is_made_again(few):
