@@ -114,6 +114,7 @@ positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(
 shards = {folder / f"part-{number:05d}.parquet": rows for number, rows in enumerate(positions)}
 
 
+# %%
 def digest(*inputs):
     """SHA-256 of inputs that JSON can express."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
