@@ -755,3 +755,23 @@ def test_a_review_beside_the_photographs_is_not_taken_for_their_table(bench, tmp
     write_csv(folder, [["a", "F/g1/s1", "accepted", ""]], review.COLUMNS[:4], name="review.csv")
     bench.run("01", dataset="d", source=str(folder))
     assert metadata(bench, "d")["family"].tolist() == ["F"]
+
+
+# -------------------------------------------------------------------------------------------------------------- 28_speed
+
+
+def test_speed_is_compared_within_rounds_and_sizes(bench):
+    rates = {"plain loop": 10.0, "timm, its own loop": 15.0, "chapter 02": 30.0, "network alone": 40.0}
+    rounds = [("small", turn, loop, rate * (1 + turn)) for turn in range(3) for loop, rate in rates.items()]
+    extraction = pd.DataFrame(rounds, columns=["photographs", "round", "loop", "images_per_second"])
+    utils.write_table(extraction, bench.data("d", "bench", "extraction.csv"))
+    runs = [("growing", 10**n, "pooled_average", 2.0 * 10**n, n) for n in (3, 4)] + [("growing", 1000, "nested_ward", 500.0, 9)]
+    runs += [("challenge", 50_000, "pooled_average", 30.0, 2), ("challenge", 50_000, "nested_kmeans_30", 20.0, 3)]
+    clustering = pd.DataFrame(runs, columns=["collection", "photographs", "clusterer", "seconds", "gigabytes"])
+    utils.write_table(clustering.assign(species_ami=0.5), bench.data("d", "bench", "clustering.csv"))
+    printed, kept = bench.run("28", dataset="d")
+    assert kept["faster"].loc["small"].round(6).to_dict() == {
+        "network alone": 0.75, "plain loop": 3.0, "timm, its own loop": 2.0,
+    }  # fmt: skip
+    assert kept["table"]["times_the_fastest"].tolist() == [4.0, 1.0, 1.0, 1.5, 1.0]
+    assert kept["slope"] == pytest.approx(1) and "3.0 to 3.0 times the plain loop; 10,000 in 4.0 GB" in printed
