@@ -46,11 +46,6 @@ MAKE = shutil.which("gmake") or "make"  # the make of macOS is too old, and Home
 LONGEST = ("test_training", "test_make", "test_real_data", "test_make_sweeps", "test_chapters", "test_distributed")
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than there are cores, because tests also wait: for processes that start, and for those that are killed."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items):
     """Start with the longest files, so that all workers are busy until the end."""
     place = {name: number for number, name in enumerate(LONGEST)}

@@ -14,7 +14,9 @@ import clustering
 import listing
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
-METHODS = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
+NAMES = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
+SLOW = {"evoc": pytest.mark.slow}  # compiles itself for two minutes when it is first used
+METHODS = [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMES]
 
 
 def blobs(centres, each=12, spread=0.02, seed=0):
@@ -297,7 +299,7 @@ def test_parts_of_a_large_family_share_no_cluster(method, rule, monkeypatch):
 
 def test_every_config_can_be_read():
     for path in (ROOT / "params" / "clusterers").glob("*.yaml"):
-        assert clustering.Clusterer.named(path.stem).method in [*METHODS, "caps"]
+        assert clustering.Clusterer.named(path.stem).method in [*NAMES, "caps"]
     assert clustering.Clusterer.named("pooled_average") == clustering.Clusterer.of()
 
 
