@@ -93,7 +93,7 @@ endif
 lab: $(READY) ## open the notebooks in JupyterLab
 	$(PYTHON) -m jupyterlab notebooks
 
-test: $(READY) ## every test: modules, notebooks end to end, the Makefile itself
+test: $(READY) ## the tests: modules, notebooks end to end, the Makefile itself
 	$(PYTHON) -m pytest
 
 lint: $(READY) ## check the style of the code
