@@ -339,9 +339,9 @@ def in_bytes(transform):
 
 
 def enough_pixels(transform):
-    """Shorter side of the smallest JPEG that a transform scales as well as a larger one; None if that is not known.
+    """Pixels that the shorter side of a JPEG must keep if it is decoded at a fraction of its size; None if that is not known.
 
-    It is twice the side that the transform scales to: a large photograph may be decoded at a fraction of its size.
+    Twice the side to which the transform scales it: then the result looks the same (a test compares both).
     """
     size = getattr(transform.transforms[0], "size", None)
     return size and 2 * max(size if isinstance(size, list | tuple) else [size])

@@ -141,7 +141,7 @@ def in_parallel():
     return "--jobserver" in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
 
 
-def execute(notebook, executed, parameters, scratch, bars=True):
+def execute(notebook, executed, parameters, scratch, bars):
     """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails.
 
     With `bars`, a terminal shows the progress bars of its cells.

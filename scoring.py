@@ -367,8 +367,8 @@ def silhouette_values(partitions, points, n_excluded, sample=2500, seed=0):
 def quick_distances(one, other):
     """Euclidean distances (n, m) between points (n, d) and (m, d), in float32 and by a matrix product.
 
-    For many points this is many times faster than SciPy's cdist. It is not exact: identical points of length 1 may be 0.001
-    apart.
+    For many points this is many times faster than SciPy's cdist, and faster than scikit-learn, which computes in float64. It
+    is not exact: identical points of length 1 may be 0.001 apart.
     """
     one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
     squares = one @ other.T

@@ -16,7 +16,7 @@ from files import atomic_write
 def made_from(path):
     """What `write` was given as `about`, {name: text}; empty if nothing is stored. ValueError or OSError for a broken file."""
     stored = pq.read_schema(path).metadata or {}
-    return {name.decode(): text.decode() for name, text in stored.items() if not name.startswith(b"ARROW")}
+    return {name.decode(): text.decode() for name, text in stored.items()}
 
 
 def write(path, ids, values, about):

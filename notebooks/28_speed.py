@@ -18,10 +18,11 @@
 # **The question.** How much faster are embeddings and clusters than with what people would use instead? How do time and memory
 # grow with a collection?
 #
-# `make bench` measures both, this chapter shows what it found. Times are compared within one run on one machine. A time alone
+# `make bench` measures both, and this chapter shows the results. Times are compared within one run on one machine. A time alone
 # would say more about the machine than about the method.
 #
-# **In:** `bench/extraction.csv` and `bench/clustering.csv`. **Out:** the same two tables and a figure in `figures/`.
+# **In:** `bench/extraction.csv` and `bench/clustering.csv`. **Out:** `speed_of_extraction.csv`,
+# `speed_of_clustering.csv` and a figure, `speed.png`.
 
 # %% tags=["parameters"]
 dataset = "demo"
