@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+import archives
 from files import atomic_write
 
 THUMBNAIL = 128  # pixels of the longer side
@@ -45,18 +46,30 @@ def load_rgb(path, at_least=None):
     is not in FORMATS. With `at_least` pixels, a JPEG is decoded at a fraction of its size that has no shorter sides, which
     takes less time and memory.
     """
+    with open_file(path) as stream:
+        return _decode(stream, Path(path), at_least)
+
+
+def open_file(path):
+    """The file of a photograph, also one in an archive (see `archives`), as a binary stream. ValueError if there is none."""
     try:
         status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
+            raise ValueError("unreadable: no file but a folder, a pipe or a device")
+        return Path(path).open("rb")
+    except NotADirectoryError:  # a part of the path is a file
+        return archives.read(path)
     except OSError as error:  # a broken or circular link, or a file that was removed
         raise ValueError(f"unreadable: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
-        raise ValueError("unreadable: no file but a folder, a pipe or a device")
-    if status.st_size == 0:
-        raise ValueError("empty file")
-    if Path(path).suffix.lower() in RAW:
+
+
+def _decode(stream, path, at_least):
+    if path.suffix.lower() in RAW:
         raise ValueError(f"unsupported: raw file of a camera; {REMEDY}")
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        head = stream.read(64)
+        stream.seek(0)
+        with Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError(f"{image.width} x {image.height} px")
             if at_least:
@@ -64,7 +77,7 @@ def load_rgb(path, at_least=None):
             image.load()
             return _to_rgb(_upright(image))
     except UnidentifiedImageError:
-        raise ValueError(_kind(path)) from None
+        raise ValueError(_kind(head) if head else "empty file") from None
     except Image.DecompressionBombError as error:
         raise ValueError(f"oversized: {error}") from None
     except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error and others
@@ -73,13 +86,8 @@ def load_rgb(path, at_least=None):
         raise ValueError(f"{kind}: {about}") from error
 
 
-def _kind(path):
-    """Why Pillow does not know a file: another format, or nothing that is known."""
-    try:
-        with Path(path).open("rb") as stream:
-            head = stream.read(64)
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
+def _kind(head):
+    """Why Pillow does not know a file that begins so: another format, or nothing that is known."""
     found = [name for pattern, name in OTHERS if re.match(pattern, head, re.IGNORECASE | re.DOTALL)]
     return f"unsupported: {found[0]}; {REMEDY}" if found else "unreadable: no image of a known format"
 

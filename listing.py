@@ -14,6 +14,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
     ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
 )  # fmt: skip
+ARCHIVES = (".tar", ".zip")  # read only where there are no images beside them
 FASTA = (".fasta", ".fas", ".fa", ".fna")
 TABLES = tuple(f"{kind}{packed}" for kind in (".csv", ".tsv", *FASTA) for packed in ("", ".gz"))  # what may describe specimens
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read
@@ -75,7 +76,7 @@ def datasets():
 
 
 def images_below(folder):
-    """All images, tables and FASTA files below a folder, as a sorted list of (relative path, os.stat_result).
+    """All images, archives, tables and FASTA files below a folder, as a sorted list of (relative path, os.stat_result).
 
     Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
     data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
@@ -103,7 +104,7 @@ def images_below(folder):
                 elif inner != str(ROOT / "figures"):
                     deeper = None if place is None else f"{place}/{name}".lstrip("/")
                     pending.append((inner, f"{below}{name}/", deeper))
-            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, *TABLES)) and name not in made:
+            elif name.lower().endswith((*IMAGES, *UNSUPPORTED, *ARCHIVES, *TABLES)) and name not in made:
                 status = _status(entry)
                 if status is not None:
                     found.append((f"{below}{name}", status))

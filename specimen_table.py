@@ -104,9 +104,13 @@ def file_ids(images):
 def rows_of_folders(paths):
     """Names of taxa from folders: DataFrame of hash_id and RANKS, for `paths` ({hash_id: path}).
 
-    The first level of folders is the family, the second the genus, the third the species; deeper ones are not names.
+    The first level of folders is the family, the second the genus, the third the species; deeper ones are not names. Nor are
+    archives.
     """
-    records = [(i, *PurePosixPath(path).parent.parts[: len(utils.RANKS)]) for i, path in paths.items()]
+    records = []
+    for i, path in paths.items():
+        folders = [part for part in PurePosixPath(path).parent.parts if not part.lower().endswith(listing.ARCHIVES)]
+        records.append((i, *folders[: len(utils.RANKS)]))
     columns = ["hash_id", *utils.RANKS]
     return pd.DataFrame([(*one, *[pd.NA] * (len(columns) - len(one))) for one in records], columns=columns)
 

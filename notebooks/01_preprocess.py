@@ -47,11 +47,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from tqdm import tqdm
 
+import archives
 import barcodes
 import listing
 import plotting
 import utils
-from images import load_rgb
+from images import load_rgb, open_file
 from specimen_table import COLUMNS, KEPT, drop_marks, match_files, printable, read_table, why_unmatched
 
 plotting.set_style()
@@ -62,7 +63,8 @@ folder = utils.dataset_dir(dataset)
 #
 # The photographs stay where they are. `data/<dataset>/photos` becomes a link to their folder, so later chapters use paths
 # that do not depend on the machine. The photographs may also lie in `data/<dataset>` itself. Files that the chapters write
-# there do not count as photographs.
+# there do not count as photographs. If there are tar or zip files and no images beside them, the images in these files are the
+# photographs.
 
 # %% jupyter={"source_hidden": true}
 photos = folder / "photos"
@@ -86,6 +88,10 @@ if not photos.is_dir():
     )
 seen = listing.digest(photos)  # computed first, so that the next run notices a file that changes during this one
 listed = [path for path, _ in listing.images_below(photos)]
+pictures = (*listing.IMAGES, *listing.UNSUPPORTED)
+if not any(path.lower().endswith(pictures) for path in listed):
+    packed = [path for path in listed if path.lower().endswith(listing.ARCHIVES)]
+    listed += [f"{path}/{name}" for path in packed for name in archives.names(photos / path)]
 
 # %% [markdown]
 # ## The table
@@ -139,7 +145,7 @@ rows = rows[~conflicts]
 # words of six letters are those of the others read backwards, in complementary bases, so they are recognised and turned.
 
 # %%
-images = [path for path in listed if path.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED))]
+images = [path for path in listed if path.lower().endswith(pictures)]
 cleaned = barcodes.clean(rows["barcode"])
 remarks = [rows[["hash_id"]].assign(note="reverse complement of what the other barcodes are: turned")[cleaned["turned"]]]
 bad = cleaned["problem"].notna()
@@ -197,7 +203,8 @@ def inspect(path):
     file = photos / path
     try:
         image = load_rgb(file)
-        return {"width": image.width, "height": image.height, "sha256": utils.file_digest(file)}
+        with open_file(file) as stream:
+            return {"width": image.width, "height": image.height, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
     except (ValueError, OSError, MemoryError) as error:
         return {"problem": str(error) or type(error).__name__}
 

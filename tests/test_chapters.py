@@ -404,12 +404,15 @@ def test_one_bad_file_does_not_stop_the_others(bench, tmp_path):
 def test_a_file_that_vanishes_is_rejected_and_the_rest_is_kept(bench, tmp_path, monkeypatch):
     folder = photograph(tmp_path / "src", "a.png", "b.png", "c.png", "d.png")
     write_csv(folder, [["a", "F"], ["b", "F"], ["c", "F"], ["d", "F"]], ("hash_id", "family"))
-    load, digest, sheet = images.load_rgb, utils.file_digest, plotting.contact_sheet
+    load, opened, sheet = images.load_rgb, images.open_file, plotting.contact_sheet
 
-    def vanish(function, name):
+    def vanish(function, name, call=1):
+        calls = []
+
         def wrapped(path, *others):
-            if Path(path).name == name:
-                path.unlink()
+            calls.extend([path] if Path(path).name == name else [])
+            if len(calls) == call:
+                (folder / name).unlink(missing_ok=True)
             return function(path, *others)
 
         return wrapped
@@ -419,7 +422,7 @@ def test_a_file_that_vanishes_is_rejected_and_the_rest_is_kept(bench, tmp_path, 
         return sheet(*arguments, **options)
 
     monkeypatch.setattr(images, "load_rgb", vanish(load, "a.png"))
-    monkeypatch.setattr(utils, "file_digest", vanish(digest, "b.png"))
+    monkeypatch.setattr(images, "open_file", vanish(opened, "b.png", call=2))  # after it was decoded
     monkeypatch.setattr(plotting, "contact_sheet", sheet_without_c)
     bench.run("01", dataset="d", source=str(folder))
     assert metadata(bench, "d")["hash_id"].tolist() == ["c", "d"] and {"a", "b"} <= set(rejections(bench).index)
@@ -516,6 +519,20 @@ def test_few_photographs_and_those_all_alike_are_embedded_and_drawn(few, count, 
     assert len(xy.drop_duplicates()) == count and np.isfinite(xy).all(axis=None)
     laid_out = count >= 4 and not alike
     assert ("drawn in a circle" in printed) != laid_out and ("trustworthiness" in printed) == laid_out
+
+
+def test_a_fused_encoder_has_one_map_and_its_parts_are_kept_apart(few):
+    bench = few(12)
+    bench.encode("d")
+    bench.run("02", dataset="d", **CONFIG | {"encoder": "pixels_16", "input_size": 16})
+    fused = {"library": "fused", "architecture": "pixels pixels_16", "weights": None, "layers": {"both": "last"}}
+    bench.run("02", dataset="d", encoder="fused", **fused)
+    _, kept = bench.run("04", dataset="d", encoder="fused")
+    assert list(kept["embeddings"]) == ["both"] and set(kept["maps"]["layer"]) == {"both"}
+    _, kept = bench.cluster("d", encoder="fused")
+    assert list(kept["layers"]) == ["both:pixels", "both:pixels_16"]
+    for values in kept["layers"].values():
+        assert np.linalg.norm(values, axis=1) == pytest.approx(1)
 
 
 CONFIG = {
