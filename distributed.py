@@ -2,7 +2,7 @@
 
 Chapter 02 uses it with ENGINE=ray. Without RAY_ADDRESS it starts Ray on this machine, with one process for each core or
 graphics card. With RAY_ADDRESS it joins a cluster, whose machines have to see the folder of the project and the photographs
-under the same paths. A shard that a lost process was working on is given to another.
+under the same paths. A shard that a lost process or machine was working on is given to another.
 """
 
 import itertools
@@ -16,7 +16,7 @@ import torch
 import encoders
 import utils
 
-TRIES = 3  # of a shard whose process was lost, besides the first
+TRIES = 3  # of a shard whose process was lost, and of a run that ended and gave nothing since, besides the first
 SHARDS_AT_A_TIME = 8  # of one process: the processes that load photographs are started once for all of them
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to the makers of Ray
@@ -86,30 +86,47 @@ def describe(paths, config, device, precision, weights_dir="", seed=0, batch_siz
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False  # the chapter has its own
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        n_processes, cores, cards = processes_and_cores(ray.nodes())
-        each = min(SHARDS_AT_A_TIME, -(-len(paths) // n_processes))
-        numbers = [list(range(start, min(start + each, len(paths)))) for start in range(0, len(paths), each)]
-        groups = [{"numbers": group, "paths": [[str(p) for p in paths[number]] for number in group]} for group in numbers]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Ray 2.60 knows no newer way to limit how often a process is started again
-            described = ray.data.from_items(groups, override_num_blocks=len(groups)).flat_map(
-                _Describer,
-                fn_constructor_args=(config, str(weights_dir), seed, precision, batch_size, device, cores),
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_processes, len(groups))),
-                num_cpus=cores,
-                num_gpus=cards,
-                max_restarts=TRIES,
-                max_task_retries=TRIES,
-            )
-        for row in described.iter_rows():
-            number = row.pop("number")
-            if error := row.pop("error", None):
-                raise RuntimeError(error)
-            if progress:
-                progress(len(paths[number]))
-            yield number, {name.removeprefix("layer "): vectors for name, vectors in row.items()}
-    except RayError as error:
-        raise RuntimeError(f"Ray gave up: {' '.join(str(error).strip().splitlines()[-1].split())}") from None
+        left, tries = dict(enumerate(paths)), TRIES
+        while left:
+            try:
+                for number, layers in _described(left, (config, str(weights_dir), seed, precision, batch_size, device)):
+                    if progress:
+                        progress(len(left[number]))
+                    del left[number]
+                    tries = TRIES
+                    yield number, layers
+            except RayError as error:  # a lost machine can end the whole run: what is left is started again
+                if not tries:
+                    about = " ".join(str(error).strip().splitlines()[-1].split())
+                    raise RuntimeError(f"Ray gave up: {about}") from None
+                tries -= 1
     finally:
         if ours:
             ray.shutdown()
+
+
+def _described(left, settings):
+    """Yield (number, {layer: vectors}) of the shards that are `left`, {number: paths}, by processes with these settings."""
+    import ray
+
+    n_processes, cores, cards = processes_and_cores(ray.nodes())
+    each = min(SHARDS_AT_A_TIME, -(-len(left) // n_processes))
+    pending = list(left)
+    numbers = [pending[start : start + each] for start in range(0, len(pending), each)]
+    groups = [{"numbers": group, "paths": [[str(p) for p in left[number]] for number in group]} for group in numbers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray 2.60 knows no newer way to limit how often a process is started again
+        described = ray.data.from_items(groups, override_num_blocks=len(groups)).flat_map(
+            _Describer,
+            fn_constructor_args=(*settings, cores),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(n_processes, len(groups))),
+            num_cpus=cores,
+            num_gpus=cards,
+            max_restarts=TRIES,
+            max_task_retries=TRIES,
+        )
+    for row in described.iter_rows():
+        number = row.pop("number")
+        if error := row.pop("error", None):
+            raise RuntimeError(error)
+        yield number, {name.removeprefix("layer "): vectors for name, vectors in row.items()}
