@@ -266,6 +266,7 @@ RULES = {
 
 
 COMMON = "common_height"  # the rule that looks at all families at once
+ERRORS = 0.7  # standard errors by which a silhouette may be below the best and still count as as good
 GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
@@ -278,8 +279,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     other families count as neighbours: a family may be one cluster. Clusters hold `min_mean_cluster_size` points or more on
     average.
 
-    - Of the heights whose silhouette is within one standard error of the best, the largest is taken (the one-standard-error
-      rule: Breiman, Friedman, Olshen and Stone 1984, Classification and Regression Trees, ch. 3.4.3).
+    - Of the heights whose silhouette is about as good as the best, the largest is taken (`_as_good_as_best`).
     - Several photographs of one individual are nearest neighbours, so the silhouette excludes the three nearest ones. That
       leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
@@ -304,8 +304,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
     rows = _at_home(trees, points) if given else np.arange(len(points))
     values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
-    means, errors = values.mean(axis=2), values.std(axis=2) / np.sqrt(values.shape[2])
-    within = means >= (means - errors)[means.argmax(axis=0), EXCLUDED]  # one standard error of the best
+    means, scored = values.mean(axis=2), rows[scoring.sampled_rows(len(rows))]
+    within = _as_good_as_best(values, [labels[scored] for labels in partitions])
     counts = np.array([len(np.unique(labels)) for labels in partitions])
     large = len(points) > 1.5 * np.outer(counts, np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
     found = [(within[:, e].argmax(), e) for e in reversed(EXCLUDED)]
@@ -321,6 +321,27 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
     chosen, n_excluded = cut
     return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+
+
+def _as_good_as_best(values, partitions):
+    """Which cuts have a mean silhouette about as good as the best: (cuts, numbers of excluded neighbours).
+
+    `values` (cuts, numbers, n) are silhouettes, and `partitions` the cuts, labels (n,). The difference to the best may be
+    ERRORS of its standard errors, after the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984, Classification
+    and Regression Trees, ch. 3.4.3). Photographs in one cluster have similar silhouettes, so the clusters of the best cut are
+    the independent units, not photographs.
+    """
+    as_good = np.zeros(values.shape[:2], bool)
+    for number in range(values.shape[1]):
+        best = values[:, number].mean(axis=1).argmax()
+        behind = values[best, number] - values[:, number]
+        mean = behind.mean(axis=1)
+        unit = np.unique(partitions[best], return_inverse=True)[1]
+        order = np.argsort(unit, kind="stable")
+        starts = np.searchsorted(unit[order], np.arange(unit.max() + 1))
+        sums = np.add.reduceat((behind - mean[:, None])[:, order], starts, axis=1)
+        as_good[:, number] = mean <= ERRORS * np.sqrt((sums**2).sum(axis=1)) / len(unit)
+    return as_good
 
 
 def _clear(found, gains):
@@ -476,18 +497,22 @@ class Clusterer:
         return self.umap_components > 0
 
     def prepare(self, layers, weights, seed=0, folder=None):
-        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight: see `prepare_both`."""
+        """Prepared `layers` ({name: (n, d)}) side by side (n, e), each with its weight: see `prepare_both`.
+
+        Every part of a fused encoder is prepared by itself, so none counts more because it has more or larger numbers.
+        """
         options = {name: getattr(self, name) for name in PREPARATION} | {"seed": seed if self.umap_components else 0}
         takes_long = self.pca_components or self.n_smoothing_neighbors or self.umap_components
         parts = []
-        for name, weight in weights.items():
-            values = utils.pick_layer(layers, name)
-            if folder and takes_long:
-                setting = repr((utils.layer_name(list(layers), name), options)).encode()
-                kept = hashlib.sha256(setting).hexdigest()[:16]
-                parts.append(weight * kept_array(folder, kept, values, functools.partial(prepare, **options)))
-            else:
-                parts.append(weight * prepare(values, **options))
+        for layer, weight in weights.items():
+            arrays = utils.layer_parts(layers, layer)
+            for name, values in arrays.items():
+                if folder and takes_long:
+                    kept = hashlib.sha256(repr((name, options)).encode()).hexdigest()[:16]
+                    values = kept_array(folder, kept, values, functools.partial(prepare, **options))
+                else:
+                    values = prepare(values, **options)
+                parts.append(weight / np.sqrt(len(arrays)) * values)
         return np.hstack(parts)
 
     def prepare_both(self, layers, seed=0, folder=None):

@@ -540,13 +540,16 @@ class TruthEncoder(_TableEncoder):
 
 
 class FusedEncoder(_TableEncoder):
-    """One layer of several encoders side by side, each scaled to length 1."""
+    """One layer of several encoders, each scaled to length 1: {layer:encoder: (n, d)}, see `utils.layer_parts`."""
 
     def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         self.parts, self.source, self.seed = config["architecture"].split(), source, seed
-        found = [source.embedding(part) for part in self.parts]
-        layers = config["layers"].items()
-        super().__init__({n: np.hstack([normalize(utils.pick_layer(e, where)) for e in found]) for n, where in layers})
+        found = {part: source.embedding(part) for part in self.parts}
+        super().__init__({
+            f"{name}{utils.PART}{part}": normalize(utils.pick_layer(layers, where))
+            for name, where in config["layers"].items()
+            for part, layers in found.items()
+        })  # fmt: skip
 
     def describe_new(self, photos):
         """The deepest layers (n, d) of photographs that are not in the source, side by side (see `load_photo`)."""

@@ -336,6 +336,11 @@ def silhouettes_excluding(partitions, points, n_excluded, sample=2500, seed=0):
     return np.where(((counts < 2) | (counts == len(points)))[:, None], -1.0, values.mean(axis=2))
 
 
+def sampled_rows(n, sample=2500, seed=0):
+    """Sorted rows of the points, at most `sample` of n, that `silhouette_values` scores."""
+    return np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+
+
 def silhouette_values(partitions, points, n_excluded, sample=2500, seed=0):
     """Silhouettes of points (n, d): one per partition, labels (n,), number in `n_excluded`, and sampled point.
 
@@ -346,7 +351,7 @@ def silhouette_values(partitions, points, n_excluded, sample=2500, seed=0):
     """
     n = len(points)
     points = np.asarray(points, np.float64 if n <= FEW else np.float32)
-    rows = np.sort(np.random.default_rng(seed).permutation(n)[:sample])
+    rows = sampled_rows(n, sample, seed)
     groups = [np.unique(labels, return_inverse=True, return_counts=True)[1:] for labels in partitions]
     several = [number for number, (_, sizes) in enumerate(groups) if 2 <= len(sizes) < n]
     finest_first = sorted(several, key=lambda number: -len(groups[number][1]))

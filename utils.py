@@ -172,8 +172,7 @@ def load_embeddings(dataset, encoder, ids, layer=None):
 
 def load_layer(dataset, encoder, ids, layer="last"):
     """One layer of an embedding, float32 (len(ids), d): see `load_embeddings`."""
-    (values,) = load_embeddings(dataset, encoder, ids, layer).values()
-    return values
+    return pick_layer(load_embeddings(dataset, encoder, ids, layer), layer)
 
 
 def read_shards(folder, ids, layer=None):
@@ -183,7 +182,7 @@ def read_shards(folder, ids, layer=None):
         raise FileNotFoundError(f"{folder} holds no embeddings: run chapter 02 with encoder = {folder.name!r}")
     with _reading(shards[0]):
         names = [name for name in pq.read_schema(shards[0]).names if name != "hash_id"]
-    names = names if layer is None else [layer_name(names, layer)]
+    names = names if layer is None else [*layer_parts(dict.fromkeys(names), layer)]
     parts = []
     for path in shards:
         with _reading(path):
@@ -211,16 +210,32 @@ def read_shards(folder, ids, layer=None):
     return found
 
 
+PART = ":"  # in the name of an array of a fused encoder: the layer, this, and the encoder that described this part of it
+
+
 def layer_name(names, layer):
     """Resolve the name of a layer: "first" is the shallowest and "last" the deepest of `names`; ValueError if unknown."""
+    names = list(dict.fromkeys(name.partition(PART)[0] for name in names))
     if layer not in ("first", "last", *names):
         raise ValueError(f"no layer {layer!r}: this encoder has {', '.join(names)} (or say first, last)")
     return {"first": names[0], "last": names[-1]}.get(layer, layer)
 
 
+def layer_parts(embeddings, layer):
+    """Arrays {name: (n, d)} of one layer of an embedding, by name or as "first" or "last": several of a fused encoder."""
+    chosen = layer_name(list(embeddings), layer)
+    return {name: values for name, values in embeddings.items() if name.partition(PART)[0] == chosen}
+
+
 def pick_layer(embeddings, layer):
-    """One layer of {layer: (n, d)}, by name or as "first" or "last"."""
-    return embeddings[layer_name(list(embeddings), layer)]
+    """One layer of an embedding {layer: (n, d)}, by name or as "first" or "last"; parts of a fused one are side by side."""
+    parts = [*layer_parts(embeddings, layer).values()]
+    return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+
+def whole_layers(embeddings):
+    """{layer: (n, d)} of an embedding, with the parts of a fused encoder side by side."""
+    return {layer: pick_layer(embeddings, layer) for layer in dict.fromkeys(n.partition(PART)[0] for n in embeddings)}
 
 
 # ------------------------------------------------------------------------------------------------------ clusters

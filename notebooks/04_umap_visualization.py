@@ -50,7 +50,7 @@ import utils
 
 plotting.set_style()
 specimens = utils.load_metadata(dataset)
-embeddings = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
+embeddings = utils.whole_layers(utils.load_embeddings(dataset, encoder, specimens["hash_id"]))
 if n_neighbors < 2:
     raise ValueError(f"a map needs n_neighbors of 2 or more and not {n_neighbors}")
 if len(specimens) >= 4 and n_neighbors >= len(specimens):

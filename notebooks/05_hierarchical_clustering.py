@@ -93,8 +93,8 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 #   nearest neighbours of every photograph are excluded: it must be close to *other* members of its cluster. Where clusters are
 #   too small for that, fewer are excluded.
 # - **A single family** holds little evidence, and may hold a single species. But a species is about as wide in one family as in
-#   the next. So all trees are cut at *one common height*: the largest whose silhouette, over all families together, is within
-#   one standard error of the best. Clusters of other families count as neighbours, so a family may stay one cluster.
+#   the next. So all trees are cut at *one common height*: the largest whose silhouette, over all families together, is about as
+#   good as the best. Clusters of other families count as neighbours, so a family may stay one cluster.
 #
 # Photographs that are strangers in their family, by their nearest neighbours, are left out when the height is chosen: most of
 # them have a wrong family name. Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie

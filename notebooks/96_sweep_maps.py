@@ -69,7 +69,7 @@ near = min(15, len(rows) // 2 - 1)
 maps = {point: map_of(point, parameters) for point, parameters in points.items()}
 table = []
 for point, parameters in tqdm(points.items(), unit="map"):
-    layers = utils.load_embeddings(dataset, parameters["encoder"], specimens["hash_id"])
+    layers = utils.whole_layers(utils.load_embeddings(dataset, parameters["encoder"], specimens["hash_id"]))
     about = {name: parameters[name] for name in varied} | {"encoder": parameters["encoder"], "seed": parameters["seed"]}
     for layer, values in layers.items():
         trust = trustworthiness(values[rows], maps[point][layer][rows], n_neighbors=near)

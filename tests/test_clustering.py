@@ -195,6 +195,18 @@ def test_preparation_gives_directions_whose_components_weigh_alike():
     assert clustering.prepare(raw[:1]).shape[0] == 1
 
 
+def test_every_part_of_a_fused_encoder_is_prepared_by_itself(tmp_path):
+    random = np.random.default_rng(0)
+    layers = {"fused:a": random.normal(size=(50, 40)), "fused:b": random.normal(size=(50, 5)) * np.arange(1, 6)}
+    points, genus_points = clustering.Clusterer.of().prepare_both(layers)
+    each = [clustering.prepare(values) for values in layers.values()]
+    np.testing.assert_allclose(points, np.hstack(each) / np.sqrt(2))  # of length 1, to which both parts give as much
+    assert genus_points is points
+    for _ in range(2):  # computed and kept, then read
+        np.testing.assert_array_equal(clustering.Clusterer.of().prepare_both(layers, folder=tmp_path)[0], points)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_smoothing_draws_neighbours_together():
     points, names = blobs(4, spread=0.2)
     inside = names[:, None] == names
@@ -321,6 +333,18 @@ def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
     assert large.merges[:, 2] == pytest.approx(small.merges[:, 2])
     for k in (2, 5, 30, 150):  # and no number is out of its reach
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1
+
+
+@pytest.mark.parametrize(("varies_over", "expected"), [("clusters", True), ("photographs", False)])
+def test_a_difference_that_varies_over_clusters_is_less_sure(varies_over, expected):
+    clusters = np.repeat(np.arange(30), 10)
+    behind = np.random.default_rng(0).normal(scale=0.1, size=30)[clusters]
+    if varies_over == "photographs":
+        behind = np.random.default_rng(1).permutation(behind)
+    behind += 0.01 - behind.mean()
+    values = np.stack([np.zeros(300), behind])[:, None]
+    as_good = clustering._as_good_as_best(values, [clusters // 10, clusters])
+    assert as_good[:, 0].tolist() == [expected, True]
 
 
 # ------------------------------------------------------------------------------- simulated embeddings of every shape

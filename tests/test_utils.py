@@ -190,6 +190,15 @@ def test_layers_are_picked_by_place_or_name():
         utils.pick_layer(layers, "layer4")
 
 
+def test_parts_of_a_fused_encoder_are_one_layer():
+    layers = {"low": np.zeros((2, 1)), "fused:a": np.ones((2, 3)), "fused:b": np.full((2, 2), 2)}
+    assert list(utils.layer_parts(layers, "last")) == ["fused:a", "fused:b"]
+    np.testing.assert_array_equal(utils.pick_layer(layers, "fused"), [[1, 1, 1, 2, 2]] * 2)
+    assert {name: values.shape for name, values in utils.whole_layers(layers).items()} == {"low": (2, 1), "fused": (2, 5)}
+    with pytest.raises(ValueError, match="this encoder has low, fused "):
+        utils.pick_layer(layers, "fused:a")
+
+
 # ------------------------------------------------------------------------------------------------------ clusters
 
 
