@@ -112,7 +112,7 @@ SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resn
   07_dna_barcodes 08_align_image_dna_text \
   09_recoverability 10_choosing_without_labels 11_robustness 12_taxa 13_how_many 14_tuned_or_frozen-simclr 15_stress_test 16_trust \
   17_naming_effort 18_how_sure 19_contact_sheets 20_atlas-specimen_resnet18_double 21_review 22_image_and_dna 23_report 24_trees \
-  25_maps 26_what_the_encoder_sees 27_what_can_be_read 28_speed \
+  25_maps 26_what_the_encoder_sees 27_what_can_be_read 28_speed 29_learned_heads \
   95_sweep_recoverability-signal 96_sweep_maps-umap 97_sweep_training-trainers 98_sweep_clusters-clusterers 99_figures
 ifneq ($(and $(filter publish,$(MAKECMDGOALS)),$(filter-out demo,$(DATASET))),)
 $(error The notebooks show the demo: leave DATASET out)

@@ -25,6 +25,7 @@ WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and 
     "choosing": ("10_choosing_without_labels", "report"), "robustness": ("11_robustness", "report"),
     "k_rules": ("13_how_many", "report"), "held_out_families": ("13_how_many", "report"),
     "stress": ("15_stress_test", "report"), "effort": ("17_naming_effort", "report"), "how_sure": ("18_how_sure", "report"),
+    "heads": ("29_learned_heads", "report"),
     "trees": ("24_trees", "report"), "heatmaps": ("26_what_the_encoder_sees", "report"),
     "probes": ("27_what_can_be_read", "report"), "sweep_worlds": ("95_sweep_recoverability", "sweep SWEEP=worlds"),
     "barcode_scores": ("07_dna_barcodes", "barcodes"), "image_and_dna": ("22_image_and_dna", "referee"),
@@ -328,6 +329,39 @@ def how_sure(*datasets):
     return rows_of(header, rows)
 
 
+def learned(part, *datasets):
+    """Chapter 29's heads ("head") or maps ("map"): species AMI and clusters at numbers that are found, and at the true ones."""
+    header = ["dataset", "encoder", "method", "species AMI", "clusters / species"]
+    header += ["oracle k", "difference to Ward" if part == "head" else "difference to as prepared", "triplets"]
+    rows = []
+    for dataset in datasets:
+        table = read(dataset, "heads")
+        wide = table[table["part"] == part].set_index(["encoder", "method", "numbers"])
+        for encoder, method in wide.index.droplevel("numbers").unique():
+            found, oracle = (wide.loc[(encoder, method, numbers)] for numbers in ("found", "oracle k"))
+            cells = [f"{found['ami']:.2f}", f"{found['clusters']:,.0f} / {found['species']:,}", f"{oracle['ami']:.2f}"]
+            same = method in ("Ward", "as prepared")
+            bounds = oracle[["difference", "difference_low", "difference_high"]]
+            cells += ["" if same else interval(*bounds, sign="+"), f"{found['triplets']:.2f}"]
+            rows.append([plotting.dataset_name(dataset), encoder, method, *cells])
+    keep = slice(None) if part == "map" else slice(-1)  # a head has no tree, and so no triplets
+    return rows_of(header[keep], [row[keep] for row in rows])
+
+
+def kinship(dataset, *encoders):
+    """What the default finds with some encoders, and how far their trees agree with the taxonomy."""
+    means = mean_scores(dataset)["value"]
+    header = ["encoder", "species AMI", "clusters / species", "oracle k", "triplets", "dendrogram purity of genera"]
+    rows = []
+    for encoder in encoders:
+        species = means.loc[encoder, utils.DEFAULT_CLUSTERER, "species"]
+        tree = means.loc[encoder, "ward_dendrogram", "all"]
+        oracle = means.loc[encoder, "oracle_k_ward_prepared", "species"]["ami"]
+        cells = [f"{species['ami']:.2f}", f"{species['n_found']:,.0f} / {species['n_true']:,.0f}", f"{oracle:.2f}"]
+        rows.append([encoder, *cells, f"{tree['triplet_accuracy']:.2f}", f"{tree['dendrogram_purity_genus']:.2f}"])
+    return rows_of(header, rows)
+
+
 def effort(*datasets):
     """Decisions of an expert until so many photographs carry the right name."""
     rows = []
@@ -526,7 +560,7 @@ def artifacts():
 FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
 FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
-FUNCTIONS += (extraction, growth)
+FUNCTIONS += (extraction, growth, learned, kinship)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

@@ -44,7 +44,7 @@ from sweeps import load_sweep, own_parameters, sweep_points
 # what `make report` draws
 REPORTED = (
     "choosing.png", "robustness.png", "taxa.png", "trees.csv", "map_quality.png", "k_rules.png", "stress.png", "effort.png",
-    "ami_by_k.png", "probes.png",
+    "ami_by_k.png", "probes.png", "heads.png",
 )  # fmt: skip
 SWEEP_REPORTS = {  # chapter of the points of a sweep: chapter that reports them; a sweep of another chapter has no report
     TRAINING_CHAPTER: "97_sweep_training",
@@ -451,6 +451,16 @@ class Plan:
             options=settings.to_store("submit"),
         )
         self.chapter("18_how_sure", results("ami_by_k.png", "how_sure.csv"), [scores], [encoders])
+        known = [encoder for encoder in settings.encoders if encoder in config_names("encoders")]
+        fused = [encoder for encoder in known if load_params("encoders", encoder).get("library") == "fused"]
+        learning = list(dict.fromkeys([tested, *fused[:1]]))
+        self.chapter(
+            "29_learned_heads",
+            results("heads.png", "heads.csv"),
+            self.embedded(learning),
+            [f"encoders={' '.join(learning)}"],
+            options=settings.to_store("submit"),
+        )
         self.chapter("09_recoverability", results("+recoverability/default.csv"), [])
         tuned = [encoder for encoder in settings.encoders if encoder not in config_names("encoders")]
         compared = [f"{data}/models/{trainer}_scores.csv" for trainer in tuned]

@@ -129,6 +129,8 @@ class Project:
         stress = root / "notebooks" / "15_stress_test.py"  # fewer and smaller embeddings take a tenth of the time
         smaller = re.sub(r'"photographs": (\d+)0\b', r'"photographs": \1', stress.read_text())
         stress.write_text(smaller.replace("draws = [0, 1]", "draws = [0]"))
+        learned = root / "heads.py"
+        learned.write_text(re.sub(r"\bsteps=\d+", "steps=20", learned.read_text()))
         maps = root / "notebooks" / "25_maps.py"
         maps.write_text(maps.read_text().replace("n_photographs = 600", "n_photographs = 100"))
         heat = root / "notebooks" / "26_what_the_encoder_sees.py"

@@ -22,7 +22,7 @@ named_by_file = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path
 
 
 def test_all_chapters_exist():
-    numbers = "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 95 96 97 98 99"
+    numbers = "00 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 95 96 97 98 99"
     assert " ".join(path.stem[:2] for path in SOURCES) == numbers
 
 

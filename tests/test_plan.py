@@ -204,6 +204,7 @@ def test_tuned_encoder_is_trained_and_compared_in_the_report(planned):
         "17_naming_effort",
         "18_how_sure",
         "27_what_can_be_read",
+        "29_learned_heads",
         "26_what_the_encoder_sees",
         "14_tuned_or_frozen-simclr",
         "20_atlas-simclr",
