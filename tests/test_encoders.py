@@ -425,8 +425,9 @@ def embed_one_that_fails(weights, photo):
     ("photo", "message"),
     [
         ("out_of_memory", r"MemoryError: 3 GB for one photograph\n"),
-        # torch tells of the death at once, outside of the loader, or the loader does when the next batch is asked for
-        ("killed", r"(a process that loads photographs died, .*\(|DataLoader worker \(pid.*(Killed|exited unexpectedly)).*\n"),
+        # torch tells of the death at once, outside of the loader, or the loader does when the next batch is asked for; it may
+        # tell once more between the text that is printed here and the end of its line
+        ("killed", r"(a process that loads photographs died, .*\(|DataLoader worker \(pid.*(Killed|exited unexpectedly)).*\n?"),
     ],
 )
 def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, photo, message):
