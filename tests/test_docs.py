@@ -141,6 +141,26 @@ def test_what_the_simulation_page_says_of_probes_holds():
     assert (read[["head", "thorax", "taper", "leg length", "eyes", "antenna length"]] < 0.05).all()
 
 
+def test_what_the_training_page_says_of_heads_and_maps_holds():
+    def at(dataset, part, encoder, numbers):
+        table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"])
+        return table.loc[(part, encoder, numbers)]
+
+    one, three = (at("reef_fish", "head", encoder, "oracle k") for encoder in ("resnet50_double", "fused_imagenet"))
+    demo = at("demo", "head", "specimen_resnet18_double", "oracle k")
+    for head in ("TEMI", "TURTLE"):
+        assert one.loc[head, "ami"] < one.loc["Ward", "ami"] and demo.loc[head, "difference_high"] < -0.05
+        assert three.loc[head, "difference_low"] < 0 < three.loc[head, "difference_high"]
+    assert one["ami"].idxmin() == "TURTLE"
+    assert at("reef_fish", "map", "fused_imagenet", "oracle k").loc["neighbours whitened", "difference"] > 0
+    for encoder in ("resnet50_double", "fused_imagenet"):
+        torn = at("reef_fish", "map", encoder, "found").loc["contrast in families"]
+        assert 4 < torn["clusters"] / torn["species"] < 6
+    demo = at("demo", "map", "specimen_resnet18_double", "found")
+    for contrast in ("contrast in families", "contrast with all"):
+        assert demo.loc[contrast, "difference_low"] > 0 and demo.loc[contrast, "triplets"] < 0.4 < demo.loc["as prepared", "triplets"]
+
+
 def test_every_table_behind_the_pages_is_written_by_the_chapter_that_is_named():
     for table, (chapter, target) in docs.WRITERS.items():
         source = (ROOT / "notebooks" / f"{chapter}.py").read_text()
