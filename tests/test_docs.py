@@ -143,7 +143,7 @@ def test_what_the_simulation_page_says_of_probes_holds():
 
 def test_what_the_training_page_says_of_heads_and_maps_holds():
     def at(dataset, part, encoder, numbers):
-        table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"])
+        table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"]).sort_index()
         return table.loc[(part, encoder, numbers)]
 
     one, three = (at("reef_fish", "head", encoder, "oracle k") for encoder in ("resnet50_double", "fused_imagenet"))
@@ -158,7 +158,8 @@ def test_what_the_training_page_says_of_heads_and_maps_holds():
         assert 4 < torn["clusters"] / torn["species"] < 6
     demo = at("demo", "map", "specimen_resnet18_double", "found")
     for contrast in ("contrast in families", "contrast with all"):
-        assert demo.loc[contrast, "difference_low"] > 0 and demo.loc[contrast, "triplets"] < 0.4 < demo.loc["as prepared", "triplets"]
+        assert demo.loc[contrast, "difference_low"] > 0 and demo.loc[contrast, "triplets"] < 0.4
+    assert demo.loc["as prepared", "triplets"] > 0.8
 
 
 def test_every_table_behind_the_pages_is_written_by_the_chapter_that_is_named():
