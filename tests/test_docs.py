@@ -162,6 +162,15 @@ def test_what_the_training_page_says_of_heads_and_maps_holds():
     assert demo.loc["as prepared", "triplets"] > 0.8
 
 
+def test_what_the_training_page_says_of_kinship_holds():
+    means = docs.mean_scores("eu_moths")["value"]
+    frozen, tuned, both = "resnet18_double", "coarse_to_fine", "resnet18_tuned_and_frozen"
+    species = {encoder: means.loc[encoder, "pooled_average", "species"]["ami"] for encoder in (frozen, tuned, both)}
+    triplets = {encoder: means.loc[encoder, "ward_dendrogram", "all"]["triplet_accuracy"] for encoder in species}
+    assert species[tuned] > species[frozen] and species[both] - species[frozen] > 0.8 * (species[tuned] - species[frozen])
+    assert triplets[tuned] < triplets[frozen] - 0.1 and abs(triplets[both] - triplets[frozen]) < 0.02
+
+
 def test_every_table_behind_the_pages_is_written_by_the_chapter_that_is_named():
     for table, (chapter, target) in docs.WRITERS.items():
         source = (ROOT / "notebooks" / f"{chapter}.py").read_text()
