@@ -1,4 +1,4 @@
-"""`make all` on samples of three real datasets, and `make report` on two of them.
+"""`make all` on samples of three real datasets, and `make report` on one of them.
 
 EU Moths: about a dozen photographs per species. Reef fish: a few species have most of the pictures, and five have no genus and
 species. Leaf scans: grey, and most families have one species. Skipped where the data for development are absent.
