@@ -266,7 +266,7 @@ RULES = {
 
 
 COMMON = "common_height"  # the rule that looks at all families at once
-ERRORS = 0.7  # standard errors by which a silhouette may be below the best and still count as as good
+ERRORS = 0.7  # standard errors: a silhouette that is this far below the best, or less, is taken to be as good
 GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
