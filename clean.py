@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import listing
+from files import final_name
 from parameters import ROOT, config_names
 from settings import BadSetting, check_dataset, is_stored_settings
 
@@ -40,7 +41,7 @@ def clean(dataset):
     }  # fmt: skip
     names = next(os.walk(folder))[2]
     for name in listing.made_by_chapters("", names):
-        if listing.RESULTS[re.sub(r"^\.\d+-", "", name)] in chapters:
+        if listing.RESULTS[final_name(name)] in chapters:
             (folder / name).unlink()
     if is_stored_settings(folder / "config.yaml"):
         (folder / "config.yaml").unlink()

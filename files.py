@@ -6,6 +6,7 @@ import errno
 import glob
 import os
 import re
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +22,15 @@ REMEDIES = {
 }
 
 
+UNFINISHED = re.compile(r"\.(?P<process>\d+)(\.\d+)?-")  # how the name of a temporary file begins: process and thread
+
+
+def final_name(name):
+    """The name of a file without what `atomic_write` puts before it until it is complete."""
+    writer = UNFINISHED.match(name)
+    return name[writer.end() :] if writer else name
+
+
 @contextmanager
 def atomic_write(path):
     """Yield a temporary path that is renamed to `path` if the block succeeds and removed if it fails.
@@ -30,10 +40,11 @@ def atomic_write(path):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".*-{glob.escape(path.name)}"):
-        number = left.name[1:].partition("-")[0]
-        if left.name == f".{number}-{path.name}" and number.isdecimal() and not _runs(int(number)):
+        writer = UNFINISHED.match(left.name)
+        if writer and final_name(left.name) == path.name and not _runs(int(writer["process"])):
             left.unlink(missing_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    # threads of one process may write the same file, such as the thumbnail of two identical photographs
+    temporary = path.with_name(f".{os.getpid()}.{threading.get_ident()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -9,6 +9,8 @@ import re
 import stat
 from pathlib import Path
 
+from files import final_name
+
 ROOT = Path(__file__).resolve().parent
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
@@ -55,15 +57,10 @@ def made_by_chapters(place, names):
     if place == "models":
         models = [name.rpartition(".")[0] for name in names if name.endswith((".made_from", ".checkpoint"))]
         theirs = tuple(f"{model}{mark}" for model in models for mark in "._")
-        return {name for name in names if theirs and _final_name(name).startswith(theirs)}
+        return {name for name in names if theirs and final_name(name).startswith(theirs)}
     if not place:
-        return {name for name in names if _final_name(name) in RESULTS}
-    return {name for name in names if MADE.fullmatch(f"{place}/{_final_name(name)}")}
-
-
-def _final_name(name):
-    """The name of a file without the prefix of a temporary file, which a killed chapter may leave."""
-    return re.sub(r"^\.\d+-", "", name) if name.startswith(".") else name
+        return {name for name in names if final_name(name) in RESULTS}
+    return {name for name in names if MADE.fullmatch(f"{place}/{final_name(name)}")}
 
 
 def datasets():

@@ -1,5 +1,8 @@
 """Tables, clusters and scores: known answers, invariants, failures."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +32,19 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise RuntimeError
     assert path.read_text() == "a\n1\n"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_threads_that_write_one_file_at_the_same_time_do_not_disturb_each_other(tmp_path):
+    path, both = tmp_path / "thumbnail", threading.Barrier(2, timeout=20)
+
+    def write(text):
+        with utils.atomic_write(path) as temporary:
+            temporary.write_text(text)
+            both.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ("same", "same")))
+    assert path.read_text() == "same" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
