@@ -9,6 +9,7 @@ import functools
 import hashlib
 from dataclasses import MISSING, dataclass, field, fields
 from random import Random
+from typing import NamedTuple
 
 import fastcluster
 import numpy as np
@@ -267,19 +268,30 @@ RULES = {
 
 COMMON = "common_height"  # the rule that looks at all families at once
 ERRORS = 0.7  # standard errors: a silhouette that is this far below the best, or less, is taken to be as good
+PLAUSIBLE = 2.5  # standard errors: a number of clusters is plausible if its silhouette is this far below the best, or less
 GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
 
+class Cut(NamedTuple):
+    """Labels (n,), and from how few to how many clusters are plausible."""
+
+    labels: np.ndarray
+    fewest: int
+    most: int
+
+
 def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
-    """Labels (n,) of the trees of all families cut at one common height, the one that the silhouette of all points prefers.
+    """The `Cut` of the trees of all families at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
     as wide in one family as in the next, so a single height needs less evidence than a number for every family. Clusters of
     other families count as neighbours: a family may be one cluster. Clusters hold `min_mean_cluster_size` points or more on
     average.
 
-    - Of the heights whose silhouette is about as good as the best, the largest is taken (`_as_good_as_best`).
+    - Of the heights whose silhouette is about as good as the best, the largest is taken: it may be ERRORS standard errors of
+      the difference below (`_errors_below_best`), after the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984,
+      Classification and Regression Trees, ch. 3.4.3).
     - Several photographs of one individual are nearest neighbours, so the silhouette excludes the three nearest ones. That
       leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
       half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
@@ -305,13 +317,13 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     rows = _at_home(trees, points) if given else np.arange(len(points))
     values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
     means, scored = values.mean(axis=2), rows[scoring.sampled_rows(len(rows))]
-    within = _as_good_as_best(values, [labels[scored] for labels in partitions])
+    below = _errors_below_best(values, [labels[scored] for labels in partitions])
     counts = np.array([len(np.unique(labels)) for labels in partitions])
     large = len(points) > 1.5 * np.outer(counts, np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
-    found = [(within[:, e].argmax(), e) for e in reversed(EXCLUDED)]
+    found = [((below[:, e] <= ERRORS).argmax(), e) for e in reversed(EXCLUDED)]
     found = [cut for cut in found if large[cut]]
     if not found:
-        return partitions[0]
+        return Cut(partitions[0], counts[0], counts[-1])
     cut = found[0]
     if len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
@@ -320,28 +332,30 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     elif given and counts[cut[0]] <= 3 * len(trees):
         cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
     chosen, n_excluded = cut
-    return join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+    labels = join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+    plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
+    return Cut(labels, min(plausible), max(plausible))
 
 
-def _as_good_as_best(values, partitions):
-    """Which cuts have a mean silhouette about as good as the best: (cuts, numbers of excluded neighbours).
+def _errors_below_best(values, partitions):
+    """How many standard errors the mean silhouette of each cut is below the best: (cuts, numbers of excluded neighbours).
 
-    `values` (cuts, numbers, n) are silhouettes, and `partitions` the cuts, labels (n,). The difference to the best may be
-    ERRORS of its standard errors, after the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984, Classification
-    and Regression Trees, ch. 3.4.3). Photographs in one cluster have similar silhouettes, so the clusters of the best cut are
-    the independent units, not photographs.
+    `values` (cuts, numbers, n) are silhouettes, and `partitions` the cuts, labels (n,). The error is that of the difference to
+    the best cut. Photographs in one cluster have similar silhouettes, so the clusters of the best cut are the independent
+    units, not photographs.
     """
-    as_good = np.zeros(values.shape[:2], bool)
+    below = np.zeros(values.shape[:2])
     for number in range(values.shape[1]):
         best = values[:, number].mean(axis=1).argmax()
-        behind = values[best, number] - values[:, number]
-        mean = behind.mean(axis=1)
+        differences = values[best, number] - values[:, number]
+        mean = differences.mean(axis=1)
         unit = np.unique(partitions[best], return_inverse=True)[1]
         order = np.argsort(unit, kind="stable")
         starts = np.searchsorted(unit[order], np.arange(unit.max() + 1))
-        sums = np.add.reduceat((behind - mean[:, None])[:, order], starts, axis=1)
-        as_good[:, number] = mean <= ERRORS * np.sqrt((sums**2).sum(axis=1)) / len(unit)
-    return as_good
+        sums = np.add.reduceat((differences - mean[:, None])[:, order], starts, axis=1)
+        error = np.sqrt((sums**2).sum(axis=1)) / len(unit)
+        below[:, number] = np.divide(mean, error, out=np.where(mean > 0, np.inf, 0.0), where=error > 0)
+    return below
 
 
 def _clear(found, gains):
@@ -532,15 +546,16 @@ class Clusterer:
         raise NotImplementedError
 
     def cut_all(self, points, genus_points, groups, given, seed):
-        """Genus and species labels, unique over all families, and noise: (3, n). `groups` is a list of the rows of each family.
+        """Genus and species labels, unique over all families, and noise: (3, n), and the plausible numbers of species.
 
-        `given` says whether the families are known.
+        `groups` is a list of the rows of each family; `given` says whether the families are known. The numbers are the fewest
+        and the most, or None if the method does not tell.
         """
         labels = np.zeros((3, len(points)), int)
         for rows in groups:
             labels[:, rows] = self.cut(points[rows], genus_points[rows], seed)
             labels[:2, rows] += labels[:2].max(axis=1, keepdims=True) + 1
-        return labels
+        return labels, None
 
 
 @dataclass(frozen=True)
@@ -569,10 +584,10 @@ class TreeClusterer(Clusterer):
             return super().cut_all(points, genus_points, groups, given, seed)
         trees = [(rows, LinkageTree(points[rows], method=self.method)) for rows in groups]
         labels = np.zeros((3, len(points)), int)
-        labels[1] = common_cut(trees, points, self.min_mean_cluster_size, given)
+        labels[1], *plausible = common_cut(trees, points, self.min_mean_cluster_size, given)
         for rows, tree in trees:
             labels[0, rows] = self._genera(labels[1, rows], tree, genus_points[rows], seed) + labels[0].max() + 1
-        return labels
+        return labels, tuple(map(int, plausible))
 
     def _genera(self, species, tree, genus_points, seed):
         tree = tree if self.genus_layers == self.species_layers else None
@@ -720,6 +735,7 @@ def cluster(layers, families, clusterer, seed=0):
     `clusterer` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
     labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` is
     true for what the method called noise, `split_by_family` for rows that a family border separates from most of their cluster.
+    `attrs["plausible"]` is the fewest and the most species clusters that `common_cut` takes to be plausible; None with others.
     """
     return cluster_prepared(*clusterer.prepare_both(layers, seed), families, clusterer, seed)
 
@@ -734,11 +750,12 @@ def cluster_prepared(points, genus_points, families, clusterer, seed=0):
         labels = _find_families(points, clusterer.max_families)
         families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
     groups = [*pd.Series(families).groupby(families).indices.values()] if clusterer.nested else [np.arange(len(families))]
-    genus, species, noise = clusterer.cut_all(points, genus_points, groups, given, seed)
+    (genus, species, noise), plausible = clusterer.cut_all(points, genus_points, groups, given, seed)
     found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0})
     found["split_by_family"] = False if clusterer.nested else split_by_family(families, found["species"])
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
     found["species"] = found.groupby(["genus", "species"]).ngroup()
+    found.attrs["plausible"] = plausible
     return found
 
 

@@ -208,7 +208,7 @@ def elsewhere(*datasets):
 
 
 def stress(*datasets):
-    """Number found over the true one, and AMI, by situation: simulated ones, then samples of every dataset."""
+    """Number found and plausible numbers over the true one, and AMI, by situation: simulated, then samples of every dataset."""
     rules = {
         "common height": "default",
         "common height, Ward": "common height, Ward",
@@ -220,12 +220,15 @@ def stress(*datasets):
         table = read(dataset, "stress")
         if number:  # the simulated embeddings are the same everywhere
             table = table[table["embedding"] != "simulated"]
-        table = table.assign(ratio=table["found"] / table["true"])
+        ratios = table[["found", "fewest", "most"]].div(table["true"], axis=0)
+        table = table.drop(columns=["fewest", "most"]).join(ratios.set_axis(["ratio", "fewest", "most"], axis=1))
         for (kind, situation), part in table.groupby(["embedding", "situation"], sort=False):
-            mean = part.groupby("rule")[["ratio", "ami"]].mean()
+            mean = part.groupby("rule")[["ratio", "ami", "fewest", "most"]].mean()
             cells = [f"{mean.loc[rule, 'ratio']:.1f} ({mean.loc[rule, 'ami']:.2f})" for rule in rules]
+            cells.insert(1, "{fewest:.1f} to {most:.1f}".format(**mean.loc["common height"]))
             rows.append([shown(kind), situation, *cells, f"{mean.loc['oracle k', 'ami']:.2f}"])
-    return rows_of(["embedding", "situation", *rules.values(), "oracle k, AMI"], rows)
+    first, *others = rules.values()
+    return rows_of(["embedding", "situation", first, "plausible", *others, "oracle k, AMI"], rows)
 
 
 # ---------------------------------------------------------------------------------------------------- trust and effort
@@ -316,14 +319,14 @@ def orders(dataset, *encoders):
 
 def how_sure(*datasets):
     """Three intervals of the AMI of the default, and its difference to oracle k."""
-    header = ["dataset", "encoder", "clusters / species", "species AMI", "over species", "over genera"]
+    header = ["dataset", "encoder", "clusters / species", "plausible", "species AMI", "over species", "over genera"]
     header += ["on 80 % of the photographs", "normalised by the larger entropy", "default minus oracle k [90 %]", "equivalent"]
     rows = []
     for dataset in datasets:
         for row in of_imagenet(dataset, "how_sure").to_dict("records"):
             over = [f"[{row[f'ami_low_{rank}']:.2f}, {row[f'ami_high_{rank}']:.2f}]" for rank in ("species", "genus")]
             difference = interval(row["difference"], row["difference_low_species"], row["difference_high_species"], sign="+")
-            cells = [f"{row['found']:,} / {row['true']:,}", f"{row['ami']:.2f}", *over]
+            cells = [f"{row['found']:,} / {row['true']:,}", f"{row['fewest']:,} to {row['most']:,}", f"{row['ami']:.2f}", *over]
             cells += [f"{row['subsamples']:.2f} ± {row['subsamples_sd']:.2f}", f"{row['ami_max']:.2f}", difference]
             rows.append([plotting.dataset_name(dataset), row["encoder"], *cells, "yes" if row["equivalent"] else "not shown"])
     return rows_of(header, rows)

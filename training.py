@@ -36,9 +36,11 @@ class TrainingConfig:
 
     weight_labels: float = 0.0  # supervised contrast: photographs of one label attract each other
     weight_views: float = 0.0  # self-supervised contrast: two views of one photograph attract each other
+    weight_neighbors: float = 0.0  # soft labels: similar photographs of one label attract each other (`Memory`)
     weight_pixels: float = 0.0  # autoencoder: the photograph is reconstructed from the deepest layer
     temperature_labels: float = 0.1
     temperature_views: float = 0.2
+    temperature_neighbors: float = 0.1
     views: str = "two"  # "one" or "two" random views of a photograph; "layers": the plain photograph in two layers
     include_self: bool = False  # the supervised contrast counts every sample among its own positives
     samples_per_class: int = 0  # photographs of one label in a batch; 0: batches are random
@@ -61,10 +63,11 @@ class TrainingConfig:
             ("views", self.views in VIEWS, f"one of {', '.join(VIEWS)}"),
             (
                 "weight_labels",
-                self.weight_labels + self.weight_views + self.weight_pixels > 0,
+                self.weight_labels + self.weight_views + self.weight_neighbors + self.weight_pixels > 0,
                 "positive, or another weight",
             ),
             ("weight_views", not self.weight_views or self.views == "two", "0 unless there are two views"),
+            ("weight_neighbors", not self.weight_neighbors or self.views == "two", "0 unless there are two views"),
             ("batch_size", self.batch_size >= 2, "at least 2"),
             ("epochs", self.epochs >= 1, "at least 1"),
             ("gradient_accumulation", self.gradient_accumulation >= 1, "at least 1"),
@@ -214,6 +217,37 @@ def objective(layers, labels, rows, config):
     return total / len(heads)
 
 
+class Memory(nn.Module):
+    """The last head output (n, d) of every photograph, one matrix per head, and the labels (n,); -1 is no label.
+
+    As a loss it draws every photograph to its second view and to others of its label, the more, the more similar they are, and
+    pushes it away from the rest. These soft labels are those of MaskCon (Feng and Patras 2023, CVPR 19913-19922), which takes
+    them from a second, slower network and a queue. Here all photographs fit in memory, and tuning changes the network little.
+    """
+
+    def __init__(self, labels, heads, size, temperature):
+        super().__init__()
+        self.temperature = temperature
+        self.register_buffer("labels", torch.as_tensor(labels))
+        self.register_buffer("seen", torch.zeros(len(labels), dtype=torch.bool))
+        self.register_buffer("kept", torch.zeros(heads, len(labels), size))
+
+    def forward(self, heads, rows):
+        """Mean loss over `heads`, each (2 b, d): first views of the photographs `rows` (b,), which learn, then second ones."""
+        self.seen[rows] = True
+        own = rows[:, None] == self.seen.nonzero()[:, 0]
+        alike = (self.labels[rows, None] == self.labels[self.seen]) & (self.labels[rows, None] >= 0) & ~own
+        losses = []
+        for kept, head in zip(self.kept, heads, strict=True):
+            view, other = F.normalize(head).chunk(2)
+            kept[rows] = other.detach()
+            near = (kept[rows] @ kept[self.seen].T / self.temperature).masked_fill(~alike, -torch.inf)
+            soft = (near - near.amax(1, keepdim=True).nan_to_num(neginf=0.0)).exp()  # 1 for the most similar of the label
+            wanted = F.normalize(soft.masked_fill(own, 1.0), p=1)
+            losses.append(F.cross_entropy(view @ kept[self.seen].T / self.temperature, wanted))
+        return torch.stack(losses).mean()
+
+
 class Decoder(nn.Module):
     """Reconstructs an image (b, 3, 64, 64), normalised like the network's input, from an embedding (b, d)."""
 
@@ -270,7 +304,7 @@ class Trainer:
     ValueError if the config does not fit.
     """
 
-    PARTS = ("network", "decoder", "optimizer", "schedule", "scaler")
+    PARTS = ("network", "decoder", "memory", "optimizer", "schedule", "scaler")
 
     def __init__(self, backbone, transform, paths, labels, config, device, precision, seed=0):
         if len(paths) < 2:
@@ -284,9 +318,11 @@ class Trainer:
         with torch.inference_mode():
             sizes = {name: values.shape[1] for name, values in self._forward(blank).items()}
         self.deepest = list(sizes)[-1]
-        contrasts = config.weight_labels or config.weight_views
+        contrasts = config.weight_labels or config.weight_views or config.weight_neighbors
         self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, config.head_size).to(device)
         self.decoder = Decoder(sizes[self.deepest]).to(device) if config.weight_pixels else nn.Identity()
+        memory = Memory(self.labels, len(sizes), config.head_size, config.temperature_neighbors)
+        self.memory = memory.to(device) if config.weight_neighbors else nn.Identity()
         self.fixed = freeze(self.network.backbone, config)
         self.views = {
             "two": [RandomView(config)] * 2,
@@ -357,6 +393,9 @@ class Trainer:
         if self.network.heads:
             labels = torch.from_numpy(self.labels)[rows]
             total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.config)
+        if self.config.weight_neighbors:
+            heads = [values for name, values in layers.items() if name.startswith("head_")]
+            total = total + self.config.weight_neighbors * self.memory(heads, rows.to(self.device))
         if self.config.weight_pixels:
             wanted = self._small(views).to(self.device)
             total = total + self.config.weight_pixels * F.mse_loss(self._reconstruct(layers), wanted)

@@ -41,9 +41,11 @@ layers = {"layer3": "layer3", "avgpool": "avgpool"}  # what the tuned encoder ha
 input_size = None  # pixels that the tuned encoder takes; none: as the one it started from
 weight_labels = 0.0  # supervised contrast: photographs of one label attract each other
 weight_views = 1.0  # self-supervised contrast: two views of one photograph attract each other
+weight_neighbors = 0.0  # soft labels: similar photographs of one label attract each other
 weight_pixels = 0.0  # autoencoder: the photograph is reconstructed from the deepest layer
 temperature_labels = 0.1
 temperature_views = 0.2
+temperature_neighbors = 0.1
 views = "two"  # "one" or "two" random views of a photograph; "layers": the plain photograph in two layers
 include_self = False  # the supervised contrast counts every sample among its own positives
 samples_per_class = 0  # photographs of one label in a batch; 0: batches are random
@@ -102,10 +104,11 @@ side = sampling.family_halves(metadata["family"])
 learning = metadata if half is None else metadata[side == half]
 names = learning[label_rank].dropna().sort_values().unique()
 labels = pd.Index(names).get_indexer(learning[label_rank])  # -1: no name
-if config.weight_labels and len(names) < 2:
+reads_labels = config.weight_labels or config.weight_neighbors
+if reads_labels and len(names) < 2:
     raise ValueError(f"{trainer} learns from {label_rank} names, and {dataset} has {len(names)}: at least 2 are needed")
 paths = [utils.dataset_dir(dataset) / "photos" / path for path in learning["path"]]
-labelled = f"with {len(names)} {label_rank} labels" if config.weight_labels else "without labels"
+labelled = f"with {len(names)} {label_rank} labels" if reads_labels else "without labels"
 print(f"training on {len(learning):,} of {len(metadata):,} photographs, {labelled}")
 
 # %% [markdown]
@@ -143,7 +146,7 @@ shown = np.random.default_rng(seed).permutation(len(paths))[:4].tolist()
 figure, axes = plt.subplots(1, len(shown), figsize=(1.5 * len(shown), 1.4 * seen.shape[1] + 0.3), squeeze=False)
 for ax, pictures, row in zip(axes[0], seen, shown, strict=True):
     ax.imshow(torch.cat(list(pictures.cpu()), 1).permute(1, 2, 0))
-    ax.set(title=names[labels[row]] if config.weight_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
+    ax.set(title=names[labels[row]] if reads_labels and labels[row] >= 0 else "", xticks=[], yticks=[])
 plotting.show_photos(figure)
 
 # %% [markdown]

@@ -101,6 +101,9 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 # far away. Where no cut gives clusters large enough, families stay whole. This is the rule `common_height`, the default for
 # trees (`clustering.common_cut`). The other rules choose a number for every family by itself.
 #
+# The silhouette does not always have one clear maximum. Numbers of clusters whose silhouettes are at most two and a half
+# standard errors below the best are called *plausible*; chapter 15 tests how often the true number is one of them.
+#
 # ## How many genera?
 #
 # No height in a tree marks where a genus begins: genera are a convention. So their number is a stated prior,
@@ -200,6 +203,9 @@ sentences = [
     f"clusters and {medians['family']:,.0f} families (median over seeds).",
     f"The median species cluster holds {sizes.median():g} photographs; {(sizes == 1).mean():.0%} hold a single one.",
 ]
+plausible = labels.attrs["plausible"]
+if plausible:
+    sentences.append(f"From {plausible[0]:,} to {plausible[1]:,} species clusters are plausible.")
 if config.uses_seed and len(seeds) > 1:
     sentences.append(f"Two seeds agree with an AMI of {stability['species_cluster']:.2f} at species.")
 else:

@@ -103,7 +103,7 @@ def of_setting(encoder, embedding, preparation, rule):
     """One row per half and column of clusters of an embedding (n, d): AMI and the number of clusters."""
     points = clustering.prepare(embedding, **PREPARATIONS[preparation])
     trees = [(rows, clustering.LinkageTree(points[rows], method="average" if rule == DEFAULT else "ward")) for rows in groups]
-    cut = clustering.common_cut(trees, points) if rule in (DEFAULT, WARD) else None
+    cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
     labels = pd.DataFrame(index=taxa.index)
     for number, (rows, tree) in enumerate(trees):
         for name, found in of_family(tree, taxa.iloc[rows], rule, None if cut is None else cut[rows]).items():

@@ -65,19 +65,20 @@ for encoder in encoders:
 #
 # The trees of the default are cut at one common height after the other. Where the curve is flat, the AMI says little about the
 # number. *n / c* are Ward trees cut into one cluster per c photographs of each family: they know the families and nothing else
-# about the number.
+# about the number. *Plausible* are the numbers whose silhouettes are at most two and a half standard errors below the best.
 
 # %%
 PER_CLUSTER = (5, 10, 20, 40)
 
 
 def curve(encoder):
-    """Number of clusters and species AMI: of all cuts, of the default, of oracle k, and of one cluster per c photographs."""
+    """Number of clusters and species AMI of all cuts, the default, oracle k and n / c; labels (n,); plausible numbers."""
     points, genus_points = prepared[encoder]
     groups = list(names.groupby("family").indices.values())
     trees = [(rows, clustering.LinkageTree(points[rows], method=config.method)) for rows in groups]
     partitions = {("cut", i): cut for i, cut in enumerate(clustering.cuts_at_common_heights(trees, len(points)))}
-    partitions["default", 0] = clustering.cluster_prepared(points, genus_points, family, config)["species"].to_numpy()
+    found = clustering.cluster_prepared(points, genus_points, family, config)
+    partitions["default", 0] = found["species"].to_numpy()
     partitions["oracle k", 0] = clustering.oracle_k(points, family, names[["species"]])["species"]
     ward = [(rows, clustering.LinkageTree(points[rows])) for rows in groups]
     for c in PER_CLUSTER:
@@ -86,11 +87,12 @@ def curve(encoder):
             labels[rows] = tree(max(1, round(len(rows) / c))) + number * len(points)
         partitions["n / c", c] = labels
     scored = [(*key, len(np.unique(labels)), scoring.ami(species, labels)) for key, labels in partitions.items()]
-    return pd.DataFrame(scored, columns=["kind", "c", "found", "ami"]).assign(encoder=encoder), partitions
+    table = pd.DataFrame(scored, columns=["kind", "c", "found", "ami"]).assign(encoder=encoder)
+    return table, partitions, found.attrs["plausible"]
 
 
 done = dict(zip(encoders, Parallel(n_jobs=-1)(delayed(curve)(encoder) for encoder in encoders), strict=True))
-curves = pd.concat([table for table, _ in done.values()])
+curves = pd.concat([table for table, *_ in done.values()])
 marks = curves[curves["kind"] != "cut"].assign(what=lambda t: t["kind"].where(t["c"] == 0, "n / " + t["c"].astype(str)))
 marks.pivot_table(index="encoder", columns="what", values="ami", sort=False).round(3)
 
@@ -116,9 +118,10 @@ def subsampled(encoder, seed):
 # %%
 def sureness(encoder):
     """One row of the table."""
-    _, partitions = done[encoder]
+    _, partitions, (fewest, most) = done[encoder]
     default, oracle = partitions["default", 0], partitions["oracle k", 0]
     row = {"encoder": encoder, "found": len(np.unique(default)), "true": len(np.unique(species))}
+    row |= {"fewest": fewest, "most": most}
     for rank in ("species", "genus"):
         groups = scoring.jackknife_groups(names[rank])
 
@@ -154,6 +157,9 @@ for number, encoder in enumerate(fair):
     for kind, mark, face in (("default", "o", colour), ("oracle k", "D", "white"), ("n / c", "x", colour)):
         at = part[part["kind"] == kind]
         ax.plot(at["found"], at["ami"], mark, color=colour, markerfacecolor=face, markersize=8)
+    plausible = line[line["found"].between(*done[encoder][2])]
+    ax.plot(plausible["found"], plausible["ami"], color=colour, linewidth=6, alpha=0.3, solid_capstyle="butt")
+ax.plot([], [], color="0.3", linewidth=6, alpha=0.3, label="plausible numbers")
 for kind, mark, face in (("chosen by the default", "o", "0.3"), ("oracle k", "D", "white"), ("n / 5, 10, 20, 40", "x", "0.3")):
     ax.plot([], [], mark, color="0.3", markerfacecolor=face, markersize=8, label=kind)
 ax.axvline(len(np.unique(species)), color="0.3", linewidth=1, label="true number of species")
@@ -172,11 +178,14 @@ rows = table.set_index("encoder").loc[fair]
 first = rows.iloc[0]
 line = curves[(curves["encoder"] == fair[0]) & (curves["kind"] == "cut")]
 near = line.loc[line["ami"] >= line["ami"].max() - margin, "found"]
+holds = (rows["fewest"] <= rows["true"]) & (rows["true"] <= rows["most"])
 wide = rows["ami_high_genus"] - rows["ami_low_genus"], rows["ami_high_species"] - rows["ami_low_species"]
 plotting.say(
     f"With {encoder_configs.readable_name(dataset, fair[0])}, every number of clusters from {near.min():,} to {near.max():,} "
     f"has a species AMI within {margin} of the best ({line['ami'].max():.2f}); the default finds {first['found']:,}, and "
     f"{first['true']:,} are true.",
+    f"From {first['fewest']:,} to {first['most']:,} clusters are plausible. With {holds.sum()} of {len(rows)} encoders the "
+    "true number is.",
     f"The default is equivalent to oracle k with {rows['equivalent'].sum()} of {len(rows)} encoders; its AMI differs "
     f"by {rows['difference'].min():+.3f} to {rows['difference'].max():+.3f}.",
     f"Intervals over genera are {(wide[0] / wide[1]).mean():.1f} times as wide as those over species. On subsamples of "

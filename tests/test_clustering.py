@@ -343,8 +343,20 @@ def test_a_difference_that_varies_over_clusters_is_less_sure(varies_over, expect
         behind = np.random.default_rng(1).permutation(behind)
     behind += 0.01 - behind.mean()
     values = np.stack([np.zeros(300), behind])[:, None]
-    as_good = clustering._as_good_as_best(values, [clusters // 10, clusters])
-    assert as_good[:, 0].tolist() == [expected, True]
+    below = clustering._errors_below_best(values, [clusters // 10, clusters])[:, 0]
+    assert (below <= clustering.ERRORS).tolist() == [expected, True]
+
+
+def test_the_plausible_numbers_hold_what_was_found():
+    points, taxa = draw_embedding(EmbeddingConfig(), 0)
+    by_tree = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.of())
+    fewest, most = by_tree.attrs["plausible"]
+    assert taxa["family"].nunique() < fewest <= by_tree["species"].nunique() <= most < len(points)
+    assert fewest <= taxa["species"].nunique() <= most  # 32, well apart
+    wider = clustering.cluster({"only": points[::4]}, taxa["family"][::4], clustering.Clusterer.of()).attrs["plausible"]
+    assert wider[1] / wider[0] > most / fewest  # a quarter of the photographs says less
+    by_means = clustering.cluster({"only": points}, taxa["family"], clustering.Clusterer.of(method="kmeans"))
+    assert by_means.attrs["plausible"] is None
 
 
 # ------------------------------------------------------------------------------- simulated embeddings of every shape

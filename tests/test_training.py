@@ -121,6 +121,32 @@ def test_two_layers_may_stand_for_two_views():
 # ----------------------------------------------------------------------------------------------- batches and views
 
 
+def test_soft_labels_attract_similar_photographs_of_one_label():
+    generator = torch.Generator().manual_seed(0)
+    labels, size, temperature = torch.tensor([0, 0, 0, 1, -1, -1]), 4, 0.5
+    memory = training.Memory(labels.numpy(), 1, size, temperature)
+    first = torch.randn(6, size, generator=generator)  # two views of photographs 0, 1 and 3
+    memory([first], torch.tensor([0, 1, 3]))
+    views = torch.randn(6, size, generator=generator, requires_grad=True)  # of 2, 4 and 1, whose entry is replaced
+    loss = memory([views], torch.tensor([2, 4, 1]))
+    unit = torch.nn.functional.normalize
+    entries = {0: unit(first)[3], 3: unit(first)[5]} | dict(zip((2, 4, 1), unit(views)[3:].detach(), strict=True))
+    expected = []
+    for photograph, view in zip((2, 4, 1), unit(views)[:3], strict=True):
+        alike = [other for other in entries if labels[other] == labels[photograph] >= 0 and other != photograph]
+        similar = {other: float(entries[photograph] @ entries[other]) for other in alike}
+        wanted = {other: np.exp((value - max(similar.values())) / temperature) for other, value in similar.items()}
+        wanted[photograph] = 1.0  # its own second view, like the most similar photograph
+        logits = torch.stack([view @ entry for entry in entries.values()]) / temperature
+        chances = dict(zip(entries, logits.log_softmax(0), strict=True))
+        expected.append(-sum(share * chances[other] for other, share in wanted.items()) / sum(wanted.values()))
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
+    loss.backward()
+    assert (views.grad[:3] != 0).any() and (views.grad[3:] == 0).all()  # what is kept does not learn
+    assert memory.seen.tolist() == [True, True, True, True, True, False]
+
+
+
 def test_every_photograph_is_drawn_once_an_epoch():
     config = TrainingConfig(weight_views=1.0, batch_size=8)
     plan = training.batches(np.zeros(40, int), config, 0, 1)
@@ -235,6 +261,7 @@ def test_a_config_that_asks_for_nothing_or_the_impossible_is_refused():
     for asked, answer in (
         ({}, "weight_labels = 0.0 should be positive, or another weight"),
         ({"weight_views": 1.0, "views": "one"}, "weight_views = 1.0 should be 0 unless there are two views"),
+        ({"weight_neighbors": 1.0, "views": "one"}, "weight_neighbors = 1.0 should be 0 unless there are two views"),
         ({"weight_labels": 1.0, "views": "three"}, "views = 'three' should be one of one, two, layers"),
         ({"weight_labels": 1.0, "min_crop_scale": 0.0}, "min_crop_scale = 0.0 should be above 0"),
         ({"weight_labels": 1.0, "epochs": 0}, "epochs = 0 should be at least 1"),
@@ -316,16 +343,20 @@ def test_the_last_batches_of_an_epoch_weigh_as_much_as_others(photos, monkeypatc
     )
 
 
-def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path):
-    whole = trainer(photos)
+SOFT = replace(SHORT, weight_views=0.5, weight_neighbors=0.5)
+
+
+@pytest.mark.parametrize("config", [SHORT, SOFT], ids=["views", "soft labels"])
+def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path, config):
+    whole = trainer(photos, config)
     training.tune(whole, tmp_path / "whole", "made of this")
-    broken_off = trainer(photos)
+    broken_off = trainer(photos, config)
     with pytest.raises(KeyboardInterrupt):
         training.tune(broken_off, tmp_path / "part", "made of this", interrupt)
-    again = trainer(photos, seed=0)
+    again = trainer(photos, config, seed=0)
     training.tune(again, tmp_path / "part", "made of this")
     assert len(again.log) == 2 and again.log == whole.log and same(weights(again), weights(whole))
-    other = trainer(photos, seed=1)
+    other = trainer(photos, config, seed=1)
     training.tune(other, tmp_path / "other", "made of this")
     assert not same(weights(other), weights(whole))
 
