@@ -231,6 +231,22 @@ def stress(*datasets):
     return rows_of(["embedding", "situation", first, "plausible", *others, "oracle k, AMI"], rows)
 
 
+def plausible(*datasets):
+    """How often the plausible numbers of the default hold the true one, a sentence."""
+    tables = [read(dataset, "stress") for dataset in datasets]
+    tables = [tables[0].query("embedding == 'simulated'"), *(table.query("embedding != 'simulated'") for table in tables)]
+    parts, widths = [], []
+    for table, what in zip(tables, ("simulated embeddings", *map(plotting.dataset_name, datasets)), strict=True):
+        default = table[table["rule"] == "common height"]
+        holds = (default["fewest"] <= default["true"]) & (default["true"] <= default["most"])
+        parts.append(f"{holds.sum()} of {len(holds)} {'samples of ' if parts else ''}{what}")
+        widths.extend(default["most"] / default["fewest"])
+    *first, last = parts
+    where = ", ".join(first)
+    width = pd.Series(widths).median()
+    return f"The true number is plausible in {where} and {last}. The range spans a factor of {width:.1f} (median)."
+
+
 # ---------------------------------------------------------------------------------------------------- trust and effort
 
 
@@ -560,8 +576,8 @@ def artifacts():
     return rows_of(["numbers in", "table", "chapter", "command"], rows)
 
 
-FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, how_sure)
-FUNCTIONS += (trust, effort, saved, robustness, tuning, clades, heat, artifacts)
+FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, plausible)
+FUNCTIONS += (how_sure, trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 FUNCTIONS += (extraction, growth, learned, kinship)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
