@@ -321,8 +321,9 @@ class Trainer:
         contrasts = config.weight_labels or config.weight_views or config.weight_neighbors
         self.network = encoders.TunedNetwork(backbone, sizes if contrasts else {}, config.head_size).to(device)
         self.decoder = Decoder(sizes[self.deepest]).to(device) if config.weight_pixels else nn.Identity()
-        memory = Memory(self.labels, len(sizes), config.head_size, config.temperature_neighbors)
-        self.memory = memory.to(device) if config.weight_neighbors else nn.Identity()
+        self.memory = nn.Identity()
+        if config.weight_neighbors:
+            self.memory = Memory(self.labels, len(sizes), config.head_size, config.temperature_neighbors).to(device)
         self.fixed = freeze(self.network.backbone, config)
         self.views = {
             "two": [RandomView(config)] * 2,
