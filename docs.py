@@ -238,7 +238,7 @@ def plausible(*datasets):
     parts, widths = [], []
     for table, what in zip(tables, ("simulated embeddings", *map(plotting.dataset_name, datasets)), strict=True):
         default = table[table["rule"] == "common height"]
-        holds = (default["fewest"] <= default["true"]) & (default["true"] <= default["most"])
+        holds = default["true"].between(default["fewest"], default["most"])
         parts.append(f"{holds.sum()} of {len(holds)} {'samples of ' if parts else ''}{what}")
         widths.extend(default["most"] / default["fewest"])
     *first, last = parts

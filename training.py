@@ -195,13 +195,18 @@ def contrast(embeddings, labels, temperature, include_self=False):
     return loss(embeddings, labels)
 
 
+def _heads(layers):
+    """Outputs of the heads, among all `layers` by name."""
+    return [values for name, values in layers.items() if name.startswith("head_")]
+
+
 def objective(layers, labels, rows, config):
     """Weighted sum of the contrasts, mean over the heads.
 
     `layers` holds "head_<layer>" (v * b, d): the first views of all b photographs, then the second ones. `labels` (b,) may
     be -1, for none; `rows` (b,) tell the photographs apart.
     """
-    heads = [values for name, values in layers.items() if name.startswith("head_")]
+    heads = _heads(layers)
     n_views = len(heads[0]) // len(rows)
     if config.views == "layers":
         heads, n_views = [torch.cat(heads)], len(heads)
@@ -220,9 +225,9 @@ def objective(layers, labels, rows, config):
 class Memory(nn.Module):
     """The last head output (n, d) of every photograph, one matrix per head, and the labels (n,); -1 is no label.
 
-    As a loss it draws every photograph to its second view and to others of its label, the more, the more similar they are, and
-    pushes it away from the rest. These soft labels are those of MaskCon (Feng and Patras 2023, CVPR 19913-19922), which takes
-    them from a second, slower network and a queue. Here all photographs fit in memory, and tuning changes the network little.
+    As a loss it pulls every photograph towards its second view and others of its label, towards similar ones most, and pushes
+    it away from the rest. These soft labels are those of MaskCon (Feng and Patras 2023, CVPR 19913-19922), which takes them from
+    a second, slower network and a queue. Here all photographs fit in memory, and tuning changes the network little.
     """
 
     def __init__(self, labels, heads, size, temperature):
@@ -395,8 +400,7 @@ class Trainer:
             labels = torch.from_numpy(self.labels)[rows]
             total = total + objective(layers, labels.to(self.device), rows.to(self.device), self.config)
         if self.config.weight_neighbors:
-            heads = [values for name, values in layers.items() if name.startswith("head_")]
-            total = total + self.config.weight_neighbors * self.memory(heads, rows.to(self.device))
+            total = total + self.config.weight_neighbors * self.memory(_heads(layers), rows.to(self.device))
         if self.config.weight_pixels:
             wanted = self._small(views).to(self.device)
             total = total + self.config.weight_pixels * F.mse_loss(self._reconstruct(layers), wanted)
