@@ -226,8 +226,8 @@ class Memory(nn.Module):
     """The last head output (n, d) of every photograph, one matrix per head, and the labels (n,); -1 is no label.
 
     As a loss it pulls every photograph towards its second view and others of its label, towards similar ones most, and pushes
-    it away from the rest. These soft labels are those of MaskCon (Feng and Patras 2023, CVPR 19913-19922), which takes them from
-    a second, slower network and a queue. Here all photographs fit in memory, and tuning changes the network little.
+    it away from the rest. These soft labels are those of MaskCon (Feng and Patras 2023, CVPR 19913-19922), which takes them
+    from a second, slower network and a queue. Here all photographs fit in memory, and tuning changes the network little.
     """
 
     def __init__(self, labels, heads, size, temperature):
