@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
 from sklearn.metrics import cohen_kappa_score
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import normalize
 
 STRENGTHS = np.logspace(-4, 2, 7)  # of the ridge penalty; leave-one-out chooses among them
 
@@ -48,6 +50,21 @@ def classify(points, species, families, half):
         possible = np.array([family_of[name] for name in model.classes_])[None] == families[test][:, None]
         predicted[test] = model.classes_[np.where(possible, scores, -np.inf).argmax(1)]
     return predicted
+
+
+def accuracies(points, species, n_folds=5):
+    """Accuracy of two classifiers of species by cross-validation: {"knn": nearest neighbours, "linear_probe": linear model}.
+
+    Species with at least `n_folds` photographs count; a photograph without a name does not. Empty if these are fewer than two.
+    """
+    species = pd.Series(np.asarray(species, object))
+    enough = (species.map(species.value_counts()).fillna(0) >= n_folds).to_numpy(bool)
+    points, species = points[enough], species[enough]
+    if species.nunique() < 2:
+        return {}
+    points = normalize(points)
+    classifiers = {"knn": KNeighborsClassifier(5), "linear_probe": RidgeClassifierCV(STRENGTHS)}
+    return {name: cross_val_score(model, points, species, cv=n_folds).mean() for name, model in classifiers.items()}
 
 
 def predict_traits(points, traits, species, n_folds=5):

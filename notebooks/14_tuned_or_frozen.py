@@ -34,10 +34,6 @@ sys.path.insert(0, "..")
 import numpy as np
 import pandas as pd
 import yaml
-from sklearn.linear_model import RidgeClassifierCV
-from sklearn.model_selection import cross_val_score
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import normalize
 
 import clustering
 import encoders
@@ -87,12 +83,8 @@ def clustering_scores(points):
 
 
 def supervised_scores(points):
-    """Rows (clusterer, rank, metric, value) of two classifiers that learn the names of species with 5 photographs or more."""
-    enough = (taxa["species"].groupby(taxa["species"]).transform("size") >= 5).to_numpy()
-    if taxa["species"][enough].nunique() < 2:
-        return
-    for name, classifier in (("knn", KNeighborsClassifier(5)), ("linear_probe", RidgeClassifierCV(probes.STRENGTHS))):
-        accuracy = cross_val_score(classifier, normalize(points)[enough], taxa["species"][enough], cv=5).mean()
+    """Rows (clusterer, rank, metric, value) of two classifiers that learn names of species."""
+    for name, accuracy in probes.accuracies(points, taxa["species"]).items():
         yield f"supervised_{name}", "species", "accuracy", accuracy
 
 

@@ -50,15 +50,14 @@ encoders = encoders or utils.load_plan(dataset)["encoders"]
 specimens = utils.load_metadata(dataset)
 names = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 known = names.notna().all(axis=1).to_numpy()
-names = names[known].reset_index(drop=True)
-if names["species"].nunique() < 2:
+if names["species"][known].nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
-family, species = names["family"].to_numpy(object), scoring.codes(names["species"])
+family, species = specimens["family"].fillna(clustering.UNKNOWN).to_numpy(object), scoring.codes(names["species"][known])
 config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 prepared = {}
 for encoder in encoders:
     layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"])
-    prepared[encoder] = config.prepare_both({layer: values[known] for layer, values in layers.items()})
+    prepared[encoder] = config.prepare_both(layers)
 
 # %% [markdown]
 # ## The score of every number of clusters
@@ -74,7 +73,7 @@ PER_CLUSTER = (5, 10, 20, 40)
 def curve(encoder):
     """Number of clusters and species AMI of all cuts, the default, oracle k and n / c; labels (n,); plausible numbers."""
     points, genus_points = prepared[encoder]
-    groups = list(names.groupby("family").indices.values())
+    groups = list(pd.Series(family).groupby(family).indices.values())
     trees = [(rows, clustering.LinkageTree(points[rows], method=config.method)) for rows in groups]
     partitions = {("cut", i): cut for i, cut in enumerate(clustering.cuts_at_common_heights(trees, len(points)))}
     found = clustering.cluster_prepared(points, genus_points, family, config)
@@ -86,7 +85,7 @@ def curve(encoder):
         for number, (rows, tree) in enumerate(ward):
             labels[rows] = tree(max(1, round(len(rows) / c))) + number * len(points)
         partitions["n / c", c] = labels
-    scored = [(*key, len(np.unique(labels)), scoring.ami(species, labels)) for key, labels in partitions.items()]
+    scored = [(*key, len(np.unique(labels)), scoring.ami(species, labels[known])) for key, labels in partitions.items()]
     table = pd.DataFrame(scored, columns=["kind", "c", "found", "ami"]).assign(encoder=encoder)
     return table, partitions, found.attrs["plausible"]
 
@@ -109,21 +108,22 @@ marks.pivot_table(index="encoder", columns="what", values="ami", sort=False).rou
 # %%
 def subsampled(encoder, seed):
     """AMI of the default on a random subsample."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(species))[: int(share * len(species))])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(family))[: int(share * len(family))])
     points, genus_points = prepared[encoder]
     found = clustering.cluster_prepared(points[rows], genus_points[rows], family[rows], config)["species"]
-    return scoring.ami(species[rows], found)
+    named = known[rows]
+    return scoring.ami(names["species"].to_numpy(object)[rows[named]], found[named])
 
 
 # %%
 def sureness(encoder):
     """One row of the table."""
     _, partitions, (fewest, most) = done[encoder]
-    default, oracle = partitions["default", 0], partitions["oracle k", 0]
-    row = {"encoder": encoder, "found": len(np.unique(default)), "true": len(np.unique(species))}
+    default, oracle = partitions["default", 0][known], partitions["oracle k", 0][known]
+    row = {"encoder": encoder, "found": len(np.unique(partitions["default", 0])), "true": len(np.unique(species))}
     row |= {"fewest": fewest, "most": most}
     for rank in ("species", "genus"):
-        groups = scoring.jackknife_groups(names[rank])
+        groups = scoring.jackknife_groups(names[rank][known])
 
         def both(rows):
             one, other = scoring.ami(species[rows], default[rows]), scoring.ami(species[rows], oracle[rows])

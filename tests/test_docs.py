@@ -42,6 +42,16 @@ def test_every_figure_has_a_text_and_every_link_leads_somewhere(page):
         assert heading in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings], heading
 
 
+@pytest.mark.parametrize("dataset", ["demo", "eu_moths", "reef_fish", "leaf_scans"])
+def test_two_tables_say_the_same_of_the_default(dataset):
+    scores = docs.read(dataset, "scores").query("clusterer == 'pooled_average' and rank == 'species' and seed == 0")
+    scores = scores.pivot(index="encoder", columns="metric", values="value")
+    sure = docs.read(dataset, "how_sure").set_index("encoder")
+    assert len(sure) > 1 and set(sure.index) <= set(scores.index)
+    assert (sure["found"] == scores["n_found"].reindex(sure.index)).all()
+    assert np.allclose(sure["ami"], scores["ami"].reindex(sure.index), atol=2e-4)
+
+
 def test_the_front_page_is_short():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150 and len(re.findall(r"!\[", text)) <= 5

@@ -37,6 +37,21 @@ def test_species_that_lie_apart_are_classified_and_noise_is_guessed(collection):
     assert [family_of[name] for name in guessed] == list(families)  # never a species of another family
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_accuracies_leave_out_rare_species_and_missing_names(collection, missing):
+    points, species, _, _ = collection
+    before = probes.accuracies(points, species)
+    assert before == {"knn": 1.0, "linear_probe": 1.0}
+    more = np.vstack([points, np.full((9, points.shape[1]), 5.0)])
+    names = [*species, *["rare"] * 4, *[missing] * 5]
+    assert probes.accuracies(more, names) == before
+    assert probes.accuracies(more, pd.Series(names, dtype="string")) == before
+    noise = np.random.default_rng(1).normal(size=points.shape)
+    assert all(accuracy < 0.2 for accuracy in probes.accuracies(noise, species).values())
+    assert probes.accuracies(points[:16], ["one"] * 12 + ["rare"] * 4) == {}
+    assert probes.accuracies(points[:3], [missing] * 3) == {}
+
+
 def test_no_photograph_is_classified_by_its_own_half(collection):
     points, species, families, _ = collection
     half = np.where(np.arange(len(species)) % 8 < 4, 0, 1)
