@@ -91,6 +91,20 @@ def headline(dataset, encoder, clusterer=utils.DEFAULT_CLUSTERER):
     )
 
 
+def answer(*runs):
+    """What the default finds, a row per <dataset>/<encoder>."""
+    rows = []
+    for dataset, encoder in (run.split("/") for run in runs):
+        value = mean_scores(dataset)["value"].xs("species", level="rank")
+        run, photographs = value[encoder, utils.DEFAULT_CLUSTERER], read(dataset, "effort")["photographs"].iloc[0]
+        found = f"{run['taxa_found']:.0%}"
+        scores = [run["ami"], value["none", "baseline_family"]["ami"], value[encoder, "oracle_k_ward_prepared"]["ami"]]
+        rows.append([plotting.dataset_name(dataset), f"{photographs:,}", f"{run['n_true']:.0f}", f"{run['n_found']:,.0f}"])
+        rows[-1] += [found, *(f"{score:.2f}" for score in scores)]
+    header = ["", "photographs", "species", "clusters", "species found", "AMI", "AMI by family names", "AMI at the true number"]
+    return rows_of(header, rows)
+
+
 def scores(dataset, *names):
     """Runs by species AMI; `names` are the encoders and clusterers to show, of both all where none is named."""
     mean, comparisons = mean_scores(dataset), read(dataset, "comparisons").set_index(["rank", "encoder", "clusterer"])
@@ -265,18 +279,16 @@ def trust(*datasets):
 
 
 def saved(*datasets):
-    """What naming clusters saves an expert, a sentence per dataset."""
-    sentences = []
+    """Decisions of an expert with clusters, with nearest neighbours and one by one, a row per dataset."""
+    rows, goals = [], (0.8, 0.9, 0.95)
     for dataset in datasets:
-        table = read(dataset, "effort").set_index(["strategy", "goal"])["decisions"]
-        n = read(dataset, "effort")["photographs"].iloc[0]
-        best = table.drop(["one by one", "nearest neighbours"], level="strategy").xs(0.9, level="goal").min()
-        sentences.append(
-            f"**{plotting.dataset_name(dataset)}**: {best:,.0f} decisions give 90 % of {n:,} photographs the right name; "
-            f"one by one it takes {table['one by one', 0.9]:,.0f}, with propagation to nearest neighbours "
-            f"{table['nearest neighbours', 0.9]:,.0f}."
-        )
-    return "\n".join(f"- {sentence}" for sentence in sentences)
+        table = read(dataset, "effort")
+        name = f"{plotting.dataset_name(dataset)}, {table['photographs'].iloc[0]:,} photographs"
+        table = table.set_index(["strategy", "goal"])["decisions"].unstack("goal")
+        single = table.loc[["nearest neighbours", "one by one"]]
+        least = [[table.drop(single.index)[goal].min(), *single[goal]] for goal in goals]
+        rows.append([name, *(" / ".join(f"{number:,.0f}" for number in numbers) for numbers in least)])
+    return rows_of(["", *(f"{goal:.0%} right" for goal in goals)], rows)
 
 
 def clades(*datasets):
@@ -576,7 +588,7 @@ def artifacts():
     return rows_of(["numbers in", "table", "chapter", "command"], rows)
 
 
-FUNCTIONS = (headline, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, plausible)
+FUNCTIONS = (headline, answer, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, plausible)
 FUNCTIONS += (how_sure, trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
 FUNCTIONS += (extraction, growth, learned, kinship)

@@ -22,7 +22,7 @@ def test_every_generated_part_is_that_of_the_runs(page):
 
 
 def test_a_part_that_nobody_can_make_is_named():
-    with pytest.raises(ValueError, match="tables is not one of headline, scores"):
+    with pytest.raises(ValueError, match="tables is not one of headline, answer, scores"):
         docs.fill("<!-- generated: tables demo -->\n\n<!-- end -->")
     with pytest.raises(ValueError, match=r"figures/demo/scores.csv knows no nested_wart"):
         docs.fill("<!-- generated: scores demo nested_wart -->\n\n<!-- end -->")
