@@ -172,6 +172,19 @@ def test_what_the_training_page_says_of_heads_and_maps_holds():
     assert demo.loc["as prepared", "triplets"] > 0.8
 
 
+def test_what_the_training_page_says_of_two_sweeps_holds():
+    gains = {}
+    for dataset in ("eu_moths", "reef_fish"):
+        gain = docs.scoring.tuning_gains(docs.read(dataset, "sweep_trainers"))[2]
+        gains[dataset] = docs.scoring.mean_interval(gain.xs("avgpool", level="layer"), ["measure", "trainer"])
+    fish, moths = gains["reef_fish"].loc["species AMI"], gains["eu_moths"].loc["species AMI"]
+    assert fish.loc[["supcon_family", "coarse_to_fine", "soft_labels"], "mean"].between(0.025, 0.045).all()
+    assert abs(fish.loc["simclr", "mean"]) < 0.005 and fish.loc["supcon_original", "mean"] < 0
+    assert (fish["ci_low"] < 0.005).all() and moths.loc["coarse_to_fine", "ci_low"] > 0.05
+    for measure in docs.scoring.SUPERVISED:
+        assert (gains["reef_fish"].loc[measure].loc[["supcon_family", "coarse_to_fine", "soft_labels"], "ci_low"] > 0).all()
+
+
 def test_what_the_training_page_says_of_kinship_holds():
     means = docs.mean_scores("eu_moths")["value"]
     frozen, tuned, both = "resnet18_double", "coarse_to_fine", "resnet18_tuned_and_frozen"
