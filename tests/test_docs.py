@@ -180,6 +180,9 @@ def test_what_the_training_page_says_of_two_sweeps_holds():
     fish, moths = gains["reef_fish"].loc["species AMI"], gains["eu_moths"].loc["species AMI"]
     assert fish.loc[["supcon_family", "coarse_to_fine", "soft_labels"], "mean"].between(0.025, 0.045).all()
     assert abs(fish.loc["simclr", "mean"]) < 0.005 and fish.loc["supcon_original", "mean"] < 0
+    both = pd.concat([fish["mean"], moths["mean"]], axis=1).min(axis=1).loc[moths.index]  # soft labels: fish only
+    assert set(both.index[both > 0.01]) == {"coarse_to_fine", "supcon_family"}
+    assert 2.5 < moths.loc["coarse_to_fine", "mean"] / moths.loc["supcon_family", "mean"] < 3.5
     assert (fish["ci_low"] < 0.005).all() and moths.loc["coarse_to_fine", "ci_low"] > 0.05
     for measure in docs.scoring.SUPERVISED:
         assert (gains["reef_fish"].loc[measure].loc[["supcon_family", "coarse_to_fine", "soft_labels"], "ci_low"] > 0).all()
