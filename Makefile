@@ -106,7 +106,7 @@ docs: $(READY) ## fill the tables of README.md and docs/ from figures/, and buil
 pair: $(READY) ## write the .ipynb of every notebook from its .py; unchanged cells keep their outputs
 	$(PYTHON) -m jupytext --quiet --update --to ipynb notebooks/*.py
 
-# One run of each chapter, with the default parameters of its notebook.
+# One run of each chapter, as make runs it for the demo.
 SHOWN := 00_simulate_specimens 01_preprocess 02_extract_embeddings-specimen_resnet18_double 03_supcon_finetune-simclr \
   04_umap_visualization-specimen_resnet18_double 05_hierarchical_clustering-specimen_resnet18_double-pooled_average 06_evaluate \
   07_dna_barcodes 08_align_image_dna_text \

@@ -50,6 +50,7 @@ class Network:
     network: nn.Module
     transform: object  # PIL image -> tensor (3, s, s)
     weights_digest: str  # SHA-256 of the weights file, or what stands in for one
+    crops: tuple = (1.0,)  # shares of a photograph around its centre, whose vectors are averaged
 
 
 def build_network(library, architecture, weights, layers, input_size, weights_dir="", seed=0):
@@ -347,6 +348,29 @@ def enough_pixels(transform):
     return size and 2 * max(size if isinstance(size, list | tuple) else [size])
 
 
+class Crops:
+    """A transform of several crops of a photograph: (n, 3, s, s), one for each of the `shares` of its sides around the centre.
+
+    The mean of their vectors owes less to where an organism lies in the photograph, and how large it is there (Krizhevsky,
+    Sutskever and Hinton 2012, NIPS, averaged ten crops). ValueError if a share is not above 0 and at most 1.
+    """
+
+    def __init__(self, transform, shares):
+        if not shares or not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares):
+            raise ValueError(f"crops is {list(shares)}: shares should be above 0 and at most 1")
+        self.transform, self.shares = transform, shares
+
+    def __call__(self, photo):
+        return torch.stack([self.transform(self.crop(photo, share)) for share in self.shares])
+
+    @staticmethod
+    def crop(photo, share):
+        """The centre of a photograph (PIL) with that share of both sides, and at least one pixel."""
+        width, height = (max(1, round(side * share)) for side in photo.size)
+        left, top = (photo.width - width) // 2, (photo.height - height) // 2
+        return photo.crop((left, top, left + width, top + height))
+
+
 class Photos(Dataset):
     """Photographs as a torch Dataset: item i is photo i (see `load_photo`), transformed."""
 
@@ -411,15 +435,17 @@ def folded(network):
 def embed(network, photos, shards, device, precision, batch_size=None, progress=None):
     """Yield {layer: float32 array (len(shard), d)} for each shard, a list of positions in `photos` (see `load_photo`).
 
-    Spatial maps are averaged over their positions, in float32. No batch spans two shards, so a shard comes out the same
-    whether it is computed in one run with the others or alone. `batch_size` is that of `pick_batch_size` if there is none.
+    Spatial maps are averaged over their positions, and vectors over the crops of a photograph, in float32. No batch spans two
+    shards, so a shard comes out the same whether it is computed in one run with the others or alone. `batch_size` is that of
+    `pick_batch_size` if there is none.
     `progress(n)` is called after every n images.
     """
     batch_size = batch_size or pick_batch_size(device)
     batches = [shard[i : i + batch_size] for shard in shards for i in range(0, len(shard), batch_size)]
     transform, *statistics = in_bytes(network.transform)
     mean, deviation = (values.to(device) for values in statistics)
-    images = Photos(photos, transform, enough_pixels(transform))
+    least = enough_pixels(transform)
+    images = Photos(photos, Crops(transform, network.crops), least and round(least / min(network.crops)))
     workers = min(WORKERS, max(len(batches) - 1, 0))  # a single batch needs no process of its own
     loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
     layout = memory_format(device)
@@ -428,12 +454,14 @@ def embed(network, photos, shards, device, precision, batch_size=None, progress=
     for shard in shards:
         parts = []
         for _ in range(0, len(shard), batch_size):
-            images = next(loader).to(device, memory_format=layout, non_blocking=True)
+            crops = next(loader)  # (photographs, crops, 3, s, s)
+            images = crops.flatten(0, 1).to(device, memory_format=layout, non_blocking=True)
             with torch.inference_mode(), mixed:
                 layers = module(images.float().div_(255).sub_(mean).div_(deviation))
-            parts.append({name: average(values).cpu().numpy() for name, values in layers.items()})
+            vectors = {name: average(values).unflatten(0, crops.shape[:2]).mean(1) for name, values in layers.items()}
+            parts.append({name: values.cpu().numpy() for name, values in vectors.items()})
             if progress:
-                progress(len(images))
+                progress(len(crops))
         yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -488,6 +516,7 @@ class NetworkEncoder:
         self.network = network_of(config, source.weights_dir, seed)
         if config.get("mirrored"):
             self.network.network = _Mirrored(self.network.network)
+        self.network.crops = tuple(config.get("crops") or (1.0,))
         self.paths, self.batch_size = source.paths, batch_size
         self.device = pick_device()
         self.precision = precision or pick_precision(self.device)

@@ -27,7 +27,7 @@ from parameters import (
 )
 
 DEFAULTS = {
-    "encoders": "resnet50_double resnet50_single pixels",
+    "encoders": "resnet50_crops resnet50_double pixels",
     "clusterers": "pooled_average nested_kmeans flat_kmeans",
     "seeds": "0 1 2",
     "start": "resnet18_double",

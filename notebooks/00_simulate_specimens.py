@@ -279,7 +279,7 @@ plotting.save_figure(figure, figures / "barcode_gap.png")
 # ## Errors as in field data
 #
 # The table is written beside the photographs. It gets the errors of real tables: a truncated image, an empty file, a text
-# file with the extension of an image, rows without an image, an image without a row, a repeated row, and two rows that
+# file with the extension of an image, a row without an image, an image without a row, a repeated row, and two rows that
 # contradict each other. Chapter 01 has to find them. The folder gets its final name when everything in it is complete.
 
 

@@ -35,6 +35,7 @@ weights = "models/specimen_resnet18.safetensors"  # their name in the library; n
 layers = {"layer3": "layer3", "avgpool": "avgpool"}  # name in the output: name in the library
 input_size = 128  # pixels
 mirrored = None  # whether every photograph is averaged with its mirror image; none: as in the config of the encoder
+crops = []  # shares of the sides of a photograph around its centre, whose vectors are averaged; empty: the whole one
 title = "specimen ResNet-18, two layers"  # name in figures
 role = ""  # shown beside the title: control, reference or upper bound
 start = ""  # of a tuned encoder: the encoder before tuning
@@ -72,7 +73,7 @@ import utils
 
 plotting.set_style()
 given = {"library": library, "architecture": architecture, "weights": weights, "layers": layers}
-given |= {"input_size": input_size}
+given |= {"input_size": input_size, "crops": crops}
 given["mirrored"] = encoder_configs.is_mirrored(dataset, encoder) if mirrored is None else mirrored
 encoder_configs.check_encoder(dataset, encoder, given | {"role": role})
 
@@ -82,8 +83,8 @@ encoder_configs.check_encoder(dataset, encoder, given | {"role": role})
 # Weights are loaded strictly. A missing or an extra tensor is an error, so no layer keeps random weights by accident. The
 # network runs in bfloat16 if the processor or the graphics card supports it natively, and otherwise in float32.
 #
-# Two libraries use no network. *Fused* concatenates one layer of each of several encoders, scaled to length 1. *Truth* reads
-# the true traits of a simulated dataset.
+# Three libraries use no network. *Pixels* takes principal components of thumbnails. *Fused* concatenates one layer of each of
+# several encoders, scaled to length 1. *Truth* reads the true traits of a simulated dataset.
 
 # %%
 specimens, folder = utils.load_metadata(dataset), utils.embeddings_dir(dataset, encoder)

@@ -241,6 +241,7 @@ built = {
     "layers": layers,
     "input_size": input_size or start_config["input_size"],
     "mirrored": start_config.get("mirrored", False),
+    "crops": start_config.get("crops", []),
 }
 with utils.atomic_write(models / f"{setting}.yaml") as temporary:
     temporary.write_text(yaml.safe_dump({"title": title or setting, "start": start, "half": half} | built, sort_keys=False))

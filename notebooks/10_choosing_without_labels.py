@@ -73,7 +73,7 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 #
 # - **Silhouette**, **Calinski-Harabasz** and **Davies-Bouldin** measure how compact and how separate clusters are: in the plain
 #   embedding, and on its UMAP map.
-# - **Neighbour-excluding silhouette** is the mean silhouette with 0, 1 and 2 nearest neighbours excluded, in the prepared
+# - **Neighbour-excluding silhouette** is the mean silhouette with 0 to 3 nearest neighbours excluded, in the prepared
 #   embedding.
 # - **Consensus** is the mean AMI between the clusters of a run and those of *independent* encoders. What several encoders agree
 #   on is less likely to come from one of them.
@@ -248,6 +248,9 @@ sentences = [
     f"{best['chosen_ami']:.2f}; the best of all {len(table)} runs has {table['ami'].max():.2f}.",
     f"The plain silhouette correlates with {usual['spearman']:.2f} and chooses {usual['chosen_ami']:.2f}.",
 ]
+baseline = scores[(scores["rank"] == rank) & (scores["metric"] == "ami") & (scores["clusterer"] == "baseline_family")]
+if np.isclose(best["chosen_ami"], baseline["value"]).any():
+    sentences.insert(1, "That is the AMI of the family names alone: the encoders agree most where nothing is divided.")
 sure = choosing[(choosing["ci_low"] > 0)]
 sentences.append(
     f"{len(sure)} of {len(choosing)} indices have an interval above 0 over {table['lineage'].nunique()} independent lineages."

@@ -65,7 +65,8 @@ embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])
 # ## What is measured
 #
 # AMI of the genera and species that the default clusterer finds, as chapter 05 runs it, and the number of clusters. Beside
-# it stand the family-only baseline and the oracle-k reference: the same trees, cut at the true numbers.
+# it stand the family-only baseline and the oracle-k reference: Ward trees of the same prepared embedding, cut at the
+# true numbers.
 #
 # The interval is a jackknife over species. Where a perturbation is random, it is repeated for every seed, and the interval is
 # that of the mean over seeds: the mean is computed again without each group of species.

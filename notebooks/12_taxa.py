@@ -64,7 +64,7 @@ if taxa["species"].nunique() < 2:
 #
 # The table shows the best and the worst families of those that hold more than one species. AMI compares clusters with species
 # and with genera. Homogeneity is 1 if every cluster holds one species. Completeness is 1 if every species lies in one cluster.
-# *Found* is the number of clusters.
+# *Clusters* is the number of clusters.
 
 
 # %%
@@ -72,7 +72,7 @@ def of_family(group):
     """Scores inside one family."""
     species = scoring.mutual_information(scoring.contingency(group["species"], group["cluster"]))
     genus = scoring.mutual_information(scoring.contingency(group["genus"], group["genus_cluster"]))
-    counts = {"photographs": len(group), "species": group["species"].nunique(), "found": group["cluster"].nunique()}
+    counts = {"photographs": len(group), "species": group["species"].nunique(), "clusters": group["cluster"].nunique()}
     inside = {name: species[name] for name in ("homogeneity", "completeness")}
     return pd.Series(counts | {"species AMI": species["ami"], "genus AMI": genus["ami"]} | inside)
 

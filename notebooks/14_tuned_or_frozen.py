@@ -62,7 +62,7 @@ print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 #
 # **Clusters without genus or species names**: AMI of the default clusterer, as chapter 05 runs it.
 #
-# **Oracle-k reference**: the same trees, cut at the true numbers.
+# **Oracle-k reference**: Ward trees of the same prepared embedding, cut at the true numbers.
 #
 # **Supervised references**: two classifiers that learn from species names, by cross-validation: the five nearest neighbours,
 # and a linear probe (ridge regression, whose penalty leave-one-out chooses). They count species with five photographs or more.
@@ -101,7 +101,7 @@ source = encoders.dataset_source(dataset, scored_on)
 for name, file in weights.items():
     layers = {layer: layer for layer in encoders.tuned_layers(file)}
     config = {"library": "tuned", "architecture": tuned["architecture"], "input_size": tuned["input_size"]}
-    config["mirrored"] = tuned.get("mirrored")
+    config |= {name: tuned.get(name) for name in ("mirrored", "crops")}
     config |= {"weights": str(file.relative_to(utils.ROOT)), "layers": layers}
     (compared[name],) = encoders.open_encoder(config, source).describe([list(range(len(scored_on)))])
 

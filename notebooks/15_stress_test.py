@@ -245,8 +245,8 @@ plt.show()
 
 # %%
 within = (off <= 1.5).groupby(level=0, sort=False).sum()
-hits = {kind: ", ".join(f"{rule} {n}" for rule, n in within.loc[kind].items()) for kind, _ in parts}
-worst = off.loc["simulated", "common height"]
+hits = {kind: ", ".join(f"{n} ({rule.replace(',', ' with')})" for rule, n in within.loc[kind].items()) for kind, _ in parts}
+worst = off["common height"]
 gain = amis["common height"] - amis["silhouette, plain embedding"]
 plotting.say(
     f"Within a factor of 1.5 of the true number, of {rows[0]} simulated situations: {hits['simulated']}.",
@@ -254,7 +254,8 @@ plotting.say(
     f"The plausible numbers of the default hold the true one in {ranges.loc['simulated', 'holds'].mean():.0%} of the simulated "
     f"embeddings and {ranges.loc[dataset, 'holds'].mean():.0%} of the samples. They span a factor of "
     f"{(ranges['most'] / ranges['fewest']).median():.1f} (median).",
-    f"The default is furthest from the truth at *{worst.idxmax()}* (a factor of {worst.max():.1f}).",
+    f"The default is furthest from the truth at *{worst.idxmax()[1]}* (a factor of {worst.max():.1f}; "
+    f"{'simulated' if worst.idxmax()[0] == 'simulated' else 'this dataset'}).",
     f"Its species AMI differs from that of the plain silhouette by {gain.loc[dataset].min():+.2f} to "
     f"{gain.loc[dataset].max():+.2f} on this dataset, and by {gain.loc['simulated'].min():+.2f} to "
     f"{gain.loc['simulated'].max():+.2f} on simulated embeddings.",

@@ -40,6 +40,7 @@ sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from IPython.display import display
 from sklearn.metrics import roc_auc_score
 
 import clustering
@@ -64,8 +65,8 @@ labels = clusters["species_cluster"].to_numpy()
 # - **Agreement**: is it with the same photographs in the clusters of independent encoders, which were trained from other
 #   weights? Only if this dataset has been clustered with any.
 #
-# A logistic regression combines them. Its coefficients, in `params/trust/`, were fitted on one dataset only: on any other,
-# trust is a forecast.
+# A logistic regression combines margin and agreement, or stability and margin where there is no independent encoder. Its
+# coefficients, in `params/trust/`, were fitted on one dataset only: on any other, trust is a forecast.
 
 # %%
 config, points, genus_points = clustering.load_prepared(dataset, run, specimens["hash_id"], seed)
@@ -102,7 +103,7 @@ if checked:
     if fit:
         for columns in (trust.ONE_ENCODER, trust.SEVERAL_ENCODERS)[: 1 + bool(others)]:
             print(trust.fit(features[list(columns)], correct))
-    bins.round(3)
+    display(bins.round(3))
 
 # %% [markdown]
 # The same for whole clusters, sorted by their mean trust: how pure are the most trusted ones?
@@ -125,6 +126,7 @@ if checked:
         }
     ).assign(run=f"{encoder}/{clusterer}", auc=auc)
     utils.write_table(table.round(4), utils.figures_dir(dataset) / "trust.csv")
+    display(table[["share", "photographs_right", "clusters_pure"]].round(3))
 
 # %% [markdown]
 # ## One figure

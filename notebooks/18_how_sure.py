@@ -149,6 +149,8 @@ table.drop(columns="dataset").set_index("encoder").T.round(3)
 
 # %% jupyter={"source_hidden": true}
 fair = [encoder for encoder in encoders if not encoder_configs.role(dataset, encoder)][:4] or encoders[:1]
+first_line = curves[(curves["encoder"] == fair[0]) & (curves["kind"] == "cut")]
+near = first_line.loc[first_line["ami"] >= first_line["ami"].max() - margin, "found"]
 figure, ax = plt.subplots(figsize=(9, 4.8))
 for number, encoder in enumerate(fair):
     part, colour = curves[curves["encoder"] == encoder], plotting.PALETTE[number]
@@ -164,7 +166,9 @@ for kind, mark, face in (("chosen by the default", "o", "0.3"), ("oracle k", "D"
     ax.plot([], [], mark, color="0.3", markerfacecolor=face, markersize=8, label=kind)
 ax.axvline(len(np.unique(species)), color="0.3", linewidth=1, label="true number of species")
 ax.set(xscale="log", xlabel="species clusters", ylabel="species AMI")
-ax.set_title(f"{plotting.dataset_name(dataset)}: the species AMI at every number of clusters")
+flat = f"{near.min():,} to {near.max():,} clusters have a species AMI within {margin} of the best cut"
+named = plotting.plain(encoder_configs.readable_name(dataset, fair[0]), 50)
+ax.set_title(f"{plotting.dataset_name(dataset)}: {flat}\n({named})")
 ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 figure.tight_layout()
 plotting.save_figure(figure, utils.figures_dir(dataset) / "ami_by_k.png")
@@ -176,16 +180,14 @@ plt.show()
 # %%
 rows = table.set_index("encoder").loc[fair]
 first = rows.iloc[0]
-line = curves[(curves["encoder"] == fair[0]) & (curves["kind"] == "cut")]
-near = line.loc[line["ami"] >= line["ami"].max() - margin, "found"]
 holds = (rows["fewest"] <= rows["true"]) & (rows["true"] <= rows["most"])
 wide = rows["ami_high_genus"] - rows["ami_low_genus"], rows["ami_high_species"] - rows["ami_low_species"]
 plotting.say(
     f"With {encoder_configs.readable_name(dataset, fair[0])}, every number of clusters from {near.min():,} to {near.max():,} "
-    f"has a species AMI within {margin} of the best ({line['ami'].max():.2f}); the default finds {first['found']:,}, and "
-    f"{first['true']:,} are true.",
+    f"has a species AMI within {margin} of the best cut ({first_line['ami'].max():.2f}). The default finds {first['found']:,}; "
+    f"{first['true']:,} are true. The default has an AMI of {first['ami']:.2f}: after the cut it joins small clusters.",
     f"From {first['fewest']:,} to {first['most']:,} clusters are plausible. With {holds.sum()} of {len(rows)} encoders the "
-    "true number is.",
+    "true number is among the plausible ones.",
     f"The default is equivalent to oracle k with {rows['equivalent'].sum()} of {len(rows)} encoders; its AMI differs "
     f"by {rows['difference'].min():+.3f} to {rows['difference'].max():+.3f}.",
     f"Intervals over genera are {(wide[0] / wide[1]).mean():.1f} times as wide as those over species. On subsamples of "

@@ -58,7 +58,7 @@ clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
 #
 # Where species have names, a cluster is *merged* if fewer than nine in ten of its named photographs are of one species.
 # Otherwise it is *pure* if it has most photographs of this species, and *split* if most are elsewhere. Without names nothing is
-# marked.
+# marked. (Chapter 12 uses these words for species, not for clusters.)
 
 # %%
 inside = clusters["species_cluster"].notna().to_numpy()  # noise has no cluster

@@ -76,7 +76,7 @@ else:
     path = utils.ROOT / Path(review).expanduser()
 decided, rejected = reviews.read_review(path, ids)
 utils.write_table(rejected, folder / "review_rejected.csv")
-print(f"{len(rejected):,} rows cannot be used")
+print(f"{'' if review else 'An example, as no review was given: '}{len(rejected):,} rows cannot be used")
 decided["decision"].value_counts().to_frame()
 
 # %%

@@ -82,7 +82,7 @@ print(
 )
 
 # %% [markdown]
-# ## Three ways to put both together
+# ## Each alone, and two ways to put both together
 #
 # - **Image** and **DNA** alone: each embedding is prepared as always.
 # - **z-scored**: every column of both embeddings is divided by its standard deviation, and both are put side by side, as in the
@@ -169,7 +169,8 @@ plt.show()
 # its two clusters are each other's main clusters. It is *merged* if most of its image cluster has other barcodes, although
 # most of its barcode relatives are here; *split* if its image cluster is a lesser part of its barcode cluster; *misplaced* if
 # its barcode relatives are elsewhere, and those around it have other barcodes. A misplaced specimen deserves a look: the
-# photograph misleads, or the samples were mixed up. Barcodes err, too: species that separated late share them.
+# photograph misleads, or the samples were mixed up. Barcodes err, too: species that separated late share them. (Chapter 12 uses
+# some of these words for species.)
 
 # %%
 table = utils.read_table(folder / "clusters" / encoder / clusterer / f"seed={seed}.parquet").set_index("hash_id")

@@ -20,7 +20,8 @@
 #
 # A heat map lies over a photograph: *activation* is the mean over channels of the absolute activation of a layer, *EigenCAM*
 # the first principal component of its channels over positions (Muhammad and Yeasin 2020). Neither needs names. Such pictures
-# persuade easily, so two numbers go with them. They could show that the pictures mean little.
+# persuade easily, so two numbers go with them. They could show that the pictures mean little. An encoder that averages several
+# crops is looked at with the whole photograph only.
 #
 # **In:** photographs, encoders that see them through a network, and the embedding of a run, which says what photographs are
 # shown. Species names group the photographs for intervals only. **Out:** `heatmaps.csv`, a figure without photographs, and heat

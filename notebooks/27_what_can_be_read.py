@@ -19,8 +19,9 @@
 # encoder see of an organism: its shape, its pattern, or only its colour?
 #
 # Two references answer, both with labels that no clusterer may use. *Linear classifier:* it is trained on the species names of
-# half of the photographs and predicts the species of the other half. *Traits:* in a simulated world, a linear model predicts
-# the true traits of species that it was not trained on.
+# half of the photographs and predicts the species of the other half. It reads all layers of an embedding side by side, clusters
+# come from the deepest. *Traits:* in a simulated world, a linear model predicts the true traits of species that it was not
+# trained on.
 #
 # **In:** embeddings, the clusters of a run, species names for scoring, for a simulated world also its traits. **Out:**
 # `probes.csv` and a figure.
@@ -148,7 +149,7 @@ MOST = 4  # encoders in the right panel: the one of the run, and the next three
 
 
 def draw_species(ax):
-    """One line per encoder: its clusters, and the classifier on the same embedding."""
+    """One line per encoder: its clusters, and the classifier."""
     for number, encoder in enumerate(encoders):
         for measure, face in (("clusters", "white"), ("linear classifier", "0.2")):
             middle, low, high = value.loc["species", encoder, measure]
@@ -198,7 +199,8 @@ certain = "surely more" if low > 0 else "not surely more"
 sentences = [
     f"With {label_of[first]}, a classifier that knows the species of half of the photographs is right for "
     f"{value.loc[('species', first, 'accuracy'), 'value']:.0%} of the others. Its AMI is {reference:.2f}, "
-    f"{difference:+.2f} [{low:.2f}, {high:.2f}] compared with the clusters: {certain} is in the embedding than they find."
+    f"{difference:+.2f} [{low:.2f}, {high:.2f}] compared with the clusters: {certain} is in the embedding than these find in "
+    "its deepest layer."
 ]
 if simulated:
     read = value.loc[("trait", first), "value"].sort_values(ascending=False)

@@ -222,13 +222,15 @@ plt.show()
 
 # %%
 sentences = []
-for part, numbers, against in (("head", "oracle k", "Ward trees"), ("map", "oracle k", "the embedding as prepared")):
+AGAINST = {"head": "Ward trees", "map": "the embedding as prepared"}
+AT = {"oracle k": "at the true numbers", "found": "with the numbers found"}
+for part, numbers in (("head", "oracle k"), ("map", "oracle k"), ("map", "found")):
     for row in table[(table["part"] == part) & (table["numbers"] == numbers)].itertuples():
         if row.method not in (*TREES, "as prepared"):
             sure = row.difference_low > 0 or row.difference_high < 0
             change = f"{row.difference:+.2f} [{row.difference_low:+.2f}, {row.difference_high:+.2f}]"
             verdict = "" if sure else ", not significant"
-            sentences.append(f"{row.method} differs from {against} by {change} species AMI at the true numbers{verdict}.")
+            sentences.append(f"{row.method} differs from {AGAINST[part]} by {change} species AMI {AT[numbers]}{verdict}.")
 most = table[(table["part"] == "map") & (table["numbers"] == "found")].sort_values("clusters").iloc[-1]
 number = f"{most['clusters']:,.0f} for {most['species']:,} species"
 sentences.append(f"After the map *{most['method']}* the default finds most clusters: {number}.")

@@ -31,18 +31,21 @@ sweep = "signal"
 encoders = []  # empty: as in the last `make sweep` of this name
 
 # %% jupyter={"source_hidden": true}
+import inspect
 import itertools
 import sys
 
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import LogLocator, NullFormatter
 
 import encoder_configs
 import plotting
 import scoring
 import utils
+from simulation import specimens
 from sweeps import last_sweep, load_sweep
 
 plotting.set_style()
@@ -76,7 +79,7 @@ table.groupby(["encoder", "measure", *properties], sort=False)["value"].agg(["me
 #
 # The dotted line is the baseline. Curves are means over worlds, bars 95 % intervals (Student's t). The worlds of one seed are
 # the same but for the varied property, so curves differ less by chance than the bars suggest. The grey line is chance: 0 for
-# AMI, one in three for triplets. The k of the last measure is found by the default clusterer.
+# AMI, one in three for triplets. Where families are given, the default clusterer finds the number of clusters.
 
 
 # %% jupyter={"source_hidden": true}
@@ -175,13 +178,56 @@ def draw_column(place, title, rows, name):
     axes[0, place].set_title(title, fontsize=9)
 
 
+# %% [markdown]
+# Below the axis of some properties are photographs from the worlds that were scored, so that its values can be seen: three
+# species of the largest family, or three individuals of its first species.
+
+# %% jupyter={"source_hidden": true}
+EXAMPLES = {
+    "pagel_lambda": "three species\nof one family",
+    "within_species": "three individuals\nof one species",
+    "habitat": "three individuals\nof one species",
+}
+SIZE = 150  # pixels of a photograph below an axis
+
+
+def examples(name, value):
+    """Three photographs (PIL) from the first world in which one property has a value and the others that of the baseline."""
+    of_world = inspect.signature(specimens.simulate).parameters
+    parameters = {key: setting for key, setting in (baseline | {name: value}).items() if key in of_world}
+    world = specimens.simulate(**parameters | {"dimorphic": 0.0})
+    family = world.taxa["family"].value_counts().idxmax()
+    rows = world.specimens[world.specimens["family"] == family]
+    rows = rows.drop_duplicates("species") if name == "pagel_lambda" else rows[rows["species"] == rows["species"].iloc[0]]
+    return [specimens.picture(row, SIZE) for row in rows[:3].to_dict("records")]
+
+
+def draw_examples(ax, name):
+    """Photographs below the axis of a property, one above the other at each of its values."""
+    for value in varied[name]:
+        for row, photograph in enumerate(examples(name, value)):
+            ax.add_artist(AnnotationBbox(OffsetImage(photograph, zoom=0.24), (value, row), frameon=False, pad=0))
+    ax.set(ylim=(2.5, -0.5), yticks=[], xticks=varied[name], ylabel=EXAMPLES[name])
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+
+
 # %% jupyter={"source_hidden": true}
 columns = panels()
 width, height = (2.2, 1.8) if len(columns) > 2 else (3.6 if len(columns) == 2 else 7, 2.2)
-size = (width * len(columns) + 0.6, height * len(measures) + 0.6)
-figure, axes = plt.subplots(len(measures), len(columns), figsize=size, sharex="col", sharey="row", squeeze=False)
+illustrated = len(columns) == 1 and columns[0][2] in EXAMPLES
+heights = [height] * len(measures) + [2.1] * illustrated
+size = (width * len(columns) + 0.6, sum(heights) + 0.6)
+figure, grid = plt.subplots(
+    len(heights), len(columns), figsize=size, height_ratios=heights, sharex="col", sharey="row", squeeze=False
+)
+axes = grid[: len(measures)]
 for place, column in enumerate(columns):
     draw_column(place, *column)
+if illustrated:
+    draw_examples(grid[-1, 0], columns[0][2])
+    grid[-1, 0].set_xlabel(axes[-1, 0].get_xlabel())
+    axes[-1, 0].set_xlabel("")
 message = TITLES.get(sweep, "What hides a hierarchy in simulated worlds")
 if sweep in TITLES:
     rows = table[(table["measure"] == measures[0]) & table["encoder"].isin(methods)]
@@ -207,14 +253,17 @@ plt.show()
 SHORT = {"pagel_lambda": ("genus AMI", "how much traits keep of their history (lambda)"),
          "within_species": ("species AMI", "variation within species (SD)")}  # fmt: skip
 if shown := {name: SHORT[name] for name in SHORT if name in properties}:
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown), 3), squeeze=False)
-    for ax, (name, (measure, label)) in zip(axes[0], shown.items(), strict=True):
+    size = (4.6 * len(shown), 5.4)
+    figure, axes = plt.subplots(2, len(shown), figsize=size, height_ratios=(5, 4), sharex="col", squeeze=False)
+    for ax, below, (name, (measure, label)) in zip(*axes, shown.items(), strict=True):
         rows = around_baseline(name)
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
         of_methods = rows[(rows["measure"] == measure) & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
         ends = of_methods.sort_index().iloc[[0, -1]]  # in the order of the axis
         title = f"{who}: {measure} {ends.iloc[0]:.2f} to {ends.iloc[1]:.2f}"
-        ax.set(xlabel=label, ylabel=measure, ylim=(-0.05, 1.04), title=title)
+        ax.set(ylabel=measure, ylim=(-0.05, 1.04), title=title)
+        draw_examples(below, name)
+        below.set_xlabel(label)
     figure.suptitle("When is a hierarchy recoverable?")
     figure.tight_layout()
     handles = axes[0, 0].get_legend_handles_labels()
@@ -227,16 +276,17 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
 
 # %%
 sentences = []
-shown = "species AMI" if "species AMI" in measures else measures[0]
+usual = "species AMI" if "species AMI" in measures else measures[0]
 for title, rows, name in columns:
-    rows = rows[(rows["measure"] == shown) & rows["encoder"].isin(seen)]
+    shown = SHORT[name][0] if name in SHORT else usual
+    rows = rows[(rows["measure"] == shown) & rows["encoder"].isin(seen if name == "seed" else methods)]
     mean = rows.groupby(["encoder", name])["value"].mean().unstack()
     first = baseline[name] if baseline[name] in mean else mean.columns[0]
     last = mean.columns[-1] if mean.columns[0] == first else mean.columns[0]
     change = (mean[last] - mean[first]).abs().idxmax()
     what = f"{LABELS.get(name, name)} from {first:g} to {last:g}" + (f" ({title})" if title else "")
     most = encoder_configs.readable_name(dataset, change)
-    sentences.append(f"{what}: {shown} {mean.loc[change, first]:.2f} to {mean.loc[change, last]:.2f} ({most}).")
+    sentences.append(f"{what}: {shown} of {most} {mean.loc[change, first]:.2f} to {mean.loc[change, last]:.2f}.")
 if not properties:  # worlds that differ in the seed only
     names = {encoder: encoder_configs.readable_name(dataset, encoder) for encoder in seen}
     sentences = [

@@ -121,7 +121,7 @@ by_layer.round(3)
 # %% [markdown]
 # ## One figure
 #
-# Top: clusters found without genus or species names. Middle: the oracle-k reference, the same trees cut at the true numbers.
+# Top: clusters found without genus or species names. Middle: the oracle-k reference, Ward trees cut at the true numbers.
 # Bottom: classifiers that learn species names. Solid line: the frozen encoder; dashed: the family-only baseline. Bars are 95 %
 # intervals over seeds, each by itself.
 
@@ -153,7 +153,11 @@ figure, axes = plt.subplots(3, 2, figsize=(10, 2 + 1.5 * len(trainers)), sharey=
 for ax, measure in zip(axes.flat, PANELS, strict=True):
     draw_panel(ax, measure)
 handles = axes[0, 0].get_legend_handles_labels()
-figure.suptitle(f"{plotting.dataset_name(dataset)}: tuned networks against the frozen encoder")
+by_trainer = tuned.xs((deepest, "species AMI"), level=("layer", "measure")).groupby("trainer").mean().sort_values()
+changes = by_trainer - frozen.xs((deepest, "species AMI"), level=("layer", "measure")).mean()
+named = dict(zip(trainers, titles, strict=True))
+ends = (f"{changes.iloc[place]:+.2f} by {named[changes.index[place]]}" for place in (0, -1))
+figure.suptitle(f"{plotting.dataset_name(dataset)}, species AMI of tuned networks over the frozen one:\n{', '.join(ends)}")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=3, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")

@@ -164,7 +164,13 @@ LINES = {"baseline_family": ("family-only baseline", "--"), "oracle_k_ward": ("o
 # %%
 by_name = "clusterer" in varied and (table["metric"] == "ami").any()
 figure = draw_clusterers() if by_name else draw_settings()
-figure.suptitle(f"{plotting.dataset_name(dataset)}: sweep {sweep}", y=1.02)
+species = shown[(shown["rank"] == "species") & ~shown["clusterer"].isin(LINES)]
+by_setting = species.groupby(settings)["value"].mean()
+by_encoder = species.groupby("encoder")["value"].mean()
+what = "species AMI" if (table["metric"] == "ami").any() else "number of species clusters"
+best = " ".join(map(str, np.atleast_1d(by_setting.idxmax())))
+title = f"{plotting.dataset_name(dataset)}: {what} {by_setting.min():.2f} to {by_setting.max():.2f} ({best})"
+figure.suptitle(title.replace("_", " "), y=1.02)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
 utils.write_table(table.round({"value": 4}), utils.figures_dir(dataset) / f"sweep_{sweep}.csv")
 plt.show()
@@ -173,14 +179,14 @@ plt.show()
 # ## What we learned
 
 # %%
-species = shown[(shown["rank"] == "species") & ~shown["clusterer"].isin(LINES)]
-by_setting = species.groupby(settings)["value"].mean()
-by_encoder = species.groupby("encoder")["value"].mean()
-what = "species AMI" if (table["metric"] == "ami").any() else "number of species clusters"
-best = " ".join(map(str, np.atleast_1d(by_setting.idxmax())))
 sentences = [
     f"Over {len(by_setting)} settings the mean {what} lies between {by_setting.min():.2f} and {by_setting.max():.2f} ({best}).",
 ]
+if utils.DEFAULT_CLUSTERER in by_setting:
+    place = int(by_setting.rank(ascending=False, method="min")[utils.DEFAULT_CLUSTERER])
+    sentences.append(f"The default has {by_setting[utils.DEFAULT_CLUSTERER]:.2f}, number {place} of {len(by_setting)}.")
+if len(by_encoder) == 1:
+    sentences.append("One encoder was run, so these clusters do not tell what it decides.")
 if len(by_encoder) > 1:
     sentences.append(
         f"Over {len(by_encoder)} encoders it lies between {by_encoder.min():.2f} and {by_encoder.max():.2f}: the "

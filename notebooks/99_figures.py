@@ -307,8 +307,8 @@ plt.show()
 # %% [markdown]
 # ## Families as photographs
 #
-# Photographs of a simulated world may be published: some of every family, with the maps of the first encoder and of the first
-# control. Chapter 25 puts all photographs on one map.
+# Photographs of a simulated world may be published: some of each of the ten largest families, with the maps of the first
+# encoder and of the first control. Chapter 25 puts photographs themselves on a map.
 
 # %% jupyter={"source_hidden": true}
 colours = plotting.family_colours(specimens["family"])

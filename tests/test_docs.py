@@ -151,6 +151,25 @@ def test_what_the_simulation_page_says_of_probes_holds():
     assert (read[["head", "thorax", "taper", "leg length", "eyes", "antenna length"]] < 0.05).all()
 
 
+def test_what_the_page_for_experts_says_of_the_moths_holds():
+    decisions = docs.read("eu_moths", "effort").set_index(["strategy", "goal"])["decisions"].unstack()[0.9]
+    clusters = decisions[["clusters", "clusters, mixed ones split"]].min()
+    assert 0.45 < clusters / decisions["one by one"] < 0.55 and 0.67 < clusters / decisions["nearest neighbours"] < 0.74
+    taxa = docs.read("eu_moths", "taxa")
+    largest = taxa[taxa["family"].isin(taxa["family"].value_counts().index[:3])]
+    assert 0.45 < (largest["outcome"] == "found").mean() < 0.55
+
+
+@pytest.mark.parametrize("dataset", ["eu_moths", "reef_fish", "leaf_scans"])
+def test_the_prior_for_genera_changes_their_score_little(dataset):
+    """As docs/number_of_clusters.md says: by about 0.02 between 1 and 2 species in a genus."""
+    table = docs.read(dataset, "k_rules")
+    here = (table["rule"] == "common height") & (table["preparation"] == "signed sqrt, half whitened") & table["half"].isna()
+    trained = ~table["encoder"].isin(["pixels", "true_traits"])
+    ami = table[here & trained].groupby("clusters")["ami"].mean()
+    assert abs(ami["genus, 1"] - ami["genus, 2"]) < 0.025
+
+
 def test_what_the_training_page_says_of_heads_and_maps_holds():
     def at(dataset, part, encoder, numbers):
         table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"]).sort_index()
@@ -219,6 +238,10 @@ def test_the_results_page_describes_the_scores():
         assert default["ami"] > max(each_family["ami"], at(dataset, "baseline_family", "none")["ami"])
     fish = at("reef_fish", "nested_ward")
     assert fish["n_found"] > 3 * fish["n_true"] and fish["ami"] < at("reef_fish", "baseline_family", "none")["ami"]
+    for clusterer in ("pooled_average", "oracle_k_ward", "oracle_k_ward_prepared"):  # three crops against the whole
+        gains = {d: at(d, clusterer, "resnet50_crops")["ami"] - at(d, clusterer)["ami"] for d in ("eu_moths", "reef_fish")}
+        assert min(gains.values()) > 0.01
+        assert all(at("leaf_scans", clusterer, encoder)["ami"] > 0.97 for encoder in ("resnet50_double", "resnet50_crops"))
     table = docs.of_imagenet("eu_moths", "k_rules")
     plain = table[(table["rule"] == "silhouette") & (table["preparation"] == "plain") & table["half"].isna()]
     assert plain.loc[plain["clusters"] == "species", "found"].mean() > 2 * at("eu_moths", "pooled_average")["n_true"]

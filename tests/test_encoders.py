@@ -495,6 +495,35 @@ def test_the_fastest_device_is_taken_and_the_precision_that_it_computes(
     assert encoders.memory_format(found) == layout
 
 
+def test_the_vector_of_several_crops_is_the_mean_of_theirs(tmp_path):
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    paths = [tmp_path / "whole.png", tmp_path / "half.png", tmp_path / "other.png"]
+    image.save(paths[0])
+    image.crop((30, 22, 90, 67)).save(paths[1])
+    Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(paths[2])
+    config = {"library": "torchvision", "architecture": "resnet18", "weights": None, "layers": {"avgpool": "avgpool"}}
+    config["input_size"] = 32
+
+    def vectors(crops):
+        encoder = encoders.open_encoder(config | {"crops": crops}, encoders.Source(paths), precision=torch.float32)
+        (layers,) = encoder.describe([[0, 1, 2]])
+        return layers["avgpool"]
+
+    whole, both = vectors([]), vectors([1.0, 0.5])
+    assert whole.shape == both.shape
+    np.testing.assert_allclose(both[0], (whole[0] + whole[1]) / 2, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(both[2], whole[2], rtol=1e-2)
+    np.testing.assert_array_equal(vectors([1.0]), whole)
+    for wrong in ([0.0], [1.5], [1.0, -0.5], ["half"]):
+        with pytest.raises(ValueError, match="above 0 and at most 1"):
+            vectors(wrong)
+
+
+def test_a_crop_of_a_tiny_photograph_has_a_pixel():
+    assert encoders.Crops.crop(Image.new("RGB", (1, 400)), 0.3).size == (1, 120)
+
+
 def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
     random = np.random.default_rng(0)
     image = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))

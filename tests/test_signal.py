@@ -1,11 +1,13 @@
 """The experiment on recoverability, end to end at tiny scale: one point, the sweep around it, and its figure."""
 
+import itertools
+
 import jupytext
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, Project
+from conftest import ROOT, Project, Workbench
 from sklearn.metrics import adjusted_mutual_info_score
 
 import execute
@@ -66,6 +68,15 @@ def test_a_sweep_needs_no_dataset_and_ends_in_one_figure(swept):
     assert set(table["metric"]) == {"ami", "triplet_accuracy", "ami_families_given", "n_found"}
     assert set(table["rank"]) == {*utils.RANKS, "tree", "place"}
     assert len(table) == 2 * (4 * 7 + 2) and set(table["pagel_lambda"]) == {0.0, 1.0}
+
+
+def test_three_photographs_of_its_world_stand_below_every_value(swept):
+    _, made = Workbench(swept.root).run("95", dataset="none_such", sweep="few", encoders=["true_traits", "scene", "pixels"])
+    below = made["axes"][1, 0]  # of the short figure
+    places = sorted(photograph.xy for photograph in below.artists)
+    assert places == [(value, row) for value in (0.0, 1.0) for row in range(3)]
+    pictures = [np.asarray(photograph.offsetbox.get_data()) for photograph in below.artists]
+    assert all((one != other).any() for one, other in itertools.combinations(pictures, 2))
 
 
 def test_two_crossed_properties_are_drawn_side_by_side(swept):
