@@ -341,7 +341,7 @@ fair = methods[[not encoder_configs.role(dataset, encoder) for encoder, _ in met
 best = (methods if fair.empty else fair)[wanted[0]].idxmax()
 named = {encoder: plotting.plain(encoder_configs.readable_name(dataset, encoder), 60) for encoder in encoders}
 if wanted[0] == "ami":
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4 + 0.1 * len(encoders)))
     looks = zip(itertools.cycle(plotting.PALETTE), itertools.cycle(plotting.MARKS), strict=True)
     for encoder, (colour, mark) in zip(encoders, looks, strict=False):
         runs = methods.loc[encoder]
@@ -349,7 +349,6 @@ if wanted[0] == "ami":
     left.axvline(methods["n_true"].iloc[0], color="0.3", label="true number of species")
     left.axhline(of_species.loc[("none", "baseline_family"), "ami"], color="0.45", linestyle="--", label="family-only baseline")
     left.set(xscale="log", xlabel="species clusters", ylabel="species AMI", title="score against the number of clusters")
-    figure.set_figheight(4.4 + 0.1 * len(encoders))
     shown = methods.sort_values("ami").tail(8)
     edges = np.zeros(len(shown))
     for kind, colour in plotting.OUTCOME_COLOURS.items():

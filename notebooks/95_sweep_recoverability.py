@@ -180,7 +180,7 @@ def draw_column(place, title, rows, name):
 
 # %% [markdown]
 # Below the axis of some properties are photographs from the worlds that were scored, so that its values can be seen: three
-# species of the largest family, or three individuals of its first species.
+# species of the largest family, or three individuals of its first species. No species has a second morph there.
 
 # %% jupyter={"source_hidden": true}
 EXAMPLES = {
