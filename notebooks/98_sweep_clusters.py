@@ -182,7 +182,7 @@ plt.show()
 sentences = [
     f"Over {len(by_setting)} settings the mean {what} lies between {by_setting.min():.2f} and {by_setting.max():.2f} ({best}).",
 ]
-if utils.DEFAULT_CLUSTERER in by_setting:
+if settings == ["clusterer"] and utils.DEFAULT_CLUSTERER in by_setting:
     place = int(by_setting.rank(ascending=False, method="min")[utils.DEFAULT_CLUSTERER])
     sentences.append(f"The default has {by_setting[utils.DEFAULT_CLUSTERER]:.2f}, number {place} of {len(by_setting)}.")
 if len(by_encoder) == 1:
