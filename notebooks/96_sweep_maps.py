@@ -108,8 +108,9 @@ for point, parameters in points.items():
     ax.set_title(f"{trust.mean():.3f}" + (f" ± {trust.std():.3f}" if len(trust) > 1 else ""), fontsize=9)
     ax.set_xlabel(f"{LABELS.get(across, across)} {columns[column]}" if line == len(lines) - 1 else "")
     ax.set_ylabel(f"{LABELS.get(down, down)} {lines[line]}" if down and column == 0 else "")
-ends = table.loc[table["layer"] == deepest].groupby(shown or "seed")["value"].mean()
-title = f"{plotting.dataset_name(dataset)}: trustworthiness {ends.min():.2f} to {ends.max():.2f} over UMAP settings"
+of_deepest = table[table["layer"] == deepest]
+settings = of_deepest.groupby(shown)["value"].mean() if shown else of_deepest["value"]
+title = f"{plotting.dataset_name(dataset)}: trustworthiness {settings.min():.2f} to {settings.max():.2f} over UMAP settings"
 figure.suptitle(title, y=0.95)
 plotting.family_legend(figure, specimens["family"], colours)
 plotting.save_figure(figure, utils.figures_dir(dataset) / f"sweep_{sweep}.png")
@@ -131,8 +132,6 @@ print(f"{likeness:.2f}, mean over {len(centres) * (len(centres) - 1) // 2} pairs
 # ## What we learned
 
 # %%
-of_deepest = table[table["layer"] == deepest]
-settings = of_deepest.groupby(shown)["value"].mean() if shown else of_deepest["value"]
 sentences = [f"Trustworthiness lies between {settings.min():.3f} and {settings.max():.3f} over the settings."]
 if "seed" in varied and shown:
     spread = of_deepest.groupby(shown)["value"].std().mean()

@@ -153,8 +153,7 @@ figure, axes = plt.subplots(3, 2, figsize=(10, 2 + 1.5 * len(trainers)), sharey=
 for ax, measure in zip(axes.flat, PANELS, strict=True):
     draw_panel(ax, measure)
 handles = axes[0, 0].get_legend_handles_labels()
-by_trainer = tuned.xs((deepest, "species AMI"), level=("layer", "measure")).groupby("trainer").mean().sort_values()
-changes = by_trainer - frozen.xs((deepest, "species AMI"), level=("layer", "measure")).mean()
+changes = by_layer.loc["species AMI", deepest].sort_values()
 named = dict(zip(trainers, titles, strict=True))
 ends = (f"{changes.iloc[place]:+.2f} by {named[changes.index[place]]}" for place in (0, -1))
 figure.suptitle(f"{plotting.dataset_name(dataset)}, species AMI of tuned networks over the frozen one:\n{', '.join(ends)}")
