@@ -7,6 +7,7 @@ scikit-learn, hdbscan, igraph and EVoC; what stands here joins them into nested 
 
 import functools
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, field, fields
 from random import Random
 from typing import NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from hdbscan import HDBSCAN
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances_argmin
@@ -45,14 +46,13 @@ def prepare(
     memory and time.
     """
     dtype = np.float64 if len(points) <= scoring.FEW else np.float32
-    points = normalize(np.array(points, dtype), copy=False)  # one copy, which is changed in place
+    points = np.array(points, dtype)  # one copy, which is changed in place
+    for part in np.array_split(points, -(-points.size // 2**20)):  # small enough for the cache of a processor
+        part[:] = normalize(part)
     if _all_alike(points):
         return points
-    if signed_sqrt:
-        signs = np.signbit(points)
-        np.sqrt(np.abs(points, out=points), out=points)
-        np.negative(points, out=points, where=signs)
-        points = normalize(points, copy=False)
+    for part in np.array_split(points, -(-points.size // 2**20)) if signed_sqrt else ():
+        part[:] = normalize(np.copysign(np.sqrt(np.abs(part)), part), copy=False)
     pca_components = min(pca_components, len(points) - 1, points.shape[1])
     if pca_components > 0:
         wide = points.shape[1] > max(len(points), 2048)  # a large covariance of few points takes long
@@ -99,16 +99,52 @@ class LinkageTree:
         elif method == "ward" and len(points) > MAX_PAIRWISE:
             self.merges = fastcluster.linkage_vector(points, method)
         elif len(points) > 2000:  # matrix products are many times faster, and not exact for identical photographs
-            self.merges = linkage(squareform(scoring.quick_distances(points, points), checks=False), method)
+            self.merges = fastcluster.linkage(scoring.quick_pairs(points), method, preserve_input=False)
         else:
             self.merges = linkage(points, method)
 
     def __call__(self, k):
         return fcluster(self.merges, k, "maxclust") if len(self.merges) else np.ones(1, int)
 
-    def at(self, height):
-        """Labels (n,) of the tree cut at a height."""
-        return fcluster(self.merges, height, "distance") if len(self.merges) else np.ones(1, int)
+    def after(self, numbers):
+        """Labels (m, n) after so many of the merges, from the lowest on: one row for each of the numbers (m,).
+
+        Where every branch is a run of leaves, a cluster begins at a leaf that is joined with the one before it later. The
+        numbers of the clusters are those of SciPy's fcluster, which needs a call for every cut.
+        """
+        order, joined = self._order
+        begins = np.ones((len(numbers), len(order)), bool)
+        begins[:, 1:] = joined >= np.asarray(numbers)[:, None]
+        labels = np.empty(begins.shape, np.int32)
+        labels[:, order] = begins.cumsum(axis=1)
+        return labels
+
+    @functools.cached_property
+    def _order(self):
+        """The leaves (n,) so that every branch is a run of them, and which merge (n - 1,) joins each with the next."""
+        n = len(self.points)
+        first, last = list(range(n)), list(range(n))  # leaves of every node
+        following, joined = [0] * n, np.zeros(n, int)
+        for merge, (left, right) in enumerate(self.merges[:, :2].astype(int).tolist()):
+            if left < n <= right:  # fcluster, too, comes to branches before it comes to single leaves
+                left, right = right, left
+            following[last[left]], joined[last[left]] = first[right], merge
+            first.append(first[left])
+            last.append(last[right])
+        order = [first[-1]]
+        for _ in range(n - 1):
+            order.append(following[order[-1]])
+        return np.array(order), joined[order[:-1]]
+
+
+def trees_of(groups, points, method):
+    """Pairs of the rows of a group and the LinkageTree of `points[rows]`, for a list of groups.
+
+    Two at a time, the largest first: fastcluster and matrix products let another thread run. More would need more memory.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        trees = {i: pool.submit(LinkageTree, points[groups[i]], method=method) for i in np.argsort([-len(g) for g in groups])}
+        return [(rows, trees[i].result()) for i, rows in enumerate(groups)]
 
 
 class FlatClusterer:
@@ -390,7 +426,7 @@ def _at_home(trees, points, n_neighbors=5, sample=5000):
         family[rows] = number
     drawn = np.random.default_rng(0).permutation(n)[:sample]
     single = points.astype(np.float32)  # precise enough for neighbours, and twice as fast
-    near = drawn[NearestNeighbors(n_neighbors=n_neighbors + 1).fit(single[drawn]).kneighbors(single, return_distance=False)]
+    near = drawn[scoring.nearest(single, single[drawn], n_neighbors + 1)]
     itself = near == everyone[:, None]
     itself[~itself.any(axis=1), -1] = True  # a point that was not drawn has one neighbour too many
     near = near[~itself].reshape(n, n_neighbors)
@@ -415,7 +451,7 @@ def _without_clusters(trees, points, min_mean_cluster_size):
     random, clouds = np.random.default_rng(0), np.empty_like(points)
     for members, _ in trees:
         clouds[members] = _normal_cloud(points[members], random)
-    again = [(members, LinkageTree(clouds[members], method=tree.method)) for members, tree in trees]
+    again = trees_of([members for members, _ in trees], clouds, trees[0][1].method)
     partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
     counted = _at_home(again, clouds)
     partitions = [labels[counted] for labels in partitions]
@@ -436,12 +472,9 @@ def _labels_at_all(trees, heights, n):
     """Labels (n,) of all trees (see `common_cut`) cut at each height, unique over the trees: a list of arrays."""
     labels, used = np.empty((len(heights), n), np.int32), np.zeros(len(heights), np.int32)
     for rows, tree in trees:
-        below = np.searchsorted(tree.merges[:, 2], heights, side="right")  # merges; equal numbers are the same cut
-        for number in np.unique(below):
-            same = np.flatnonzero(below == number)
-            found = tree.at(heights[same[0]])
-            labels[np.ix_(same, rows)] = found + used[same, None]
-            used[same] += found.max()
+        below = np.searchsorted(tree.merges[:, 2], heights, side="right")  # merges
+        labels[:, rows] = tree.after(below) + used[:, None]
+        used += (len(rows) - below).astype(np.int32)
     return list(labels)
 
 
@@ -456,7 +489,7 @@ def join_small(labels, trees, points, smallest, apart=1.5):
         small, large = rows[sizes[rows] < smallest], rows[sizes[rows] >= smallest]
         if not len(small) or not len(large):
             continue
-        nearest = NearestNeighbors(n_neighbors=1).fit(points[large]).kneighbors(points[small], return_distance=False)[:, 0]
+        nearest = scoring.nearest(points[small], points[large])[:, 0]
         pairs = pd.DataFrame({"guest": labels[small], "host": labels[large[nearest]]})
         members = pd.Series(large).groupby(labels[large]).indices
         for (_, host), guests in pairs.groupby(["guest", "host"]).indices.items():
@@ -582,7 +615,7 @@ class TreeClusterer(Clusterer):
         groups = [part for rows in groups for part in _divide(rows, points)]
         if self.k_rule != COMMON:
             return super().cut_all(points, genus_points, groups, given, seed)
-        trees = [(rows, LinkageTree(points[rows], method=self.method)) for rows in groups]
+        trees = trees_of(groups, points, self.method)
         labels = np.zeros((3, len(points)), int)
         labels[1], *plausible = common_cut(trees, points, self.min_mean_cluster_size, given)
         for rows, tree in trees:

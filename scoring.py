@@ -7,6 +7,7 @@ cases worked out by hand.
 import functools
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import dendropy
 import higra
@@ -20,6 +21,7 @@ from scipy.special import gammaln
 from scipy.stats import t as student_t
 from sklearn import metrics
 from sklearn.metrics.cluster import contingency_matrix
+from sklearn.neighbors import NearestNeighbors
 
 import utils
 
@@ -356,17 +358,20 @@ def silhouette_values(partitions, points, n_excluded, sample=2500, seed=0):
     several = [number for number, (_, sizes) in enumerate(groups) if 2 <= len(sizes) < n]
     finest_first = sorted(several, key=lambda number: -len(groups[number][1]))
     steps = _steps([groups[number] for number in finest_first], points.dtype)
-    found, done = np.zeros((len(groups), len(n_excluded), len(rows))), 0
-    for part in np.array_split(rows, -(-len(rows) * n // 2**24)):  # 64 MB of distances at a time, or 128 MB of exact ones
+
+    def of_part(part):
+        found = np.zeros((len(groups), len(n_excluded), len(part)))
         distances = cdist(points, points[part]) if n <= FEW else quick_distances(points, points[part])
         near = _nearest(distances, part, min(max(n_excluded), n - 1))
         sums = distances
         for number, (nested, indicator) in zip(finest_first, steps, strict=True):
             sums = indicator @ (sums if nested else distances)
-            values = _silhouettes(distances, sums, part, near, *groups[number], n_excluded)
-            found[number, :, done : done + len(part)] = values.T
-        done += len(part)
-    return found
+            found[number] = _silhouettes(distances, sums, part, near, *groups[number], n_excluded).T
+        return found
+
+    parts = np.array_split(rows, -(-len(rows) * n // 2**24))  # 64 MB of distances each, or 128 MB of exact ones
+    with ThreadPoolExecutor(2) as pool:
+        return np.concatenate(list(pool.map(of_part, parts)), axis=2)
 
 
 def quick_distances(one, other):
@@ -376,11 +381,47 @@ def quick_distances(one, other):
     is not exact: identical points of length 1 may be 0.001 apart.
     """
     one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
-    squares = one @ other.T
-    squares *= -2
+    squares = (-2 * one) @ other.T
     squares += np.einsum("ij,ij->i", one, one)[:, None]
     squares += np.einsum("ij,ij->i", other, other)
     return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+
+
+def quick_pairs(points, part=512):
+    """Distances of all pairs of points (n, d) as `quick_distances`, in the order of SciPy's pdist: float64 (n (n - 1) / 2)."""
+    n = len(points)
+    found, done = np.empty(n * (n - 1) // 2), 0
+    for start in range(0, n, part):
+        for i, row in enumerate(quick_distances(points[start : start + part], points[start:])):
+            found[done : done + len(row) - i - 1] = row[i + 1 :]
+            done += len(row) - i - 1
+    return found
+
+
+def nearest(points, others, number=1):
+    """Rows (n, number) of the nearest of the `others` (m, d) for each of the points (n, d), the nearest first.
+
+    Of many points by matrix products, as `quick_distances`.
+    """
+    if len(points) + len(others) <= 2 * FEW:
+        return NearestNeighbors(n_neighbors=number).fit(others).kneighbors(points, return_distance=False)
+    half = np.einsum("ij,ij->i", others, others) / 2
+    parts = np.array_split(points, -(-len(points) * len(others) // 2**22))
+
+    def of_part(part):  # half of the square of each distance, less what is the same for a whole row
+        return _lowest(half - part @ others.T, number)
+
+    with ThreadPoolExecutor(2) as pool:
+        return np.concatenate(list(pool.map(of_part, parts)))
+
+
+def _lowest(values, number):
+    """Columns (n, number) of the lowest values (n, m) of each row, the lowest first; the values are overwritten."""
+    found, everyone = np.empty((len(values), number), int), np.arange(len(values))
+    for place in range(number):  # several times faster than argpartition for few of many
+        found[:, place] = values.argmin(axis=1)
+        values[everyone, found[:, place]] = np.inf
+    return found
 
 
 def _steps(groups, dtype):
@@ -404,13 +445,9 @@ def _steps(groups, dtype):
 
 def _nearest(distances, rows, number):
     """The `number` nearest neighbours (m, number) of the points `rows` (m,), given their `distances` (n, m) from all points."""
-    left, everyone = distances.T.copy(), np.arange(len(rows))  # a row per point: its minimum is found several times faster
-    found = np.empty((len(rows), number), int)
-    left[everyone, rows] = np.inf
-    for place in range(number):
-        found[:, place] = left.argmin(axis=1)
-        left[everyone, found[:, place]] = np.inf
-    return found
+    left = distances.T.copy()  # a row per point: its minimum is found several times faster
+    left[np.arange(len(rows)), rows] = np.inf
+    return _lowest(left, number)
 
 
 def _silhouettes(distances, sums, rows, near, members, sizes, n_excluded):

@@ -102,7 +102,7 @@ deepest = {e: utils.load_layer(dataset, e, specimens["hash_id"]) for e in encode
 def of_setting(encoder, embedding, preparation, rule):
     """One row per half and column of clusters of an embedding (n, d): AMI and the number of clusters."""
     points = clustering.prepare(embedding, **PREPARATIONS[preparation])
-    trees = [(rows, clustering.LinkageTree(points[rows], method="average" if rule == DEFAULT else "ward")) for rows in groups]
+    trees = clustering.trees_of(groups, points, "average" if rule == DEFAULT else "ward")
     cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
     labels = pd.DataFrame(index=taxa.index)
     for number, (rows, tree) in enumerate(trees):

@@ -74,12 +74,12 @@ def curve(encoder):
     """Number of clusters and species AMI of all cuts, the default, oracle k and n / c; labels (n,); plausible numbers."""
     points, genus_points = prepared[encoder]
     groups = list(pd.Series(family).groupby(family).indices.values())
-    trees = [(rows, clustering.LinkageTree(points[rows], method=config.method)) for rows in groups]
+    trees = clustering.trees_of(groups, points, config.method)
     partitions = {("cut", i): cut for i, cut in enumerate(clustering.cuts_at_common_heights(trees, len(points)))}
     found = clustering.cluster_prepared(points, genus_points, family, config)
     partitions["default", 0] = found["species"].to_numpy()
     partitions["oracle k", 0] = clustering.oracle_k(points, family, names[["species"]])["species"]
-    ward = [(rows, clustering.LinkageTree(points[rows])) for rows in groups]
+    ward = clustering.trees_of(groups, points, "ward")
     for c in PER_CLUSTER:
         labels = np.empty(len(points), int)
         for number, (rows, tree) in enumerate(ward):

@@ -79,7 +79,8 @@ table.groupby(["encoder", "measure", *properties], sort=False)["value"].agg(["me
 #
 # The dotted line is the baseline. Curves are means over worlds, bars 95 % intervals (Student's t). The worlds of one seed are
 # the same but for the varied property, so curves differ less by chance than the bars suggest. The grey line is chance: 0 for
-# AMI, one in three for triplets. Where families are given, the default clusterer finds the number of clusters.
+# AMI, one in three for triplets. Where families are given, the default clusterer finds the number of clusters; for photographs
+# per species it stands below the curves.
 
 
 # %% jupyter={"source_hidden": true}
@@ -89,7 +90,7 @@ LABELS = {
     "within_species": "individual variation (SD)",
     "mimicry": "share of mimics",
     "habitat": "share of photographs in the habitat",
-    "n_specimens": "photographs per species",
+    "n_specimens": "photographs of the commonest species",
     "imbalance": "power of the imbalance",
     "seed": "world (seed)",
 }
@@ -100,8 +101,8 @@ TITLES = {
 }
 REFERENCES = ("family_names", "none")
 HERE = ("genus AMI", "species AMI", "triplet accuracy")
-BY_NUMBER = ("species AMI, families given", "clusters found")
-MEASURES = {"habitat": ("species AMI", "place AMI"), "n_specimens": BY_NUMBER, "seed": BY_NUMBER}  # by the first property
+GIVEN = "species AMI, families given"
+MEASURES = {"habitat": ("species AMI", "place AMI"), "n_specimens": (GIVEN,), "seed": (GIVEN, "clusters found")}  # by property
 measures = MEASURES.get((properties or ["seed"])[0], HERE)
 seen = [encoder for encoder in table["encoder"].unique() if encoder not in REFERENCES]
 methods = [encoder for encoder in seen if not encoder_configs.role(dataset, encoder)] or seen
@@ -116,11 +117,11 @@ def around_baseline(name):
 
 
 def panels():
-    """Title, rows and property along the axis of every column of the figure."""
+    """Title, rows, property along the axis, and changes to the baseline of every column of the figure."""
     if len(properties) == 2 and not load_sweep(sweep)["vary"]:
         name, other = properties
-        return [(f"{LABELS.get(other, other)}: {value:g}", table[table[other] == value], name) for value in varied[other]]
-    return [("", around_baseline(name), name) for name in properties or ["seed"]]
+        return [(f"{LABELS.get(other, other)}: {v:g}", table[table[other] == v], name, {other: v}) for v in varied[other]]
+    return [("", around_baseline(name), name, {}) for name in properties or ["seed"]]
 
 
 # %% jupyter={"source_hidden": true}
@@ -168,46 +169,69 @@ def draw_column(place, title, rows, name):
             ax.yaxis.set_minor_formatter(NullFormatter())
         if name == "n_specimens":
             ax.set_xscale("log")
+            ax.margins(x=0.1)
         draw_panel(ax, rows[rows["measure"] == measure], name, curve_styles())
         if name in ("n_specimens", "seed"):  # few values, all of them named
             at = varied[name] if name == "n_specimens" else range(len(varied[name]))
             ax.set_xticks(at, varied[name])
             ax.xaxis.set_minor_formatter(NullFormatter())
         ylabel = measure.replace(", ", ",\n") if place == 0 else ""
-        ax.set(ylabel=ylabel, xlabel=LABELS.get(name, name) if ax in axes[-1] else "")
+        ax.set(ylabel=ylabel, xlabel=LABELS.get(name, name) if ax in axes[-1] and not illustrated else "")
     axes[0, place].set_title(title, fontsize=9)
+
+
+def write_numbers(ax, rows, name):
+    """Below an axis: how many clusters the encoders that are neither control nor reference have on average."""
+    found = rows[(rows["measure"] == "clusters found") & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
+    below = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 8}
+    for value, number in found.items():
+        ax.annotate(f"{number:.0f}", (value, 0), (0, -5), xycoords=ax.get_xaxis_transform(), **below)
+    ax.set_xlabel(f"clusters of {who}, for {baseline['n_species']} species", labelpad=14, fontsize=8)
 
 
 # %% [markdown]
 # Below the axis of some properties are photographs from the worlds that were scored, so that its values can be seen: three
-# species of the largest family, or three individuals of its first species. No species has a second morph there.
+# species of the largest family, or three individuals of its first species. No species has a second morph there. For photographs
+# per species these are the commonest, a middling and the rarest species, and how many photographs each has.
 
 # %% jupyter={"source_hidden": true}
 EXAMPLES = {
     "pagel_lambda": "three species\nof one family",
     "within_species": "three individuals\nof one species",
     "habitat": "three individuals\nof one species",
+    "n_specimens": "commonest, middling\nand rarest species",
 }
 SIZE = 150  # pixels of a photograph below an axis
+PATCH = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "boxstyle": "square,pad=0.15"}  # behind what is written on it
 
 
-def examples(name, value):
-    """Three photographs (PIL) from the first world in which one property has a value and the others that of the baseline."""
+def examples(name, changes):
+    """Three photographs (PIL) from the first world with the `changes` to the baseline, and what is written on each."""
     of_world = inspect.signature(specimens.simulate).parameters
-    parameters = {key: setting for key, setting in (baseline | {name: value}).items() if key in of_world}
+    parameters = {key: setting for key, setting in (baseline | changes).items() if key in of_world}
     world = specimens.simulate(**parameters | {"dimorphic": 0.0})
-    family = world.taxa["family"].value_counts().idxmax()
-    rows = world.specimens[world.specimens["family"] == family]
-    rows = rows.drop_duplicates("species") if name == "pagel_lambda" else rows[rows["species"] == rows["species"].iloc[0]]
-    return [specimens.picture(row, SIZE) for row in rows[:3].to_dict("records")]
+    rows, texts = world.specimens, [""] * 3
+    if name == "n_specimens":
+        counts = rows["species"].value_counts()  # from the commonest species on
+        shown = counts.iloc[[0, len(counts) // 2, -1]]
+        rows, texts = rows.drop_duplicates("species").set_index("species").loc[shown.index], [f"× {n}" for n in shown]
+    else:
+        rows = rows[rows["family"] == world.taxa["family"].value_counts().idxmax()]
+        same = rows["species"] == rows["species"].iloc[0]
+        rows = rows.drop_duplicates("species") if name == "pagel_lambda" else rows[same]
+    return zip((specimens.picture(row, SIZE) for row in rows[:3].to_dict("records")), texts, strict=True)
 
 
-def draw_examples(ax, name):
-    """Photographs below the axis of a property, one above the other at each of its values."""
+# %% jupyter={"source_hidden": true}
+def draw_examples(ax, name, changes, label):
+    """Photographs below the axis of a property, three at each of its values, in worlds with further `changes`."""
     for value in varied[name]:
-        for row, photograph in enumerate(examples(name, value)):
-            ax.add_artist(AnnotationBbox(OffsetImage(photograph, zoom=0.24), (value, row), frameon=False, pad=0))
-    ax.set(ylim=(2.5, -0.5), yticks=[], xticks=varied[name], ylabel=EXAMPLES[name])
+        for row, (photograph, text) in enumerate(examples(name, changes | {name: value})):
+            ax.add_artist(AnnotationBbox(OffsetImage(photograph, zoom=0.22), (value, row), frameon=False, pad=0))
+            if text:
+                ax.text(value, row + 0.42, text, ha="center", va="bottom", fontsize=6.5, bbox=PATCH, zorder=5)
+    ax.set(ylim=(2.5, -0.5), yticks=[], xticks=varied[name], xlabel=label)
+    ax.set_ylabel(EXAMPLES[name], fontsize=9)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
 
@@ -215,19 +239,21 @@ def draw_examples(ax, name):
 # %% jupyter={"source_hidden": true}
 columns = panels()
 width, height = (2.2, 1.8) if len(columns) > 2 else (3.6 if len(columns) == 2 else 7, 2.2)
-illustrated = len(columns) == 1 and columns[0][2] in EXAMPLES
-heights = [height] * len(measures) + [2.1] * illustrated
+illustrated = columns[0][2] in EXAMPLES and len({name for *_, name, _ in columns}) == 1
+heights = [height] * len(measures) + [2.2] * illustrated
 size = (width * len(columns) + 0.6, sum(heights) + 0.6)
 figure, grid = plt.subplots(
     len(heights), len(columns), figsize=size, height_ratios=heights, sharex="col", sharey="row", squeeze=False
 )
 axes = grid[: len(measures)]
-for place, column in enumerate(columns):
-    draw_column(place, *column)
-if illustrated:
-    draw_examples(grid[-1, 0], columns[0][2])
-    grid[-1, 0].set_xlabel(axes[-1, 0].get_xlabel())
-    axes[-1, 0].set_xlabel("")
+for place, (title, rows, name, changes) in enumerate(columns):
+    draw_column(place, title, rows, name)
+    if illustrated:
+        draw_examples(grid[-1, place], name, changes, LABELS[name])
+        if place:
+            grid[-1, place].set_ylabel("")
+    if name == "n_specimens":
+        write_numbers(axes[-1, place], rows, name)
 message = TITLES.get(sweep, "What hides a hierarchy in simulated worlds")
 if sweep in TITLES:
     rows = table[(table["measure"] == measures[0]) & table["encoder"].isin(methods)]
@@ -262,8 +288,7 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
         ends = of_methods.sort_index().iloc[[0, -1]]  # in the order of the axis
         title = f"{who}: {measure} {ends.iloc[0]:.2f} to {ends.iloc[1]:.2f}"
         ax.set(ylabel=measure, ylim=(-0.05, 1.04), title=title)
-        draw_examples(below, name)
-        below.set_xlabel(label)
+        draw_examples(below, name, {}, label)
     figure.suptitle("When is a hierarchy recoverable?")
     figure.tight_layout()
     handles = axes[0, 0].get_legend_handles_labels()
@@ -277,7 +302,7 @@ if shown := {name: SHORT[name] for name in SHORT if name in properties}:
 # %%
 sentences = []
 usual = "species AMI" if "species AMI" in measures else measures[0]
-for title, rows, name in columns:
+for title, rows, name, _ in columns:
     shown = SHORT[name][0] if name in SHORT else usual
     rows = rows[(rows["measure"] == shown) & rows["encoder"].isin(seen if name == "seed" else methods)]
     mean = rows.groupby(["encoder", name])["value"].mean().unstack()

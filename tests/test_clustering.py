@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
 from sklearn.preprocessing import normalize
@@ -335,6 +336,34 @@ def test_a_tree_of_very_many_points_is_the_same_tree(monkeypatch):
         assert len(set(large(k))) == k and metrics.adjusted_rand_score(small(k), large(k)) == 1
 
 
+def test_a_tree_of_many_points_is_that_of_scipy():
+    points, _ = blobs(35, each=60, spread=0.3)
+    found = clustering.LinkageTree(points.astype(np.float32), method="average").merges  # more than SciPy is asked for
+    expected = linkage(points, "average")
+    assert found[:, 2] == pytest.approx(expected[:, 2], abs=1e-3)
+    assert metrics.adjusted_rand_score(fcluster(found, 35, "maxclust"), fcluster(expected, 35, "maxclust")) == 1
+
+
+@pytest.mark.parametrize("method", clustering.TREES)
+@pytest.mark.parametrize("n", [1, 2, 3, 50])
+def test_all_cuts_at_once_have_the_labels_of_scipy(method, n):
+    random = np.random.default_rng(n)
+    for points in (random.normal(size=(n, 3)), random.integers(0, 3, (n, 3)).astype(float)):  # the latter with equal heights
+        tree = clustering.LinkageTree(points, method=method)
+        heights = [np.inf, *random.uniform(0, 4, 9), *tree.merges[:3, 2]]
+        merges = np.searchsorted(tree.merges[:, 2], heights, side="right")
+        expected = [fcluster(tree.merges, height, "distance") if n > 1 else [1] for height in heights]
+        np.testing.assert_array_equal(tree.after(merges), expected)
+
+
+def test_trees_of_groups_come_in_their_order():
+    points, _ = blobs(4, each=10)
+    groups = [np.arange(3), np.arange(3, 30), np.arange(30, 40)]
+    found = clustering.trees_of(groups, points, "ward")
+    assert [rows.tolist() for rows, _ in found] == [rows.tolist() for rows in groups]
+    assert all((tree.merges == clustering.LinkageTree(points[rows]).merges).all() for rows, tree in found)
+
+
 @pytest.mark.parametrize(("varies_over", "expected"), [("clusters", True), ("photographs", False)])
 def test_a_difference_that_varies_over_clusters_is_less_sure(varies_over, expected):
     clusters = np.repeat(np.arange(30), 10)
@@ -498,7 +527,8 @@ def test_cuts_of_several_trees_are_those_of_each():
         assert sum(len(set(labels[rows])) for rows, _ in trees) == len(set(labels))  # no label in two families
         largest = max(tree.merges[-len(set(labels[rows])), 2] for rows, tree in trees if len(set(labels[rows])) < len(rows))
         for rows, tree in trees:  # all merges up to the largest one below the cut, and no other
-            assert metrics.adjusted_rand_score(labels[rows], tree.at(largest)) == 1
+            same = [1] if len(rows) == 1 else fcluster(tree.merges, largest, "distance")
+            assert metrics.adjusted_rand_score(labels[rows], same) == 1
 
 
 def test_an_array_is_computed_again_when_its_source_or_its_file_has_changed(tmp_path):

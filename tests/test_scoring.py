@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from dendropy.calculate import treecompare
 from scipy.cluster.hierarchy import cophenet, fcluster, linkage
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 from sklearn import metrics
 
 import scoring
@@ -393,6 +393,15 @@ def test_a_sample_of_the_silhouette_compares_with_all_points():
     for some in drawn:  # the mean over so few points varies, and all partitions' with it: their differences stay
         assert some == pytest.approx(whole, abs=0.05)
         assert numbers[some.argmax()] == pytest.approx(numbers[whole.argmax()], rel=0.25)
+
+
+def test_distances_and_neighbours_of_many_points_are_those_of_few(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(700, 12))
+    assert scoring.quick_pairs(points, part=64) == pytest.approx(pdist(points), abs=1e-4)
+    exact = scoring.nearest(points, points[:300], 6)
+    monkeypatch.setattr(scoring, "FEW", 100)
+    np.testing.assert_array_equal(scoring.nearest(points, points[:300], 6), exact)
+    assert exact[:300, 0].tolist() == list(range(300))
 
 
 def test_internal_indices_see_separation_and_refuse_the_undefined():
