@@ -87,7 +87,7 @@ class LinkageTree:
 
     Cuts of one tree are nested in each other. Ward (1963), Hierarchical grouping to optimize an objective function, JASA
     58:236-244, average linkage (Sokal and Michener 1958, University of Kansas Science Bulletin 38:1409-1438), or another of
-    SciPy's methods. SciPy needs the distances of all pairs in memory; beyond MAX_PAIRWISE points Ward's tree is computed from
+    SciPy's methods. That needs the distances of all pairs in memory; beyond MAX_PAIRWISE points Ward's tree is computed from
     the vectors, which gives the same tree with little memory and takes longer (Muellner 2013, fastcluster, J. Statistical
     Software 53:9). Only `oracle_k` asks for so large a tree: clusterers divide such a family first.
     """

@@ -230,7 +230,8 @@ def draw_examples(ax, name, changes, label):
             ax.add_artist(AnnotationBbox(OffsetImage(photograph, zoom=0.22), (value, row), frameon=False, pad=0))
             if text:
                 ax.text(value, row + 0.42, text, ha="center", va="bottom", fontsize=6.5, bbox=PATCH, zorder=5)
-    ax.set(ylim=(2.5, -0.5), yticks=[], xticks=varied[name], xlabel=label)
+    ax.set(ylim=(2.5, -0.5), yticks=[], xticks=varied[name])
+    ax.set_xlabel(label, fontsize=10)
     ax.set_ylabel(EXAMPLES[name], fontsize=9)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
