@@ -381,7 +381,7 @@ def quick_distances(one, other):
     is not exact: identical points of length 1 may be 0.001 apart.
     """
     one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
-    squares = (-2 * one) @ other.T
+    squares = one @ (-2 * other).T  # one pass over all distances less than with the factor after the product
     squares += np.einsum("ij,ij->i", one, one)[:, None]
     squares += np.einsum("ij,ij->i", other, other)
     return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)

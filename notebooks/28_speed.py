@@ -53,15 +53,12 @@ extraction, clustering = (utils.read_table(folder / f"{name}.csv") for name in (
 # - *timm* and *open_clip*: the libraries' own networks and transforms, full precision, and a process for each core that loads
 #   photographs.
 # - *Network alone*: images that are in memory already, with the precision of chapter 02. No loop around it can be faster.
-# - *Loading, then network*: photographs are read, decoded and scaled by all cores, and then go through the network on all
-#   cores. Where both run on the processor, a loop can hardly be faster than the two one after the other.
 #
 # The table says how many times as fast chapter 02 is.
 
 # %%
 rates = extraction.pivot(index=["photographs", "round"], columns="loop", values="images_per_second")
 rates = rates.reindex(extraction["photographs"].unique(), level="photographs")
-rates["loading, then network"] = 1 / (1 / rates.pop("loading alone") + 1 / rates["network alone"])
 own = {name: "chapter 02 with open_clip" if "open_clip" in name else "chapter 02" for name in rates if "chapter" not in name}
 faster = pd.DataFrame({name: rates[chapter] / rates[name] for name, chapter in own.items()})
 faster = faster.groupby("photographs", sort=False).median().dropna(axis="columns", how="all")
@@ -93,7 +90,7 @@ growing = clustering[clustering["collection"] == "growing"]
 first = growing[growing["clusterer"] == utils.DEFAULT_CLUSTERER].nsmallest(1, "photographs")["seconds"].item()
 figure, axes = plt.subplots(1, 3, figsize=(11, 4.4))
 relative = rates.div(rates["plain loop"], axis="index").groupby("photographs", sort=False).median()
-for number, name in enumerate(["network alone", "chapter 02", "timm, its own loop", "plain loop", "loading, then network"]):
+for number, name in enumerate(["network alone", "chapter 02", "timm, its own loop", "plain loop"]):
     mark, colour = plotting.MARKS[number], plotting.PALETTE[number]
     axes[0].plot(relative[name], mark, color=colour, markersize=9, label=name, linestyle=":", linewidth=1)
 axes[0].set(xlabel="JPEGs", ylabel="images per second (plain loop = 1)", ylim=(0, None), title="Embeddings")
@@ -122,14 +119,13 @@ plt.show()
 # ## What we learned
 
 # %%
-gain, alone, loaded = faster["plain loop"], 100 * faster["network alone"], 100 * faster["loading, then network"]
+gain, alone = faster["plain loop"], 100 * faster["network alone"]
 challenge = table[table["collection"] == "challenge"].set_index("clusterer")
 default, other = (challenge.loc[name] for name in (utils.DEFAULT_CLUSTERER, "nested_kmeans_30"))
 times = default["times_the_fastest"] / other["times_the_fastest"]
 plotting.say(
-    f"Chapter 02 reaches {gain.min():.1f} to {gain.max():.1f} times the images per second of the plain loop: "
-    f"{alone.min():.0f} to {alone.max():.0f} % of those of the network alone, and {loaded.min():.0f} to "
-    f"{loaded.max():.0f} % of those of loading and network, one after the other.",
+    f"Chapter 02 reaches {gain.min():.1f} to {gain.max():.1f} times the images per second of the plain loop, and "
+    f"{alone.min():.0f} to {alone.max():.0f} % of those of the network alone.",
     f"At the size of the challenge the default takes {times:.2f} times as long as nested k-means, with a species AMI of "
     f"{default['species_ami']:.2f} against {other['species_ami']:.2f}.",
     f"Its time grows with the number of photographs to the power {slope:.2f}, where families stay as large. For "

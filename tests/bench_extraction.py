@@ -5,7 +5,6 @@ the ratio of two loops measured side by side says more. Random weights compute a
 photographs of the dataset are used as they are, and enlarged to JPEGs of 1 and 12 megapixels.
 """
 
-import functools
 import sys
 import tempfile
 import time
@@ -99,20 +98,8 @@ def alone():
     return loop
 
 
-def loading():
-    """What chapter 02 does before its network: photographs are read, decoded and scaled, and no network sees them."""
-    transform, *_ = encoders.in_bytes(resnet().transform)
-    photos = functools.partial(encoders.Photos, transform=transform, at_least=encoders.enough_pixels(transform))
-
-    def loop(paths):
-        for _ in DataLoader(photos(paths), BATCH, num_workers=encoders.WORKERS):
-            pass
-
-    return loop
-
-
 LOOPS = {
-    "plain loop": plain, "timm, its own loop": of_timm, "chapter 02": chapter, "network alone": alone, "loading alone": loading,
+    "plain loop": plain, "timm, its own loop": of_timm, "chapter 02": chapter, "network alone": alone,
     "open_clip, its own loop": of_open_clip, "chapter 02 with open_clip": chapter_with_open_clip,
 }  # fmt: skip
 
