@@ -93,7 +93,7 @@ class LinkageTree:
     """
 
     def __init__(self, points, seed=0, method="ward"):
-        self.points, self.method = points, method
+        self.n, self.method = len(points), method
         if len(points) < 2:
             self.merges = np.empty((0, 4))
         elif method == "ward" and len(points) > MAX_PAIRWISE:
@@ -122,7 +122,7 @@ class LinkageTree:
     @functools.cached_property
     def _order(self):
         """The leaves (n,) so that every branch is a run of them, and which merge (n - 1,) joins each with the next."""
-        n = len(self.points)
+        n = self.n
         first, last = list(range(n)), list(range(n))  # leaves of every node
         following, joined = [0] * n, np.zeros(n, int)
         for merge, (left, right) in enumerate(self.merges[:, :2].astype(int).tolist()):
@@ -142,9 +142,11 @@ def trees_of(groups, points, method):
 
     Two at a time, the largest first: fastcluster and matrix products let another thread run. More would need more memory.
     """
+    largest_first = np.argsort([-len(rows) for rows in groups])
     with ThreadPoolExecutor(2) as pool:
-        trees = {i: pool.submit(LinkageTree, points[groups[i]], method=method) for i in np.argsort([-len(g) for g in groups])}
-        return [(rows, trees[i].result()) for i, rows in enumerate(groups)]
+        built = pool.map(lambda i: LinkageTree(points[groups[i]], method=method), largest_first)
+        trees = dict(zip(largest_first, built, strict=True))
+    return [(rows, trees[i]) for i, rows in enumerate(groups)]
 
 
 class FlatClusterer:

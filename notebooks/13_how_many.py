@@ -82,14 +82,14 @@ DEFAULT, WARD = "common height", "common height, Ward"
 RULES = [DEFAULT, WARD, *clustering.RULES, "oracle k"]
 
 
-def of_family(tree, names, rule, species):
-    """{column: labels (n,)} of one family by one rule: species, and genera by every rule for them."""
+def of_family(tree, points, names, rule, species):
+    """{column: labels (n,)} of the points (n, d) of one family by one rule: species, and genera by every rule for them."""
     if rule == "oracle k":
         return {"species": tree(names["species"].nunique()), "genus, oracle k": tree(names["genus"].nunique())}
     if species is None:
-        species = clustering.cluster_species(tree.points, "ward", rule)[0]
+        species = clustering.cluster_species(points, "ward", rule)[0]
     genera = {
-        f"genus, {name}": clustering.group_genera(species, tree, tree.points, tree.method, species_per_genus=per_genus)
+        f"genus, {name}": clustering.group_genera(species, tree, points, tree.method, species_per_genus=per_genus)
         for name, per_genus in GENERA.items()
     }
     return genera | {"species": species}
@@ -106,7 +106,7 @@ def of_setting(encoder, embedding, preparation, rule):
     cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
     labels = pd.DataFrame(index=taxa.index)
     for number, (rows, tree) in enumerate(trees):
-        for name, found in of_family(tree, taxa.iloc[rows], rule, None if cut is None else cut[rows]).items():
+        for name, found in of_family(tree, points[rows], taxa.iloc[rows], rule, None if cut is None else cut[rows]).items():
             labels.loc[rows, name] = [f"{number}/{label}" for label in found]
     measured = []
     for (name, found), part in itertools.product(labels.items(), (0, 1, None)):

@@ -180,6 +180,7 @@ def draw_column(place, title, rows, name):
     axes[0, place].set_title(title, fontsize=9)
 
 
+# %% jupyter={"source_hidden": true}
 def write_numbers(ax, rows, name):
     """Below an axis: how many clusters the encoders that are neither control nor reference have on average."""
     found = rows[(rows["measure"] == "clusters found") & rows["encoder"].isin(methods)].groupby(name)["value"].mean()
@@ -243,6 +244,13 @@ width, height = (2.2, 1.8) if len(columns) > 2 else (3.6 if len(columns) == 2 el
 illustrated = columns[0][2] in EXAMPLES and len({name for *_, name, _ in columns}) == 1
 heights = [height] * len(measures) + [2.2] * illustrated
 size = (width * len(columns) + 0.6, sum(heights) + 0.6)
+message = TITLES.get(sweep, "What hides a hierarchy in simulated worlds")
+if sweep in TITLES:
+    rows = table[(table["measure"] == measures[0]) & table["encoder"].isin(methods)]
+    mean = rows.groupby(properties or "seed")["value"].mean()
+    message += f"\n{who}: {measures[0]} from {mean.min():.2f} to {mean.max():.2f}"
+
+# %% jupyter={"source_hidden": true}
 figure, grid = plt.subplots(
     len(heights), len(columns), figsize=size, height_ratios=heights, sharex="col", sharey="row", squeeze=False
 )
@@ -255,11 +263,6 @@ for place, (title, rows, name, changes) in enumerate(columns):
             grid[-1, place].set_ylabel("")
     if name == "n_specimens":
         write_numbers(axes[-1, place], rows, name)
-message = TITLES.get(sweep, "What hides a hierarchy in simulated worlds")
-if sweep in TITLES:
-    rows = table[(table["measure"] == measures[0]) & table["encoder"].isin(methods)]
-    mean = rows.groupby(properties or "seed")["value"].mean()
-    message += f"\n{who}: {measures[0]} from {mean.min():.2f} to {mean.max():.2f}"
 figure.suptitle(message)
 figure.tight_layout()
 key = {label: mark for ax in axes[:, -1] for mark, label in zip(*ax.get_legend_handles_labels(), strict=True)}
