@@ -20,7 +20,6 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from sklearn.preprocessing import normalize
@@ -47,12 +46,14 @@ def prepare(
     """
     dtype = np.float64 if len(points) <= scoring.FEW else np.float32
     points = np.array(points, dtype)  # one copy, which is changed in place
-    for part in np.array_split(points, -(-points.size // 2**20)):  # small enough for the cache of a processor
+    parts = np.array_split(points, -(-points.size // 2**20))  # views that fit into the cache of a processor
+    for part in parts:
         part[:] = normalize(part)
     if _all_alike(points):
         return points
-    for part in np.array_split(points, -(-points.size // 2**20)) if signed_sqrt else ():
-        part[:] = normalize(np.copysign(np.sqrt(np.abs(part)), part), copy=False)
+    if signed_sqrt:
+        for part in parts:
+            part[:] = normalize(np.copysign(np.sqrt(np.abs(part)), part), copy=False)
     pca_components = min(pca_components, len(points) - 1, points.shape[1])
     if pca_components > 0:
         wide = points.shape[1] > max(len(points), 2048)  # a large covariance of few points takes long
@@ -212,9 +213,8 @@ def by_density(name, points, seed=0, min_cluster_size=5):
     noise = labels < 0
     if noise.all():
         return np.zeros(len(points), int), noise
-    nearest = NearestNeighbors(n_neighbors=1).fit(points[~noise])
     if noise.any():
-        labels[noise] = labels[~noise][nearest.kneighbors(points[noise], return_distance=False)[:, 0]]
+        labels[noise] = labels[~noise][scoring.nearest(points[noise], points[~noise])[:, 0]]
     return labels, noise
 
 
@@ -807,7 +807,7 @@ def _find_families(points, most):
     tree = LinkageTree(drawn)
     partitions = [tree(k) for k in np.unique(np.geomspace(least, max(most, 3 * least), 30).astype(int))]
     labels = partitions[np.argmax(scoring.silhouettes(partitions, drawn))]
-    return labels[pairwise_distances_argmin(points, drawn)]
+    return labels[scoring.nearest(points, drawn)[:, 0]]
 
 
 def _parts(n):
