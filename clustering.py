@@ -66,7 +66,7 @@ def prepare(
         near = NearestNeighbors(n_neighbors=min(n_smoothing_neighbors + 1, len(points))).fit(points)
         points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
     if umap_components:
-        from umap import UMAP  # takes seconds to load
+        from umap_compiled import UMAP  # takes seconds to load
 
         points = UMAP(n_components=umap_components, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
     return points

@@ -42,11 +42,11 @@ import numpy as np
 import pandas as pd
 from sklearn.manifold import trustworthiness
 from tqdm import tqdm
-from umap import UMAP
 
 import encoder_configs
 import plotting
 import utils
+from umap_compiled import UMAP
 
 plotting.set_style()
 specimens = utils.load_metadata(dataset)

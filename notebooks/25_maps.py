@@ -46,12 +46,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.metrics import silhouette_score
 from tqdm import tqdm
-from umap import UMAP
 
 import encoder_configs
 import plotting
 import utils
 from images import thumbnails
+from umap_compiled import UMAP
 
 # %%
 plotting.set_style()

@@ -414,7 +414,24 @@ def test_internal_indices_see_separation_and_refuse_the_undefined():
     assert table.loc[[2, 3]].isna().all(axis=None) and table.loc[[0, 1, 4]].notna().all(axis=None)
     assert list(table) == list(scoring.INTERNAL)
     for i in (0, 1, 4):
-        assert table.loc[i, "silhouette"] == pytest.approx(metrics.silhouette_score(points, partitions[i]))
+        for name, other in zip(scoring.INTERNAL, OTHERS, strict=True):
+            assert table.loc[i, name] == pytest.approx(other(points, partitions[i]))
+
+
+OTHERS = (metrics.silhouette_score, metrics.calinski_harabasz_score, metrics.davies_bouldin_score)
+
+
+def test_internal_indices_of_many_clusters_of_all_sizes_are_those_of_scikit_learn():
+    random = np.random.default_rng(0)
+    centres = random.normal(0, 5, (40, 8))
+    labels = np.concatenate([np.arange(40), random.integers(0, 20, 400)])  # half of the clusters are single points
+    points = centres[labels] + random.normal(size=(440, 8))
+    points[39] = points[38]  # two clusters at the same place
+    row = scoring.internal_indices(points.astype(np.float32), [labels]).loc[0]
+    for name, other in zip(scoring.INTERNAL[1:], OTHERS[1:], strict=True):
+        assert row[name] == pytest.approx(other(points, labels), rel=1e-5)
+    alike = np.repeat(centres, 4, axis=0)  # no cluster has a width
+    assert scoring.internal_indices(alike, [np.repeat(range(40), 4)]).loc[0].tolist() == [1.0, 1.0, 0.0]
 
 
 def tuning_table(*runs):
