@@ -232,6 +232,7 @@ def candidates(largest, n=80):
 # them. Excluding the nearest neighbours prevents that, but leaves a species with few photographs nothing to be compared with.
 # So rules try several numbers.
 EXCLUDED = (0, 1, 2, 3)
+NEEDED = (1.75, 3, 4.5, 6)  # points of a cluster, on average, for a silhouette that excludes so many neighbours
 
 
 def _silhouette(algorithm, points, numbers, seed, n_excluded=(0,)):
@@ -308,6 +309,7 @@ COMMON = "common_height"  # the rule that looks at all families at once
 ERRORS = 0.7  # standard errors: a silhouette that is this far below the best, or less, is taken to be as good
 PLAUSIBLE = 2.5  # standard errors: a number of clusters is plausible if its silhouette is this far below the best, or less
 GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
+MANY = 20  # points of a family, on average
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
 
@@ -331,9 +333,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       the difference below (`_errors_below_best`), after the one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984,
       Classification and Regression Trees, ch. 3.4.3).
     - Several photographs of one individual are nearest neighbours, so the silhouette excludes the three nearest ones. That
-      leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than one and a
-      half times the points that are needed, fewer neighbours are excluded. If they are too small for a silhouette that excludes
-      none, nothing was found, and the families stay whole.
+      leaves small clusters nothing to be compared with: where the clusters that are found hold on average less than six points,
+      two are excluded, then one, then none, with fewer points needed each time (NEEDED). If clusters are too small for that,
+      nothing was found, and the families stay whole.
     - Where species have few photographs, the silhouette that excludes three finds only large clusters of several species, or
       whole families. So where families are divided in three at most on average, the gain over whole families is looked at. If
       it is less than half of GAIN, and one that excludes fewer neighbours gains GAIN or more and four times as much, the cut
@@ -344,6 +346,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       Three, two, then one neighbour are excluded; the first number with such a cut decides.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
       higher by half of GAIN, or by GAIN if no neighbour is excluded.
+    - If no neighbour is excluded, pairs that look alike by chance can win. So families of MANY points stay whole unless the
+      silhouette is higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
@@ -357,7 +361,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     means, scored = values.mean(axis=2), rows[scoring.sampled_rows(len(rows))]
     below = _errors_below_best(values, [labels[scored] for labels in partitions])
     counts = np.array([len(np.unique(labels)) for labels in partitions])
-    large = len(points) > 1.5 * np.outer(counts, np.array(EXCLUDED) + 1)  # enough for a silhouette that excludes so many
+    large = len(points) > np.outer(counts, NEEDED)
     found = [((below[:, e] <= ERRORS).argmax(), e) for e in reversed(EXCLUDED)]
     found = [cut for cut in found if large[cut]]
     if not found:
@@ -369,6 +373,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         cut = _clear(found, above) or next(weaker, (0, 0))
     elif given and counts[cut[0]] <= 3 * len(trees):
         cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
+    if given and len(trees) > 1 and cut[0] and cut[1] == 0 and len(points) >= MANY * len(trees):
+        cut = cut if means[cut] > _without_clusters(trees, points, min_mean_cluster_size)[cut] else (0, 0)
     chosen, n_excluded = cut
     labels = join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
     plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
