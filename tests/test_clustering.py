@@ -138,6 +138,13 @@ def test_a_common_height_finds_families_of_one_species_and_of_several(each):
     assert common(points, families).tolist() == [1] * 6 + [6]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_common_height_takes_no_pairs_that_are_alike_by_chance_for_species(seed):
+    random = np.random.default_rng(seed)
+    noise = random.normal(size=(240, 60)) * random.exponential(size=(240, 1))
+    assert common(noise, np.repeat(["x", "y", "z"], 80)).tolist() == [1, 1, 1]
+
+
 def test_a_common_height_ignores_pairs_of_one_individual():
     random = np.random.default_rng(1)
     middle = 2 * random.normal(size=(6, 20))
