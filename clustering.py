@@ -344,10 +344,13 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       compared with clouds of the same shape without clusters, one per family. If the silhouette of the cut found is not clearly
       higher than theirs (by half of STRUCTURE), the finer cut is taken that is highest above them, if it is by STRUCTURE.
       Three, two, then one neighbour are excluded; the first number with such a cut decides.
+    - Where species have about three photographs, groups of several species can look good. So if the cut found is not higher
+      than clouds by STRUCTURE, one that excludes fewer neighbours is taken if it is, and by twice as much as the cut found. If
+      no neighbour is excluded, it must be higher by twice STRUCTURE.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
       higher by half of GAIN, or by GAIN if no neighbour is excluded.
-    - If no neighbour is excluded, pairs that look alike by chance can win. So families of MANY points stay whole unless the
-      silhouette is higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
+    - Photographs that are alike by chance can win, where nothing else is to be found. So families of MANY points stay whole if
+      the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
@@ -367,14 +370,17 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     if not found:
         return Cut(partitions[0], counts[0], counts[-1])
     cut = found[0]
-    if len(trees) == 1:
+    if given or len(trees) == 1:
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
+    if len(trees) == 1:
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
         cut = _clear(found, above) or next(weaker, (0, 0))
-    elif given and counts[cut[0]] <= 3 * len(trees):
-        cut = _clear(found, means - means[0]) or _above_clouds(cut, means, large, trees, points, min_mean_cluster_size)
-    if given and len(trees) > 1 and cut[0] and cut[1] == 0 and len(points) >= MANY * len(trees):
-        cut = cut if means[cut] > _without_clusters(trees, points, min_mean_cluster_size)[cut] else (0, 0)
+    elif given:
+        if counts[cut[0]] <= 3 * len(trees):
+            cut = _clear(found, means - means[0]) or _finer(cut, above, large)
+        cut = _of_few(cut, found, above)
+        if len(points) >= MANY * len(trees) and above[cut] <= 0:
+            cut = 0, 0
     chosen, n_excluded = cut
     labels = join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
     plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
@@ -410,14 +416,23 @@ def _clear(found, gains):
     return best if gains[best] >= max(GAIN, 4 * gains[first]) else None
 
 
-def _above_clouds(cut, means, large, trees, points, min_mean_cluster_size):
-    """The finer cut whose silhouettes `means` are highest above those of clouds, if `cut` is not clearly above and it is."""
-    above = means - _without_clusters(trees, points, min_mean_cluster_size)
+def _finer(cut, above, large):
+    """The finer of the `large` cuts that is highest `above` clouds (cuts, numbers), if `cut` is not clearly above and it is."""
     if above[cut] >= STRUCTURE / 2:
         return cut
-    above[: cut[0]], above[~large] = -1, -1
+    above = np.where(large, above, -1)
+    above[: cut[0]] = -1
     highest = ((above[:, e].argmax(), e) for e in reversed(EXCLUDED) if e and above[:, e].max() >= STRUCTURE)
     return next(highest, cut)
+
+
+def _of_few(cut, found, above):
+    """The first of the cuts `found` that excludes fewer neighbours and is clearly `above` clouds, if `cut` is not."""
+    own = above[cut] if cut[0] else 0
+    if own >= STRUCTURE:
+        return cut
+    least = {e: max(STRUCTURE if e else 2 * STRUCTURE, 2 * own) for e in EXCLUDED}
+    return next((one for one in found if one[0] and one[1] < cut[1] and above[one] >= least[one[1]]), cut)
 
 
 def _at_home(trees, points, n_neighbors=5, sample=5000):
