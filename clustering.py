@@ -310,6 +310,7 @@ ERRORS = 0.7  # standard errors: a silhouette that is this far below the best, o
 PLAUSIBLE = 2.5  # standard errors: a number of clusters is plausible if its silhouette is this far below the best, or less
 GAIN = 0.04  # of a silhouette: how much higher it is than that of whole families, or of a cloud in the place of a single one
 MANY = 20  # points of a family, on average
+CLOUDS = 100_000  # points that are compared with clouds, at most, if one family does not hold more
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 
 
@@ -349,6 +350,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       no neighbour is excluded, it must be higher by twice STRUCTURE.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
       higher by half of GAIN, or by GAIN if no neighbour is excluded.
+    - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
     - Photographs that are alike by chance can win, where nothing else is to be found. So families of MANY points stay whole if
       the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
@@ -369,16 +371,17 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     found = [cut for cut in found if large[cut]]
     if not found:
         return Cut(partitions[0], counts[0], counts[-1])
-    cut = found[0]
-    if given or len(trees) == 1:
+    cut, gains = found[0], means - means[0]
+    if len(trees) > 1 and given and counts[cut[0]] <= 3 * len(trees):
+        cut = _clear(found, gains)
+    surely = cut is not None and cut[1] and gains[cut] >= 2 * GAIN
+    if len(trees) == 1 or (given and not surely):
         above = means - _without_clusters(trees, points, min_mean_cluster_size)
     if len(trees) == 1:
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
         cut = _clear(found, above) or next(weaker, (0, 0))
-    elif given:
-        if counts[cut[0]] <= 3 * len(trees):
-            cut = _clear(found, means - means[0]) or _finer(cut, above, large)
-        cut = _of_few(cut, found, above)
+    elif given and not surely:
+        cut = _of_few(cut or _finer(found[0], above, large), found, above)
         if len(points) >= MANY * len(trees) and above[cut] <= 0:
             cut = 0, 0
     chosen, n_excluded = cut
@@ -459,23 +462,44 @@ def _at_home(trees, points, n_neighbors=5, sample=5000):
 
 def cuts_at_common_heights(trees, n, min_mean_cluster_size=1.0):
     """Labels (n,) of all trees (see `common_cut`) cut at one height after the other, from whole families to small clusters."""
+    return _cuts_below(trees, n, _numbers_of_merges(trees, n, min_mean_cluster_size))
+
+
+def _numbers_of_merges(trees, n, min_mean_cluster_size):
+    """How many merges of all trees lie above each of the cuts that are tried: ascending from 0."""
+    merges = sum(len(tree.merges) for _, tree in trees)
+    most = int(n / min_mean_cluster_size) - len(trees)
+    numbers = np.concatenate([[0, 1], candidates(min(most, merges - 1))])
+    return np.unique(numbers[numbers < max(merges, 1)])
+
+
+def _cuts_below(trees, n, numbers):
+    """Labels (n,) of all trees, cut below as many of their highest merges as each of the `numbers` says."""
     merges = np.sort(np.concatenate([tree.merges[:, 2] for _, tree in trees]))[::-1]
-    most = int(n / min_mean_cluster_size) - len(trees)  # merges above the cut
-    above = np.concatenate([[0, 1], candidates(min(most, len(merges) - 1))])
     cuts = np.concatenate([[np.inf], (merges[1:] + merges[:-1]) / 2])  # cuts[j] lies below the j highest merges
-    return _labels_at_all(trees, cuts[np.unique(above[above < len(cuts)])], n)
+    return _labels_at_all(trees, cuts[numbers], n)
 
 
 def _without_clusters(trees, points, min_mean_cluster_size):
     """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
 
-    The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with.
+    The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with. Of more than
+    CLOUDS points, some families drawn at random stand for all, cut into their share of the clusters.
     """
-    random, clouds = np.random.default_rng(0), np.empty_like(points)
-    for members, _ in trees:
+    random, numbers = np.random.default_rng(0), _numbers_of_merges(trees, len(points), min_mean_cluster_size)
+    families = [members for members, _ in trees]
+    if len(points) > CLOUDS:
+        order = np.random.default_rng(0).permutation(len(families))
+        fit = np.cumsum([len(families[i]) for i in order]) <= CLOUDS
+        drawn = [families[i] for i in order[: max(fit.sum(), 1)]]
+        ends = np.cumsum([len(members) for members in drawn])
+        numbers = numbers * (ends[-1] - len(drawn)) // (len(points) - len(families))
+        points, families = points[np.concatenate(drawn)], np.split(np.arange(ends[-1]), ends[:-1])
+    clouds = np.empty_like(points)
+    for members in families:
         clouds[members] = _normal_cloud(points[members], random)
-    again = trees_of([members for members, _ in trees], clouds, trees[0][1].method)
-    partitions = cuts_at_common_heights(again, len(points), min_mean_cluster_size)
+    again = trees_of(families, clouds, trees[0][1].method)
+    partitions = _cuts_below(again, len(points), numbers)
     counted = _at_home(again, clouds)
     partitions = [labels[counted] for labels in partitions]
     return scoring.silhouette_values(partitions, clouds[counted], EXCLUDED, sample=1000).mean(axis=2)  # means need fewer

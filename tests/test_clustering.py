@@ -518,6 +518,17 @@ def test_strangers_are_left_out_unless_they_are_many():
     assert at_home(np.random.default_rng(0).integers(12, size=80)) == list(range(80))  # families without any sense
 
 
+def test_of_very_many_points_some_families_are_compared_with_clouds(monkeypatch):
+    points, taxa = draw_embedding(EmbeddingConfig(families=(10,) * 30, photographs=5, dimensions=32))
+    families = list(taxa.groupby("family").indices.values())
+    trees = clustering.trees_of(families, points, "average")
+    of_all = clustering._without_clusters(trees, points, 1.0)
+    monkeypatch.setattr(clustering, "CLOUDS", 750)  # half of the points
+    np.testing.assert_allclose(clustering._without_clusters(trees, points, 1.0), of_all, atol=0.04)
+    monkeypatch.setattr(clustering, "CLOUDS", 1)  # fewer than any family holds
+    assert clustering._without_clusters(trees, points, 1.0).shape == of_all.shape
+
+
 def test_a_cloud_has_the_mean_and_the_covariance_of_what_it_is_compared_with():
     random = np.random.default_rng(0)
     for n in (4000, 12):  # more points than dimensions, and fewer
