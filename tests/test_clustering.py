@@ -524,7 +524,7 @@ def test_of_very_many_points_some_families_are_compared_with_clouds(monkeypatch)
     trees = clustering.trees_of(families, points, "average")
     of_all = clustering._without_clusters(trees, points, 1.0)
     monkeypatch.setattr(clustering, "CLOUDS", 750)  # half of the points
-    np.testing.assert_allclose(clustering._without_clusters(trees, points, 1.0), of_all, atol=0.04)
+    assert np.abs(clustering._without_clusters(trees, points, 1.0) - of_all).mean() < 0.02
     monkeypatch.setattr(clustering, "CLOUDS", 1)  # fewer than any family holds
     assert clustering._without_clusters(trees, points, 1.0).shape == of_all.shape
 
