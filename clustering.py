@@ -376,7 +376,7 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         cut = _clear(found, gains)
     surely = cut is not None and cut[1] and gains[cut] >= 2 * GAIN
     if len(trees) == 1 or (given and not surely):
-        above = means - _without_clusters(trees, points, min_mean_cluster_size)
+        above = _above_clouds(means, partitions, trees, points, min_mean_cluster_size)
     if len(trees) == 1:
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
         cut = _clear(found, above) or next(weaker, (0, 0))
@@ -480,25 +480,33 @@ def _cuts_below(trees, n, numbers):
     return _labels_at_all(trees, cuts[numbers], n)
 
 
-def _without_clusters(trees, points, min_mean_cluster_size):
-    """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
+def _above_clouds(means, partitions, trees, points, min_mean_cluster_size):
+    """How much higher the mean silhouettes `means` of the cuts are than those of clouds: (cuts, len(EXCLUDED)).
 
-    The same linkage and the same numbers of clusters as of `trees`, whose silhouettes these are compared with. Of more than
-    CLOUDS points, some families drawn at random stand for all, cut into their share of the clusters.
+    Of more than CLOUDS points, some families drawn at random stand for all, cut into their share of the clusters.
     """
-    random, numbers = np.random.default_rng(0), _numbers_of_merges(trees, len(points), min_mean_cluster_size)
+    numbers = _numbers_of_merges(trees, len(points), min_mean_cluster_size)
     families = [members for members, _ in trees]
     if len(points) > CLOUDS:
         order = np.random.default_rng(0).permutation(len(families))
         fit = np.cumsum([len(families[i]) for i in order]) <= CLOUDS
         drawn = [families[i] for i in order[: max(fit.sum(), 1)]]
-        ends = np.cumsum([len(members) for members in drawn])
-        numbers = numbers * (ends[-1] - len(drawn)) // (len(points) - len(families))
-        points, families = points[np.concatenate(drawn)], np.split(np.arange(ends[-1]), ends[:-1])
-    clouds = np.empty_like(points)
+        ends, rows = np.cumsum([len(members) for members in drawn]), np.concatenate(drawn)
+        numbers = numbers * (len(rows) - len(drawn)) // (len(points) - len(families))
+        points, families = points[rows], np.split(np.arange(len(rows)), ends[:-1])
+        means = scoring.silhouette_values([labels[rows] for labels in partitions], points, EXCLUDED).mean(axis=2)
+    return means - _silhouettes_of_clouds(families, numbers, points, trees[0][1].method)
+
+
+def _silhouettes_of_clouds(families, numbers, points, method):
+    """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
+
+    The trees of the clouds are cut below as many merges as each of the `numbers` says.
+    """
+    random, clouds = np.random.default_rng(0), np.empty_like(points)
     for members in families:
         clouds[members] = _normal_cloud(points[members], random)
-    again = trees_of(families, clouds, trees[0][1].method)
+    again = trees_of(families, clouds, method)
     partitions = _cuts_below(again, len(points), numbers)
     counted = _at_home(again, clouds)
     partitions = [labels[counted] for labels in partitions]

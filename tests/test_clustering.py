@@ -13,6 +13,7 @@ from sklearn.preprocessing import normalize
 
 import clustering
 import listing
+import scoring
 from simulation.embeddings import EmbeddingConfig, draw_embedding
 
 NAMES = [*clustering.BY_NUMBER, *clustering.BY_DENSITY]
@@ -522,11 +523,17 @@ def test_of_very_many_points_some_families_are_compared_with_clouds(monkeypatch)
     points, taxa = draw_embedding(EmbeddingConfig(families=(10,) * 30, photographs=5, dimensions=32))
     families = list(taxa.groupby("family").indices.values())
     trees = clustering.trees_of(families, points, "average")
-    of_all = clustering._without_clusters(trees, points, 1.0)
+    partitions = clustering.cuts_at_common_heights(trees, len(points))
+    means = scoring.silhouette_values(partitions, points, clustering.EXCLUDED).mean(axis=2)
+
+    def above():
+        return clustering._above_clouds(means, partitions, trees, points, 1.0)
+
+    of_all = above()
     monkeypatch.setattr(clustering, "CLOUDS", 750)  # half of the points
-    assert np.abs(clustering._without_clusters(trees, points, 1.0) - of_all).mean() < 0.02
+    assert np.abs(above() - of_all).mean() < 0.01
     monkeypatch.setattr(clustering, "CLOUDS", 1)  # fewer than any family holds
-    assert clustering._without_clusters(trees, points, 1.0).shape == of_all.shape
+    assert above().shape == of_all.shape
 
 
 def test_a_cloud_has_the_mean_and_the_covariance_of_what_it_is_compared_with():
