@@ -348,11 +348,11 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     - Where species have about three photographs, groups of several species can look good. So if the cut found is not higher
       than clouds by STRUCTURE, one that excludes fewer neighbours is taken if it is, and by twice as much as the cut found. If
       no neighbour is excluded, it must be higher by twice STRUCTURE.
-    - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
-      higher by half of GAIN, or by GAIN if no neighbour is excluded.
-    - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
     - Photographs that are alike by chance can win, where nothing else is to be found. So families of MANY points stay whole if
       the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
+    - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
+    - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
+      higher by half of GAIN, or by GAIN if no neighbour is excluded.
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
@@ -371,20 +371,21 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     found = [cut for cut in found if large[cut]]
     if not found:
         return Cut(partitions[0], counts[0], counts[-1])
-    cut, gains = found[0], means - means[0]
-    if len(trees) > 1 and given and counts[cut[0]] <= 3 * len(trees):
-        cut = _clear(found, gains)
-    surely = cut is not None and cut[1] and gains[cut] >= 2 * GAIN
-    if len(trees) == 1 or (given and not surely):
-        above = _above_clouds(means, partitions, trees, points, min_mean_cluster_size)
+    above_clouds = functools.partial(_above_clouds, means, partitions, trees, points, min_mean_cluster_size)
     if len(trees) == 1:
+        above = above_clouds()
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
-        cut = _clear(found, above) or next(weaker, (0, 0))
-    elif given and not surely:
-        cut = _of_few(cut or _finer(found[0], above, large), found, above)
-        if len(points) >= MANY * len(trees) and above[cut] <= 0:
-            cut = 0, 0
-    chosen, n_excluded = cut
+        chosen, n_excluded = _clear(found, above) or next(weaker, (0, 0))
+    elif given:
+        hardly_divided = counts[found[0][0]] <= 3 * len(trees)
+        cut = _clear(found, means - means[0]) if hardly_divided else found[0]
+        if cut is None or not cut[1] or (means - means[0])[cut] < 2 * GAIN:
+            above = above_clouds()
+            cut = _of_few(cut or _finer(found[0], above, large), found, above)
+            cut = cut if len(points) < MANY * len(trees) or above[cut] > 0 else (0, 0)
+        chosen, n_excluded = cut
+    else:
+        chosen, n_excluded = found[0]
     labels = join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
     plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
     return Cut(labels, min(plausible), max(plausible))
