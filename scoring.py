@@ -37,8 +37,9 @@ def codes(labels):
 
 def contingency(truth, found):
     """Number of rows that each taxon shares with each cluster: sparse (taxa, clusters)."""
-    (_, taxon), (_, cluster) = (np.unique(labels, return_inverse=True) for labels in (truth, found))
-    return csr_array((np.ones(len(taxon)), (taxon, cluster)))  # equal entries are added up
+    (taxa, taxon), (clusters, cluster) = (np.unique(labels, return_inverse=True) for labels in (truth, found))
+    shape = len(taxa), len(clusters)
+    return csr_array((np.ones(len(taxon)), (taxon, cluster)), shape)  # equal entries are added up
 
 
 def margins(table):
@@ -185,8 +186,10 @@ def agreement(truth, found, families):
     """
     truth, found = codes(truth), codes(found)
     family = codes(families)
-    members = np.split(np.argsort(family, kind="stable"), np.cumsum(np.bincount(family))[:-1])
-    groups = [rows for rows in members if np.ptp(truth[rows]) > 0]
+    known = np.flatnonzero(family >= 0)  # a missing name is no family
+    ends = np.cumsum(np.bincount(family[known]))
+    members = np.split(known[np.argsort(family[known], kind="stable")], ends[:-1])
+    groups = [rows for rows in members if len(rows) and np.ptp(truth[rows]) > 0]
     overall = _measures(truth, found)
     inside = [_measures_of_family(codes(truth[rows]).tobytes(), codes(found[rows]).tobytes()) for rows in groups]
     within = pd.DataFrame(inside, columns=list(overall))

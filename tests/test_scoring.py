@@ -106,6 +106,18 @@ def test_random_labels_score_zero_when_adjusted_and_more_when_not():
     assert mean["nmi"] > 0.3 and mean["homogeneity"] > 0.3
 
 
+def test_photographs_without_a_family_count_only_outside_of_families():
+    truth, found, families = [0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 1, 2], np.array(["x"] * 4 + [None] * 2, object)
+    scores = scoring.agreement(truth, found, families)
+    assert scores["ami_within"] == 1 > scores["ami"]
+    none = scoring.agreement(truth, found, np.full(6, None, object))
+    assert np.isnan(none["ami_within"]) and none["ami"] == scores["ami"]
+
+
+def test_no_photographs_agree_with_no_taxa():
+    assert scoring.ami(np.array([], int), np.array([], int)) == 1
+
+
 def test_within_families_is_the_mean_weighted_by_size_over_families_with_a_choice():
     truth = np.array(list("aabb" + "cd" + "eee"))
     found = np.array([0, 0, 1, 1, 0, 0, 5, 6, 7])  # family x perfect, y lumped, z has one taxon only
