@@ -240,14 +240,6 @@ def _silhouette(algorithm, points, numbers, seed, n_excluded=(0,)):
     return numbers[np.argmax(scoring.silhouettes([partition(k) for k in numbers], points, n_excluded))]
 
 
-def _dispersion(points, labels):
-    """Sum of squared distances to the centroids."""
-    members, sizes = np.unique(labels, return_inverse=True, return_counts=True)[1:]
-    sums = np.zeros((len(sizes), points.shape[1]))
-    np.add.at(sums, members, points)
-    return ((points - (sums / sizes[:, None])[members]) ** 2).sum()
-
-
 def _gap(algorithm, points, numbers, seed, references=5):
     """Tibshirani, Walther and Hastie (2001), JRSS B 63:411-423: against points spread evenly along the principal axes.
 
@@ -261,7 +253,7 @@ def _gap(algorithm, points, numbers, seed, references=5):
 
     def logs(values):
         partition = algorithm(values, seed)
-        return np.log([_dispersion(values, partition(k)) for k in numbers])
+        return np.log([scoring.about_means(values, scoring.codes(partition(k)))[0].sum() for k in numbers])
 
     chance = np.array([logs(values) for values in spread])
     gaps, error = chance.mean(0) - logs(scores), chance.std(0) * np.sqrt(1 + 1 / references)
@@ -377,9 +369,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
         chosen, n_excluded = _clear(found, above) or next(weaker, (0, 0))
     elif given:
-        hardly_divided = counts[found[0][0]] <= 3 * len(trees)
-        cut = _clear(found, means - means[0]) if hardly_divided else found[0]
-        if cut is None or not cut[1] or (means - means[0])[cut] < 2 * GAIN:
+        hardly_divided, gains = counts[found[0][0]] <= 3 * len(trees), means - means[0]
+        cut = _clear(found, gains) if hardly_divided else found[0]
+        if cut is None or not cut[1] or gains[cut] < 2 * GAIN:
             above = above_clouds()
             cut = _of_few(cut or _finer(found[0], above, large), found, above)
             cut = cut if len(points) < MANY * len(trees) or above[cut] > 0 else (0, 0)

@@ -45,11 +45,8 @@ def contingency(truth, found):
 def margins(table):
     """Sizes of the taxa and of the clusters of a contingency table, and the taxon (row) of each of its entries."""
     taxon = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-    taxon_sizes, cluster_sizes = (
-        np.bincount(number, table.data, length)
-        for number, length in zip((taxon, table.indices), table.shape, strict=True)
-    )
-    return taxon_sizes, cluster_sizes, taxon
+    n_taxa, n_clusters = table.shape
+    return np.bincount(taxon, table.data, n_taxa), np.bincount(table.indices, table.data, n_clusters), taxon
 
 
 def expected_mutual_information(taxon_sizes, cluster_sizes):
@@ -185,11 +182,9 @@ def agreement(truth, found, families):
     number of rows; it is missing if there is no such family.
     """
     truth, found = codes(truth), codes(found)
-    family = codes(families)
-    known = np.flatnonzero(family >= 0)  # a missing name is no family
-    ends = np.cumsum(np.bincount(family[known]))
-    members = np.split(known[np.argsort(family[known], kind="stable")], ends[:-1])
-    groups = [rows for rows in members if len(rows) and np.ptp(truth[rows]) > 0]
+    family = codes(families)  # -1 where the name is missing, which is no family
+    members = [np.flatnonzero(family == one) for one in range(family.max() + 1)]
+    groups = [rows for rows in members if np.ptp(truth[rows]) > 0]
     overall = _measures(truth, found)
     inside = [_measures_of_family(codes(truth[rows]).tobytes(), codes(found[rows]).tobytes()) for rows in groups]
     within = pd.DataFrame(inside, columns=list(overall))
@@ -505,21 +500,26 @@ def internal_indices(embedding, partitions):
     defined = [i for i, labels in enumerate(partitions) if 1 <= labels.max() < len(labels) - 1]
     table.loc[defined, "silhouette"] = silhouettes([partitions[i] for i in defined], embedding)
     for i in defined:
-        table.loc[i, list(INTERNAL[1:])] = _dispersion(np.asarray(embedding, float), partitions[i])
+        table.loc[i, list(INTERNAL[1:])] = _indices_of_means(np.asarray(embedding, float), partitions[i])
     return table
 
 
-def _dispersion(points, labels):
+def about_means(points, labels):
+    """Squared distances (n,) of points (n, d) to the means of their clusters, by codes (n,), and these means and sizes."""
+    sizes, n = np.bincount(labels), len(labels)
+    means = csr_array((np.ones(n), (labels, np.arange(n)))) @ points / sizes[:, None]
+    return ((points - means[labels]) ** 2).sum(1), means, sizes
+
+
+def _indices_of_means(points, labels):
     """The indices of Calinski and Harabasz (1974) and of Davies and Bouldin (1979), for points (n, d) and codes (n,).
 
     scikit-learn selects the points of every cluster with a mask over all points. For a thousand clusters that takes most of the
     time of the scoring.
     """
-    sizes, n = np.bincount(labels), len(labels)
-    means = csr_array((np.ones(n), (labels, np.arange(n)))) @ points / sizes[:, None]
-    squares = ((points - means[labels]) ** 2).sum(1)
+    squares, means, sizes = about_means(points, labels)
     between, within = (sizes * ((means - points.mean(0)) ** 2).sum(1)).sum(), squares.sum()
-    k = len(sizes)
+    n, k = len(labels), len(sizes)
     calinski_harabasz = between * (n - k) / (within * (k - 1)) if within else 1.0
     widths = np.bincount(labels, np.sqrt(squares)) / sizes
     if np.allclose(widths, 0):
