@@ -337,9 +337,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       compared with clouds of the same shape without clusters, one per family. If the silhouette of the cut found is not clearly
       higher than theirs (by half of STRUCTURE), the finer cut is taken that is highest above them, if it is by STRUCTURE.
       Three, two, then one neighbour are excluded; the first number with such a cut decides.
-    - Where species have about three photographs, groups of several species can look good. So if the cut found is not higher
-      than clouds by STRUCTURE, one that excludes fewer neighbours is taken if it is, and by twice as much as the cut found. If
-      no neighbour is excluded, it must be higher by twice STRUCTURE.
+    - Where species have about three photographs, groups of several species can look good. So if the cut found is less than
+      STRUCTURE above clouds, the first cut is taken that excludes fewer neighbours, is that far above them, and twice as far as
+      the cut found. A cut that excludes no neighbour must be twice STRUCTURE above clouds.
     - Photographs that are alike by chance can win, where nothing else is to be found. So families of MANY points stay whole if
       the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
