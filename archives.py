@@ -1,16 +1,22 @@
-"""Photographs in tar and zip files, such as the shards of WebDataset: read where they lie, nothing is unpacked.
+"""Photographs in tar and zip files, such as the shards of WebDataset, and in object stores: read where they lie.
 
-The path of such a photograph is that of the archive followed by its name inside, as in photos/shard-0001.tar/0815.jpg.
+The path of such a photograph is that of the archive followed by its name inside, as in photos/shard-0001.tar/0815.jpg. For an
+object store the archive is a text file, photos/any-name.bucket, with the address of a folder there.
 """
 
 import functools
 import io
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
+from urllib.parse import parse_qsl
+
+from pyarrow import fs
 
 import listing
+from files import one_line
 
 MAX_BYTES = 1 << 30  # of one file; a photograph with as many pixels as are allowed is smaller
 
@@ -18,7 +24,8 @@ MAX_BYTES = 1 << 30  # of one file; a photograph with as many pixels as are allo
 def names(archive):
     """Sorted names of the images in an archive, without hidden ones. Links, and names that leave the archive, are no images.
 
-    ValueError if the archive cannot be read, for instance because it was cut off, or compressed as a whole (.tar.gz).
+    ValueError if the archive cannot be read, for instance because it was cut off, or compressed as a whole (.tar.gz), or the
+    object store does not answer.
     """
     found = (name for name in _opened(archive).entries if name.lower().endswith((*listing.IMAGES, *listing.UNSUPPORTED)))
     return sorted(name for name in found if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
@@ -40,16 +47,17 @@ def _opened(archive):
 
 @functools.lru_cache(maxsize=256)
 def _open(archive, size, date, process):  # processes must not share a position in a file
-    kind = _Tar if archive.lower().endswith(".tar") else _Zip
+    kind = KINDS[Path(archive).suffix.lower()]
     try:
         return kind(archive)
     except (OSError, EOFError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile) as error:
-        about = f"{Path(archive).name} cannot be read ({' '.join(str(error).split())})"
-        raise ValueError(f"{about}: pack it again as .tar or .zip, or unpack it") from error
+        raise ValueError(f"{Path(archive).name} cannot be read ({one_line(error)}): {kind.ADVICE}") from error
 
 
 class _Tar:
     """Where the files of an uncompressed tar lie: {name: (first byte, size)}."""
+
+    ADVICE = "pack it again as .tar or .zip, or unpack it"
 
     def __init__(self, path):
         self.path, self.entries = Path(path), {}
@@ -75,6 +83,8 @@ class _Tar:
 class _Zip:
     """The files of a zip, which stays open: {name: ZipInfo}."""
 
+    ADVICE = _Tar.ADVICE
+
     def __init__(self, path):
         self.path, self.file = Path(path), zipfile.ZipFile(path)
         self.entries = {info.filename: info for info in self.file.infolist() if not info.is_dir()}
@@ -85,7 +95,49 @@ class _Zip:
         try:
             return self.file.read(info)
         except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-            raise ValueError(f"unreadable: {' '.join(str(error).split())}") from error  # also if there is a password
+            raise ValueError(f"unreadable: {one_line(error)}") from error  # also if there is a password
+
+
+class _Bucket:
+    """The objects below the address in a file: s3://bucket/folder?region=us-east-1&anonymous=1.
+
+    Stores of others than Amazon that understand S3 need endpoint_override=<host> as well. Without `anonymous` the credentials
+    are those that the machine has for other programs; an address holds none.
+    """
+
+    ADVICE = "check the address in it and your access, or copy the photographs into the folder"
+    OPTIONS = ("region", "scheme", "endpoint_override", "anonymous")
+
+    def __init__(self, path):
+        text = Path(path).read_bytes()[:2000].decode(errors="replace").strip()
+        parts = re.fullmatch(r"s3://([\w.-]+(?:/[^\s?]*)?)(?:\?(\S*))?", text)
+        options = dict(parse_qsl(parts[2] or "")) if parts else {}
+        if not parts or set(options) - set(self.OPTIONS):
+            known = ", ".join(self.OPTIONS)
+            raise OSError(f"it should hold one address, as in s3://bucket/folder?region=us-east-1, with no option but {known}")
+        options["anonymous"] = options.get("anonymous", "0").lower() in ("1", "true", "yes")
+        self.path, self.folder, self.store = Path(path), parts[1].rstrip("/"), fs.S3FileSystem(**options)
+
+    @functools.cached_property
+    def entries(self):
+        """Names of all objects, without the folder: asked for once and by chapter 01 only, with a request for every 1,000."""
+        try:
+            found = self.store.get_file_info(fs.FileSelector(self.folder, recursive=True))
+        except OSError as error:
+            raise ValueError(f"{self.path.name} cannot be read ({one_line(error)}): {self.ADVICE}") from error
+        return [info.path.removeprefix(f"{self.folder}/") for info in found if info.is_file]
+
+    def read(self, name):
+        try:
+            with self.store.open_input_stream(f"{self.folder}/{name}") as stream:
+                content = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise ValueError(f"unreadable: {one_line(error)}") from error
+        _allowed(len(content))
+        return content
+
+
+KINDS = {".tar": _Tar, ".zip": _Zip, ".bucket": _Bucket}
 
 
 def _entry(archive, name):

@@ -16,7 +16,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
     ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
 )  # fmt: skip
-ARCHIVES = (".tar", ".zip")  # read only where there are no images beside them
+ARCHIVES = (".tar", ".zip", ".bucket")  # read only where there are no images beside them; the last: see archives.py
 FASTA = (".fasta", ".fas", ".fa", ".fna")
 TABLES = tuple(f"{kind}{packed}" for kind in (".csv", ".tsv", *FASTA) for packed in ("", ".gz"))  # what may describe specimens
 UNKNOWN = os.stat_result((0,) * 10)  # of a file whose size and date may not be read

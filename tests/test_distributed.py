@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from object_store import bucket, started
 
 import distributed
 import encoders
@@ -79,6 +80,14 @@ def test_ray_gives_the_same_embeddings_also_if_a_process_and_a_node_are_lost(clu
     assert time.monotonic() - began > 0.2  # it was not lost when all was done
     check_same(found, shards)
     assert sorted(seen) == sorted(len(shard) for shard in shards)
+
+
+def test_processes_fetch_their_photographs_from_an_object_store(cluster, photos, tmp_path):
+    with started() as store:
+        store.objects |= {path.name: path.read_bytes() for path in photos}
+        folder = bucket(tmp_path / "remote", store.address("museum", anonymous=1)) / "photos.bucket"
+        found = list(distributed.describe([[folder / path.name for path in photos[n:]] for n in (0, 8)], CONFIG, *HERE, seed=3))
+    check_same(found, [photos, photos[8:]])
 
 
 def test_a_photograph_that_vanished_is_named_in_one_line(photos, tmp_path, monkeypatch):
