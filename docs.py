@@ -4,6 +4,7 @@ A part stands between `<!-- generated: FUNCTION ARGUMENTS -->` and `<!-- end -->
 arguments are words. So no number in a table is typed, and a test checks that all come from the last runs.
 """
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -129,6 +130,15 @@ def scores(dataset, *names):
         rows[-1] += [f"{at['species', f'taxa_{kind}']:.0%}" for kind in scoring.OUTCOMES]
         rows[-1] += [f"{at['genus', 'ami']:.2f}", f"{at['genus', 'n_found']:,.0f} / {at['genus', 'n_true']:,.0f}"]
     return rows_of(header, rows)
+
+
+def clusterers():
+    """Every config in params/clusterers/ and the comment that it begins with."""
+    rows = []
+    for path in sorted((ROOT / "params" / "clusterers").glob("*.yaml")):
+        comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+        rows.append([f"[{path.stem}](../params/clusterers/{path.name})", " ".join(line[1:].strip() for line in comment)])
+    return rows_of(["name", "what it does"], rows)
 
 
 def images_alone(dataset, *encoders):
@@ -280,14 +290,12 @@ def trust(*datasets):
 
 def saved(*datasets):
     """Decisions of an expert with clusters, with nearest neighbours and one by one, a row per dataset."""
-    rows, goals = [], (0.8, 0.9, 0.95)
+    rows, goals, strategies = [], (0.8, 0.9, 0.95), ["clusters, mixed ones split", "nearest neighbours", "one by one"]
     for dataset in datasets:
         table = read(dataset, "effort")
         name = f"{plotting.dataset_name(dataset)}, {table['photographs'].iloc[0]:,} photographs"
         table = table.set_index(["strategy", "goal"])["decisions"].unstack("goal")
-        single = table.loc[["nearest neighbours", "one by one"]]
-        least = [[table.drop(single.index)[goal].min(), *single[goal]] for goal in goals]
-        rows.append([name, *(" / ".join(f"{number:,.0f}" for number in numbers) for numbers in least)])
+        rows.append([name, *(" / ".join(f"{number:,.0f}" for number in table.loc[strategies, goal]) for goal in goals)])
     return rows_of(["", *(f"{goal:.0%} right" for goal in goals)], rows)
 
 
@@ -591,7 +599,7 @@ def artifacts():
 FUNCTIONS = (headline, answer, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, plausible)
 FUNCTIONS += (how_sure, trust, effort, saved, robustness, tuning, clades, heat, artifacts)
 FUNCTIONS += (unseen_genus, barcode_clusters, seen_species, barcode_trees, image_and_dna, retrieval, alignment)
-FUNCTIONS += (extraction, growth, learned, kinship)
+FUNCTIONS += (extraction, growth, learned, kinship, clusterers)
 GENERATED = {function.__name__: function for function in FUNCTIONS}
 
 

@@ -115,7 +115,7 @@ print(f"training on {len(learning):,} of {len(metadata):,} photographs, {labelle
 # ## The network
 #
 # The backbone is that of another encoder. Every layer that it gives gets a small projection head. The contrastive losses act
-# on the heads, which are discarded afterwards together with the invariances they learn. Embeddings come from the backbone.
+# on the heads, and the heads learn most of the invariances. So embeddings come from the backbone, unless a config names a head.
 
 # %%
 start_config = utils.load_params("encoders", start)

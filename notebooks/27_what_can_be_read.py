@@ -64,7 +64,7 @@ simulated = (folder / "truth.parquet").is_file()
 truth = utils.load_truth(dataset, chosen["hash_id"]) if simulated else None
 
 # %% [markdown]
-# ## A classifier that knows half of the names
+# ## A classifier that knows the names of half of the photographs
 #
 # The classifier is ridge regression, its strength chosen by leave-one-out. Like the clusterer it knows the family, and chooses
 # among the species of this family. Photographs of one individual stay in one half. Species of which there is only one

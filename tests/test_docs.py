@@ -9,6 +9,7 @@ import yaml
 from conftest import ROOT
 
 import docs
+from settings import DEFAULTS
 
 PAGES = docs.pages()
 named_by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -55,6 +56,23 @@ def test_two_tables_say_the_same_of_the_default(dataset):
 def test_the_front_page_is_short():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 150 and len(re.findall(r"!\[", text)) <= 5
+
+
+def test_every_figure_and_table_committed_is_explained():
+    """In data/README.md: by its name, or as one of those of every encoder or sweep."""
+    text = (ROOT / "data/README.md").read_text().partition("## Files in `figures/<dataset>/`")[2].partition("\n## ")[0]
+    explained = [re.sub(r"<\w+>", r"\\w+", name) for name in re.findall(r"`([\w<>]+?)(?:\.\w+)?`", text)]
+    for path in ROOT.glob("figures/*/*.*"):
+        assert any(re.fullmatch(name, path.stem) for name in explained), path
+
+
+def test_every_setting_is_explained():
+    makefile = (ROOT / "Makefile").read_text()
+    settings = re.search(r"^SETTINGS := (.+)$", makefile, re.MULTILINE)[1].split()
+    rows = dict(re.findall(r"^\| `([A-Z]+)` \|(.+)$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE))
+    assert list(rows) == sorted(rows, key=settings.index) and set(rows) == set(settings)
+    for name, default in DEFAULTS.items():
+        assert f"| `{default}` |" in rows[name.upper()] or not default
 
 
 def test_every_figure_committed_is_written_by_a_notebook():
