@@ -84,7 +84,7 @@ encoder_configs.check_encoder(dataset, encoder, given | {"role": role})
 # network runs in bfloat16 if the processor or the graphics card supports it natively, and otherwise in float32.
 #
 # Some encoders use no network. *Pixels* takes principal components of thumbnails. *Fused* concatenates one layer of each of
-# several encoders, scaled to length 1. *Truth* reads the true traits of a simulated dataset, and *kmers* counts words in barcodes.
+# several encoders, scaled to length 1. *Truth* reads the true traits of a simulated dataset. *Kmers* counts words in barcodes.
 
 # %%
 specimens, folder = utils.load_metadata(dataset), utils.embeddings_dir(dataset, encoder)
