@@ -263,7 +263,10 @@ def name_clusters(ids, family, genus, species):
 
 
 def load_clusters(dataset, run, seed, ids):
-    """Cluster table of a run ("encoder/clusterer") and seed, one row per photograph in the order of `ids`."""
+    """Cluster table of a run ("encoder/clusterer") and seed, one row per photograph in the order of `ids`.
+
+    `attrs["plausible"]` is as in `clustering.cluster`.
+    """
     encoder, clusterer = map(_simple_name, run.split("/"))
     path = dataset_dir(dataset) / "clusters" / encoder / clusterer / f"seed={seed}.parquet"
     table = read_table(path)

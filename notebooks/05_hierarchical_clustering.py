@@ -135,6 +135,7 @@ for seed in tqdm(seeds, unit="seed"):
         labels = clustering.cluster_prepared(*prepared, specimens["family"], config, seed)
         clusters = utils.name_clusters(specimens["hash_id"], labels["family"], labels["genus"], labels["species"])
         clusters = clusters.assign(noise=labels["noise"], split_by_family=labels["split_by_family"])
+        clusters.attrs = labels.attrs  # plausible numbers, which the table keeps
         utils.check_clusters(clusters, specimens["hash_id"])
     utils.write_table(clusters, folder / "clusters" / encoder / setting / f"seed={seed}.parquet")
     found[seed] = clusters.drop(columns="hash_id")

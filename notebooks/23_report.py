@@ -52,6 +52,7 @@ run = run or utils.load_plan(dataset)["submit"]
 encoder, clusterer = run.split("/")
 _, points, _ = clustering.load_prepared(dataset, run, specimens["hash_id"], seed)
 clusters = review.load_current(dataset, specimens["hash_id"], reviewed)
+found = utils.load_clusters(dataset, run, seed, specimens["hash_id"])
 rejected = utils.read_table(folder / "rejected.csv", dtype="string")
 scores_file = folder / "scores.csv"
 scored = report.scores(utils.read_table(scores_file), run) if scores_file.is_file() else []
@@ -132,6 +133,7 @@ report.write_report(
     folder / "report.html",
     title=f"{plotting.dataset_name(dataset)}: what the photographs show",
     summary=summary,
+    plausible=None if reviewed else found.attrs.get("plausible"),
     advice=advice,
     families=report.families(specimens, clusters).to_dict("records"),
     scores=scored,

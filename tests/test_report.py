@@ -88,6 +88,9 @@ def test_the_page_holds_pictures_counts_and_escaped_names_and_loads_nothing(data
     page = dataset.data("d", "report.html").read_text()
     assert "report.html" in printed and "<script" not in page.lower()
     assert "71 photographs in 3 named families" in unescape(page) and "1 rows or files were rejected" in page
+    fewest, most = found["found"].attrs["plausible"]
+    assert fewest <= found["clusters"]["species_cluster"].nunique() <= most
+    assert f"from {fewest} to {most} clusters at the rank of species are plausible" in page
     pictures = re.findall(r'<img src="([^"]+)"', page)
     assert pictures and all(source.startswith("data:image/jpeg;base64,") for source in pictures)
     assert len(pictures) <= 2 * 3 * 4 and not re.findall(r'(?:src|href)="https?:', page)
