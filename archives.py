@@ -6,12 +6,14 @@ object store the archive is a text file, photos/any-name.bucket, with the addres
 
 import functools
 import io
+import lzma
 import os
 import re
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import fs
 
@@ -94,28 +96,34 @@ class _Zip:
         _allowed(info.file_size)
         try:
             return self.file.read(info)
-        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
             raise ValueError(f"unreadable: {one_line(error)}") from error  # also if there is a password
 
 
 class _Bucket:
     """The objects below the address in a file: s3://bucket/folder?region=us-east-1&anonymous=1.
 
-    Stores of others than Amazon that understand S3 need endpoint_override=<host> as well. Without `anonymous` the credentials
-    are those that the machine has for other programs; an address holds none.
+    Public stores of others than Amazon that understand S3 need endpoint_override=<host> as well. Without `anonymous` the
+    credentials are those that the machine has for other programs. They go to Amazon, or to the store that the environment
+    variable AWS_ENDPOINT_URL names: never to one that a file in a folder of photographs names.
     """
 
     ADVICE = "check the address in it and your access, or copy the photographs into the folder"
-    OPTIONS = ("region", "scheme", "endpoint_override", "anonymous")
+    OPTIONS = ("region", "anonymous", "endpoint_override", "scheme")
 
     def __init__(self, path):
         text = Path(path).read_bytes()[:2000].decode(errors="replace").strip()
         parts = re.fullmatch(r"s3://([\w.-]+(?:/[^\s?]*)?)(?:\?(\S*))?", text)
         options = dict(parse_qsl(parts[2] or "")) if parts else {}
-        if not parts or set(options) - set(self.OPTIONS):
+        if not parts or set(options) - set(self.OPTIONS) or not re.fullmatch(r"[a-z0-9-]*", options.get("region", "")):
             known = ", ".join(self.OPTIONS)
             raise OSError(f"it should hold one address, as in s3://bucket/folder?region=us-east-1, with no option but {known}")
         options["anonymous"] = options.get("anonymous", "0").lower() in ("1", "true", "yes")
+        if not options["anonymous"]:
+            if {"scheme", "endpoint_override"} & set(options):
+                raise OSError("endpoint_override needs anonymous=1; for a private store set AWS_ENDPOINT_URL instead")
+            own = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
+            options |= {"scheme": own.scheme, "endpoint_override": own.netloc} if own.netloc else {}
         self.path, self.folder, self.store = Path(path), parts[1].rstrip("/"), fs.S3FileSystem(**options)
 
     @functools.cached_property

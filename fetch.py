@@ -16,11 +16,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pandas as pd
 import requests
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.util import Retry
@@ -138,9 +138,9 @@ def session(workers=8, pause=1.0):
 def fetch_one(client, url, place, sha256="", timeout=30, attempts=3, pause=1.0):
     """Fetch one photograph to `place` plus the suffix of its format; return file name, bytes and SHA-256.
 
-    NotFetched says in a few words why there is none.
+    One of another format that was there before is removed. NotFetched says in a few words why there is none.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not url.lower().startswith(("http://", "https://")):
         raise NotFetched("no http address")
     for attempt in range(attempts):  # the session tries again only until an answer begins
         try:
@@ -150,18 +150,21 @@ def fetch_one(client, url, place, sha256="", timeout=30, attempts=3, pause=1.0):
             if attempt == attempts - 1:
                 raise NotFetched("cut off") from None
             time.sleep(pause * 2**attempt)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # of an address that cannot be read: ValueError
             raise NotFetched(f"no answer ({type(error).__name__})") from None
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             suffix = f".{'jpeg' if image.format == 'MPO' else image.format.lower()}"  # an MPO begins with a JPEG
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise NotFetched("no photograph") from None
     digest = hashlib.sha256(content).hexdigest()
     if sha256 and digest != sha256.lower():
         raise NotFetched("another SHA-256 than the table says")
     with atomic_write(place.with_name(place.name + suffix)) as temporary:
         temporary.write_bytes(content)
+    for other in place.parent.glob(f"{place.name}.*"):
+        if other.name != place.name + suffix:
+            other.unlink()
     return place.name + suffix, len(content), digest
 
 
@@ -207,7 +210,7 @@ def fetch_photographs(rows, folder, client=None, workers=8, pause=1.0):
         try:
             for future in tqdm(as_completed(asked), total=len(asked), unit="photo", disable=None):
                 row = pd.DataFrame([_manifest_row(asked[future], future)], columns=MANIFEST)
-                spreadsheet.escaped(row).to_csv(stream, header=False, index=False)
+                spreadsheet.escaped(row).to_csv(stream, header=False, index=False, quoting=csv.QUOTE_ALL)  # also line ends
                 stream.flush()
         except BaseException:
             pool.shutdown(cancel_futures=True)

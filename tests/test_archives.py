@@ -127,7 +127,12 @@ def test_what_is_wrong_with_one_photograph_is_its_reason(tmp_path, monkeypatch):
     for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         locked[locked.index(header) + flags] |= 1
     (tmp_path / "locked.zip").write_bytes(locked)
+    (tmp_path / "spoilt").mkdir()
+    squeezed = bytearray(pack(tmp_path / "spoilt" / "a.zip", {"a.png": bytes(99_999)}, zipfile.ZIP_LZMA).read_bytes())
+    squeezed[50:60] = bytes(255 - byte for byte in squeezed[50:60])
+    (tmp_path / "squeezed.zip").write_bytes(squeezed)
     for where, reason in (
+        ("squeezed.zip/a.png", "unreadable: "),
         ("a.zip/cut.png", "truncated"), ("a.zip/none.png", "empty file"), ("a.zip/text.png", "unreadable: no image of a known"),
         ("a.zip/gone.png", "unreadable: a.zip does not hold it"), ("changed.zip/a.png", "unreadable: Bad CRC"),
         ("locked.zip/a.png", "unreadable: .*encrypted"), ("no.zip/a.png", "unreadable: No such file"),

@@ -53,11 +53,15 @@ def test_a_bucket_gives_what_a_folder_gives(bench, tmp_path, store):
     assert not any(store.signed)
 
 
-def test_credentials_are_those_of_the_machine(tmp_path, store, monkeypatch):
+def test_credentials_of_the_machine_go_to_the_store_that_the_machine_names_only(tmp_path, store, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     store.objects["1.png"] = b"x"
-    assert archives.names(bucket(tmp_path / "src", store.address("museum")) / "photos.bucket") == ["1.png"]
+    with pytest.raises(ValueError, match="endpoint_override needs anonymous=1"):
+        archives.names(bucket(tmp_path / "other", store.address("museum")) / "photos.bucket")
+    assert not store.signed
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.server_port}")
+    assert archives.names(bucket(tmp_path / "own", "s3://museum?region=here") / "photos.bucket") == ["1.png"]
     assert all(store.signed)
 
 
@@ -98,7 +102,7 @@ def test_what_is_wrong_with_one_photograph_is_its_reason(tmp_path, store, monkey
     "text",
     [
         "", "museum/a", "https://museum/a", "file:///etc", "s3:///a", "s3://me:secret@museum/a", "s3://museum/a b",
-        "s3://museum?key=1", "[InternetShortcut]\nURL=s3://museum", "\0" * 5000,
+        "s3://museum?key=1", "s3://museum?region=evil.org/", "[InternetShortcut]\nURL=s3://museum", "\0" * 5000,
     ],
 )  # fmt: skip
 def test_a_file_without_a_plain_address_is_named_in_one_line(bench, tmp_path, text):

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, draw_specimens
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import fetch
 from settings import BadSetting, Settings, load_stored
@@ -145,6 +145,28 @@ def test_a_second_call_asks_only_for_what_may_come(server, images, tmp_path):
     assert second["status"].to_dict() == {"a": "fetched", "b": "fetched", "c": "fetched", "gone": "not found"}
     assert first.loc["a"].equals(second.loc["a"])
     assert len(fetch.read_manifest(tmp_path / "manifest.csv")) == 4
+
+
+def test_one_bad_row_does_not_stop_the_others(server, images, tmp_path):
+    many = PngImagePlugin.PngInfo()
+    many.add_text("comment", "a" * 2_000_000, zip=True)  # more than Pillow unpacks
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "PNG", pnginfo=many)
+    server.answers = {"/good": [(200, images[0], {})], "/also": [(200, images[1], {})], "/text": [(200, stream.getvalue(), {})]}
+    rows = table(server, "good", "text", "bracket", "dots", "also", attribution="Jane\rDoe, \"=1\"")
+    rows.loc[2:3, "url"] = ["http://[broken/x.jpg", "http://a..b/x.jpg"]
+    found = fetched(rows, tmp_path)
+    status = found["status"].to_dict()
+    assert status["good"] == status["also"] == "fetched" and status["text"] == "no photograph"
+    assert status["bracket"].startswith("no answer") and status["dots"].startswith("no answer")
+    assert (found["attribution"] == "Jane\rDoe, \"=1\"").all()
+
+
+def test_a_photograph_of_another_format_replaces_the_old_one(server, images, tmp_path):
+    server.answers = {"/a": [(200, encoded(Image.new("RGB", (8, 8)), "PNG"), {})], "/b": [(200, images[0], {})]}
+    fetched(table(server, "a"), tmp_path)
+    fetched(table(server, "a").assign(url=f"{server.url}/b"), tmp_path)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["a.jpeg"]
 
 
 def test_an_interrupted_call_goes_on(server, images, tmp_path):
