@@ -4,6 +4,7 @@ import parameters
 import utils
 
 ABOUT = ("title", "role", "start", "half")  # not needed to build an encoder
+INHERITED = ("upper bound", "reference")  # what knew the answer is no fair method when it was tuned or fused, either
 
 
 def load_config(dataset, encoder):
@@ -45,32 +46,45 @@ def encoder_lineage(dataset, encoder):
 
     A fused encoder comes from the networks of its parts. A tuned encoder comes from that of its `start`, if its config has one.
     """
-    found, seen, pending = set(), set(), [encoder]
-    while pending:
-        name = pending.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        config = load_config(dataset, name)
-        if config["library"] == "fused":
-            pending += config["architecture"].split()
-        elif config.get("start"):
-            pending.append(config["start"])
-        else:
+    found = set()
+    for config in _configs(dataset, encoder):
+        if config["library"] != "fused" and not config.get("start"):
             found.add("/".join(str(config[key]) for key in ("library", "architecture", "weights")))
     return frozenset(found)
 
 
+def _configs(dataset, encoder):
+    """Configs of an encoder and of all that it was tuned from or fused of, itself first."""
+    seen, pending = set(), [encoder]
+    while pending:
+        name = pending.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        config = load_config(dataset, name)
+        yield config
+        if config["library"] == "fused":
+            pending += config["architecture"].split()
+        elif config.get("start"):
+            pending.append(config["start"])
+
+
 def role(dataset, encoder):
-    """Role of an encoder that is not a method, such as "control" or "upper bound: ..."; empty for a method."""
-    return _about(dataset, encoder).get("role") or ""
+    """Role of an encoder that is not a method, such as "control" or "upper bound: ..."; empty for a method.
+
+    An encoder that was tuned from an upper bound or a reference, or fused of one, has its role.
+    """
+    own = _about(dataset, encoder).get("role")
+    if own or not _about(dataset, encoder):
+        return own or ""
+    roles = [config.get("role") or "" for config in _configs(dataset, encoder)]
+    return next((role for role in roles if role.startswith(INHERITED)), "")
 
 
 def readable_name(dataset, encoder):
     """Title of an encoder for figures, with its role; the name of the encoder if no config gives a title."""
-    about = _about(dataset, encoder)
-    title = about.get("title") or encoder
-    return f"{title} ({about['role']})" if about.get("role") else title
+    title, known = _about(dataset, encoder).get("title") or encoder, role(dataset, encoder)
+    return f"{title} ({known})" if known else title
 
 
 def is_mirrored(dataset, encoder):

@@ -409,6 +409,7 @@ class Trainer:
     def train_epoch(self):
         """One pass over the photographs, and a row for the log. FloatingPointError if the loss is not finite."""
         epoch, losses = len(self.log) + 1, []
+        torch.manual_seed(_mix(self.seed, epoch))  # of layers that are random themselves, such as dropout
         self.network.train()
         self.decoder.train()
         for module in self.fixed:

@@ -243,8 +243,11 @@ built = {
     "mirrored": start_config.get("mirrored", False),
     "crops": start_config.get("crops", []),
 }
+about = {"title": title or setting, "start": start, "half": half}
+if reads_labels and label_rank != "family":
+    about["role"] = f"upper bound: trained on {label_rank} names"
 with utils.atomic_write(models / f"{setting}.yaml") as temporary:
-    temporary.write_text(yaml.safe_dump({"title": title or setting, "start": start, "half": half} | built, sort_keys=False))
+    temporary.write_text(yaml.safe_dump(about | built, sort_keys=False))
 
 # %% [markdown]
 # ## What we learned

@@ -346,17 +346,24 @@ def test_the_last_batches_of_an_epoch_weigh_as_much_as_others(photos, monkeypatc
 SOFT = replace(SHORT, weight_views=0.5, weight_neighbors=0.5)
 
 
-@pytest.mark.parametrize("config", [SHORT, SOFT], ids=["views", "soft labels"])
-def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path, config):
-    whole = trainer(photos, config)
+RANDOM_DEPTH = UNTRAINED | {"architecture": "efficientnet_b0", "layers": {"avgpool": "avgpool"}}
+
+
+@pytest.mark.parametrize(
+    "config, network",
+    [(SHORT, UNTRAINED), (SOFT, UNTRAINED), (SHORT, RANDOM_DEPTH)],
+    ids=["views", "soft labels", "random layers"],
+)
+def test_taken_up_again_it_comes_to_the_same_result(photos, tmp_path, config, network):
+    whole = trainer(photos, config, network)
     training.tune(whole, tmp_path / "whole", "made of this")
-    broken_off = trainer(photos, config)
+    broken_off = trainer(photos, config, network)
     with pytest.raises(KeyboardInterrupt):
         training.tune(broken_off, tmp_path / "part", "made of this", interrupt)
-    again = trainer(photos, config, seed=0)
+    again = trainer(photos, config, network)
     training.tune(again, tmp_path / "part", "made of this")
     assert len(again.log) == 2 and again.log == whole.log and same(weights(again), weights(whole))
-    other = trainer(photos, config, seed=1)
+    other = trainer(photos, config, network, seed=1)
     training.tune(other, tmp_path / "other", "made of this")
     assert not same(weights(other), weights(whole))
 
@@ -598,6 +605,13 @@ def test_half_of_the_families_learn_and_the_other_half_is_scored_on_any_device(l
     about = learnt.run("03", "dataset=toy", "setting=half", "half=1", *WORDS[:-1], "batch_size=8").stdout
     family = pd.read_parquet(learnt.data("toy", "metadata.parquet"))["family"]
     assert f"on {(sampling.family_halves(family) == 1).sum()} photographs" in about
+
+
+def test_a_network_that_learnt_species_names_is_called_an_upper_bound(learnt):
+    config = "-f", "params/trainers/coarse_to_fine.yaml"
+    for rank, role in (("species", "upper bound: trained on species names"), ("family", None)):
+        learnt.run("03", "dataset=toy", f"setting=by_{rank}", f"label_rank={rank}", "epochs=1", *WORDS, *config)
+        assert yaml.safe_load(learnt.data("toy", "models", f"by_{rank}.yaml").read_text()).get("role") == role
 
 
 def test_a_config_that_needs_names_says_so_where_there_are_none(learnt, tmp_path):

@@ -105,6 +105,20 @@ def test_an_encoder_goes_back_to_pretrained_networks(encoders):
         encoder_configs.encoder_lineage("d", "none_such")
 
 
+def test_an_encoder_that_comes_from_an_upper_bound_is_one(encoders, in_tmp):
+    models, params = in_tmp / "data/d/models", in_tmp / "params/encoders"
+    plain, tuned = (params / "other.yaml").read_text(), (models / "once.yaml").read_text()
+    (params / "bound.yaml").write_text(f"{plain}role: 'upper bound: knows'\n")
+    (params / "control.yaml").write_text(f"{plain}role: control\n")
+    (params / "joined.yaml").write_text((params / "both.yaml").read_text().replace("again", "from_bound"))
+    for start in ("bound", "control"):
+        (models / f"from_{start}.yaml").write_text(tuned.replace("start: vit", f"start: {start}"))
+    roles = dict.fromkeys(("bound", "from_bound", "joined"), "upper bound: knows")
+    roles |= {"control": "control", "from_control": "", "again": "", "vit": "learned something", "none_such": ""}
+    assert {name: encoder_configs.role("d", name) for name in roles} == roles
+    assert encoder_configs.readable_name("d", "from_bound") == "from_bound (upper bound: knows)"
+
+
 def test_what_builds_an_encoder_leaves_out_what_is_said_about_it(encoders):
     assert set(encoder_configs.build_config("d", "vit")) == {"library", "architecture", "weights", "layers", "input_size"}
     assert "start" not in encoder_configs.build_config("d", "once")
