@@ -9,6 +9,7 @@ import functools
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, field, fields
+from importlib.metadata import version
 from random import Random
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from sklearn.preprocessing import normalize
 import scoring
 import utils
 from files import atomic_write
+from parameters import suggestion
 
 # --------------------------------------------------------------------------------------------------- preparation
 
@@ -65,7 +67,7 @@ def prepare(
     if n_smoothing_neighbors:
         near = NearestNeighbors(n_neighbors=min(n_smoothing_neighbors + 1, len(points))).fit(points)
         points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
-    if umap_components:
+    if umap_components and len(points) > umap_components + 2:  # of fewer points UMAP makes no map
         from umap_compiled import UMAP  # takes seconds to load
 
         points = UMAP(n_components=umap_components, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
@@ -463,7 +465,7 @@ def _numbers_of_merges(trees, n, min_mean_cluster_size):
     merges = sum(len(tree.merges) for _, tree in trees)
     most = int(n / min_mean_cluster_size) - len(trees)
     numbers = np.concatenate([[0, 1], candidates(min(most, merges - 1))])
-    return np.unique(numbers[numbers < max(merges, 1)])
+    return np.unique(numbers[(numbers < max(merges, 1)) & (numbers <= max(most, 0))])
 
 
 def _cuts_below(trees, n, numbers):
@@ -576,6 +578,8 @@ class Clusterer:
             raise ValueError(f"method {method!r} is not one of {', '.join(CLUSTERERS)}")
         own = [one.name for one in fields(CLUSTERERS[method])]
         for name, value in settings.items():
+            if name not in SETTINGS:
+                raise ValueError(f"{name} is no setting of a clusterer; {suggestion(name, list(SETTINGS))}")
             if name not in own and value != SETTINGS[name]:
                 options = [one for one in own if one not in [base.name for base in fields(Clusterer)]]
                 raise ValueError(f"{name} = {value!r} is no option of {method}, which has {', '.join(options)}")
@@ -722,18 +726,23 @@ class CapsClusterer(Clusterer):
     def cut(self, points, genus_points, seed):
         genus = FlatClusterer(genus_points, seed)(self.max_genera)
         species = np.empty(len(points), int)
+        used = 0
         for label in np.unique(genus):
-            species[genus == label] = FlatClusterer(points[genus == label], seed)(self.max_species)
+            inside = FlatClusterer(points[genus == label], seed)(self.max_species)
+            species[genus == label] = inside + used
+            used += inside.max() + 1
         return genus, species, np.zeros(len(points), bool)
 
 
 def kept_array(folder, name, source, compute):
-    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest of source>.npy.
+    """The array `compute(source)`, which is kept as <folder>/prepared-<name>-<digest>.npy.
 
-    Arrays kept under this name for another `source` (an array) are removed. A file that cannot be read is computed again.
+    The digest is that of the `source` (an array), of this code and of the libraries it uses. Arrays kept under this name with
+    another digest are removed. A file that cannot be read is computed again.
     """
-    digest = hashlib.sha256(np.ascontiguousarray(source)).hexdigest()[:16]
-    path = folder / f"prepared-{name}-{digest}.npy"
+    digest = hashlib.sha256(np.ascontiguousarray(source))
+    digest.update(_made_with().encode())
+    path = folder / f"prepared-{name}-{digest.hexdigest()[:16]}.npy"
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -744,6 +753,13 @@ def kept_array(folder, name, source, compute):
         if other != path:
             other.unlink(missing_ok=True)
     return values
+
+
+@functools.cache
+def _made_with():
+    """What besides settings and source decides about prepared vectors: code, and versions of libraries."""
+    code = [utils.file_digest(file) for file in (__file__, scoring.__file__)]
+    return repr([*code, *(version(name) for name in ("numpy", "scikit-learn", "umap-learn"))])
 
 
 PREPARATION = ("signed_sqrt", "pca_components", "whitening_power", "n_smoothing_neighbors", "umap_components")
@@ -883,7 +899,8 @@ UNKNOWN = "(unknown)"  # the family of photographs without one
 def oracle_k(points, groups, taxa):
     """{rank: labels (n,)} of one Ward tree per group of points (n, d), cut at the true numbers of taxa: no method.
 
-    `taxa` (n rows) has a column per rank, missing where a name is not known. A group without any name is one cluster.
+    `groups` (n,) are names, none of them missing. `taxa` (n rows) has a column per rank, missing where a name is not known. A
+    group without any name is one cluster.
     """
     found = {rank: np.empty(len(groups), int) for rank in taxa}
     for rows in pd.Series(groups).groupby(groups).indices.values():

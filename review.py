@@ -47,6 +47,7 @@ def read_review(path, ids):
     table = table.reindex(columns=list(COLUMNS)).astype("string")
     table["row"] = [line for line, _ in records]
     reasons = _faults(table, set(ids))
+    reasons[[any(row[width:]) for _, row in records]] = "more cells than columns"
     rejected = table.loc[reasons != "", ["hash_id", "row"]].assign(reason=reasons[reasons != ""])
     return table[reasons == ""].drop(columns="row").reset_index(drop=True), rejected.reset_index(drop=True)
 

@@ -28,7 +28,7 @@ INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 
 
 def codes(labels):
-    """Labels of any kind as integers from 0, in order of appearance."""
+    """Labels of any kind as integers from 0, in order of appearance; -1 where one is missing."""
     return pd.factorize(np.asarray(labels))[0]
 
 
@@ -146,7 +146,9 @@ VERDICTS = ("agrees", "merged", "split", "misplaced")
 
 
 def verdicts(found, referee):
-    """What a partition that is trusted more says of every row of another: one of VERDICTS for each, labels (n,) of both.
+    """What a partition that is trusted more says of every row of another: one of VERDICTS for each.
+
+    `found` and `referee` are labels (n,), none of them missing.
 
     The main cluster of a cluster is the one of the other partition that holds most of its rows. A row *agrees* if its two
     clusters are each other's main clusters. It is *merged* if its referee's cluster belongs here, but most of this cluster is
@@ -200,19 +202,13 @@ def _measures(truth, found):
     return mutual_information(table) | others | bcubed(table)
 
 
-@functools.lru_cache(maxsize=4096)  # most families stay the same when the jackknife omits some species
+@functools.lru_cache(maxsize=1024)  # most families stay the same when the jackknife omits some species
 def _measures_of_family(truth, found):
     """`_measures` of codes given as bytes."""
     return _measures(*(np.frombuffer(labels, dtype=np.intp) for labels in (truth, found)))
 
 
 # --------------------------------------------------------------------------------------------------- hierarchies
-
-
-def nesting_violations(parents, children):
-    """Share of rows outside the parent cluster that holds most of their child cluster; 0 if all clusters are nested."""
-    table = contingency(parents, children)
-    return float((table.sum() - table.max(axis=0).toarray().sum()) / table.sum())
 
 
 def taxonomic_distance_within(found, taxa):

@@ -245,7 +245,10 @@ def check_start(start, described):
 
 def as_path(text):
     """A folder as the chapters read it: relative to the project, with ~ as the home folder."""
-    return ROOT / Path(text).expanduser()
+    try:
+        return ROOT / Path(text).expanduser()
+    except RuntimeError:  # ~ before the name of somebody who has no home here
+        return ROOT / text
 
 
 # ---- stored settings ---------------------------------------------------------------------------------------------

@@ -72,7 +72,10 @@ def independent_clusters(dataset, run, encoders, seed, ids):
 
 
 def right(labels, species):
-    """Whether the species (n,) of every row is the most common one in its cluster, labels (n,); of equals, the first."""
+    """Whether the species of every row is the most common one in its cluster; of equals, the first.
+
+    `labels` and `species` are (n,), none of them missing.
+    """
     table = scoring.contingency(scoring.codes(species), scoring.codes(labels))
     return np.ravel(table.argmax(axis=0))[scoring.codes(labels)] == scoring.codes(species)
 

@@ -277,10 +277,24 @@ def test_true_numbers_count_the_names_that_are_known():
     assert len(set(clustering.oracle_k(points, names, taxa)["species"])) == 4  # a family without any name is one cluster
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 8, 9])
+def test_few_points_are_prepared_too(n):
+    prepared = clustering.prepare(np.random.default_rng(n).normal(size=(n, 12)), umap_components=5)
+    assert len(prepared) == n and np.isfinite(prepared).all()
+
+
+def test_a_mean_size_of_clusters_is_kept_by_the_common_height():
+    points, names = blobs(6, each=2)
+    for smallest, most in ((6.0, 2), (4.0, 3), (2.0, 6)):
+        found = cluster(points, names // 3, min_mean_cluster_size=smallest)
+        assert 2 <= found["species"].nunique() <= most
+
+
 def test_caps_hold():
     points = np.random.default_rng(0).normal(size=(60, 3))
     caps = clustering.Clusterer.of("caps", max_genera=4, max_species=3)
     genus, species, _ = caps.cut(points, points, 0)
+    assert all(len(set(genus[species == s])) == 1 for s in set(species))
     assert len(set(genus)) == 4 and all(len(set(species[genus == g])) <= 3 for g in set(genus))
     assert len(set(caps.cut(points[:2], points[:2], 0)[0])) == 2
 
@@ -303,6 +317,8 @@ def test_an_option_of_another_method_is_named():
     for method, option, known in (("average", {"max_genera": 5}, "k_rule"), ("hdbscan", {"k_rule": "gap"}, "min_cluster_size")):
         with pytest.raises(ValueError, match=f"no option of {method}, which has {known}"):
             clustering.Clusterer.of(method, **option)
+    with pytest.raises(ValueError, match=r"pca_component is no setting of a clusterer; did you mean pca_components\?"):
+        clustering.Clusterer.of("average", pca_component=3)
     assert clustering.Clusterer.of("average", max_genera=10) == clustering.Clusterer.of("average")  # the default of caps
 
 
@@ -560,7 +576,7 @@ def test_cuts_of_several_trees_are_those_of_each():
             assert metrics.adjusted_rand_score(labels[rows], same) == 1
 
 
-def test_an_array_is_computed_again_when_its_source_or_its_file_has_changed(tmp_path):
+def test_an_array_is_computed_again_when_its_source_its_file_or_the_code_has_changed(tmp_path, monkeypatch):
     calls, source = [], np.arange(6.0).reshape(2, 3)
 
     def double(values):
@@ -576,3 +592,6 @@ def test_an_array_is_computed_again_when_its_source_or_its_file_has_changed(tmp_
     kept.write_bytes(kept.read_bytes()[:-8])
     np.testing.assert_array_equal(clustering.kept_array(tmp_path, "twice", source + 1, double), 2 * source + 2)
     assert len(calls) == 3
+    monkeypatch.setattr(clustering, "_made_with", lambda: "another version")
+    clustering.kept_array(tmp_path, "twice", source + 1, double)
+    assert len(calls) == 4 and len(list(tmp_path.iterdir())) == 1

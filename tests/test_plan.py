@@ -572,6 +572,7 @@ BAD = (
     ("CLUSTERERS=pooled_word", "did you mean pooled_average?"),
     ("SUBMIT=pixels/pooled_word", "did you mean pixels/pooled_average?"),
     ("SOURCE=no/such", "SOURCE=no/such is not a folder"),
+    ("SOURCE=~nobody_here/photos", "SOURCE=~nobody_here/photos is not a folder"),
     ("CSV=metadta.csv", "did you mean metadata.csv?"),
     ("CSV=../metadata.csv", "is not a file in"),
     ("WEIGHTS=no/such", "WEIGHTS=no/such is not a folder"),

@@ -124,6 +124,7 @@ def save(folder, *rows, header="hash_id,cluster,decision,duplicate_of,genus"):
     ("row", "reason"),
     [
         (",F/g1/s1,accepted,", "no hash_id"),
+        ("a,F/g1/s1,accepted,,Agrotis, segetum", "more cells than columns"),
         ("zz,F/g1/s1,accepted,", "no photograph of this dataset has this hash_id"),
         ("a,F/g1/s1,fine,", "decision should be one of accepted, edited, noise, duplicate"),
         ("a,,accepted,", "cluster should be a path: family/genus/species"),

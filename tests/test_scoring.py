@@ -127,11 +127,6 @@ def test_within_families_is_the_mean_weighted_by_size_over_families_with_a_choic
     assert np.isnan(scoring.agreement(["a", "a"], [0, 1], ["x", "x"])["ami_within"])
 
 
-def test_nesting_violations_as_by_hand():
-    assert scoring.nesting_violations(list("ggghh"), [1, 1, 2, 3, 3]) == 0
-    assert scoring.nesting_violations(list("ggghh"), [1, 1, 1, 1, 3]) == 1 / 5  # one row of 1 lies in h
-
-
 TAXA = pd.DataFrame({"family": list("xxxxyy"), "genus": list("ggghii"), "species": list("112345")})
 
 
