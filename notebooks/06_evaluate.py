@@ -129,10 +129,11 @@ partitions["none", "baseline_family", seeds[0]] = baseline(nothing, nothing)
 # is known. They are not upper bounds: another number, or another linkage, may have a higher AMI.
 
 # %%
-deepest = {
-    e: normalize(utils.load_layer(dataset, e, specimens["hash_id"])) for e in encoders
-}
-prepared = {e: clustering.prepare(points) for e, points in deepest.items()}
+default, deepest, prepared = clustering.Clusterer.of(), {}, {}
+for encoder in encoders:
+    layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"], "last")
+    deepest[encoder] = normalize(utils.pick_layer(layers, "last"))
+    prepared[encoder] = default.prepare(layers, default.species_layers)
 counted = pd.DataFrame({rank: truth[rank] for rank in ("genus", "species") if rank in scored})
 for encoder in tqdm(encoders if len(counted.columns) else [], desc="oracle k", unit="encoder"):
     for name, points in (("oracle_k_ward", deepest), ("oracle_k_ward_prepared", prepared)):

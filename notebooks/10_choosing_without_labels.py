@@ -127,10 +127,11 @@ for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
     partitions[encoder, clusterer, seed] = pd.factorize(labels)[0]
 
 # %%
-rows = []
+rows, default = [], clustering.Clusterer.of()
 for encoder in tqdm(encoders, unit="encoder"):
-    points = normalize(utils.load_layer(dataset, encoder, specimens["hash_id"]))
-    prepared, places = clustering.prepare(points), map_of(encoder)
+    layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"], "last")
+    points, places = normalize(utils.pick_layer(layers, "last")), map_of(encoder)
+    prepared = default.prepare(layers, default.species_layers)
     own = {run: labels for run, labels in partitions.items() if run[0] == encoder}
     indices = pd.concat([geometry(*space, list(own.values())) for space in (("embedding", points), ("map", places))], axis=1)
     indices["neighbour-excluding silhouette"] = scoring.silhouettes(list(own.values()), prepared, clustering.EXCLUDED)

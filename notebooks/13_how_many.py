@@ -96,12 +96,13 @@ def of_family(tree, points, names, rule, species):
 
 
 # %%
-deepest = {e: utils.load_layer(dataset, e, specimens["hash_id"]) for e in encoders}
+deepest = {e: utils.load_embeddings(dataset, e, specimens["hash_id"], "last") for e in encoders}
 
 
-def of_setting(encoder, embedding, preparation, rule):
-    """One row per half and column of clusters of an embedding (n, d): AMI and the number of clusters."""
-    points = clustering.prepare(embedding, **PREPARATIONS[preparation])
+def of_setting(encoder, layers, preparation, rule):
+    """One row per half and column of clusters of an embedding's last layer: AMI and the number of clusters."""
+    config = clustering.Clusterer.of(**PREPARATIONS[preparation])
+    points = config.prepare(layers, config.species_layers)
     trees = clustering.trees_of(groups, points, "average" if rule == DEFAULT else "ward")
     cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
     labels = pd.DataFrame(index=taxa.index)

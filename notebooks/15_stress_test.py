@@ -52,7 +52,8 @@ plotting.set_style()
 specimens = utils.load_metadata(dataset)
 taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
 known = taxa.notna().all(axis=1).to_numpy()
-embedding = utils.load_layer(dataset, encoder, specimens["hash_id"])[known]
+embedding = utils.load_embeddings(dataset, encoder, specimens["hash_id"], "last")
+embedding = {name: values[known] for name, values in embedding.items()}
 taxa = taxa[known].reset_index(drop=True)
 if taxa["species"].nunique() < 2:
     raise ValueError(f"{dataset} has fewer than two species with a name: the numbers found cannot be compared with any")
@@ -86,9 +87,10 @@ ORACLE = "oracle k"
 
 
 # %%
-def by_all_rules(points, names):
+def by_all_rules(layers, names):
     """One row per rule, and for oracle k: true, found and plausible numbers of species, and species AMI, of an embedding."""
-    prepared, plain = clustering.prepare(points), clustering.prepare(points, **PLAIN)
+    configs = clustering.Clusterer.of(), clustering.Clusterer.of(**PLAIN)
+    prepared, plain = (config.prepare(layers, config.species_layers) for config in configs)
     family, species = names["family"].to_numpy(object), names["species"].to_numpy(object)
     found, plausible = {ORACLE: clustering.oracle_k(plain, family, names[["species"]])["species"]}, {}
     for rule, config in RULES.items():
@@ -98,7 +100,7 @@ def by_all_rules(points, names):
     measured = {rule: scoring.contingency(scoring.codes(species), scoring.codes(labels)) for rule, labels in found.items()}
     return [
         {
-            "photographs": len(points),
+            "photographs": len(names),
             "rule": rule,
             "true": len(set(species)),
             "found": shared.shape[1],
@@ -151,16 +153,17 @@ def of_situation(kind, situation, draw):
     """The rows of `by_all_rules` for one draw of a situation."""
     if kind == "simulated":
         points, names = draw_embedding(EmbeddingConfig(**SIMULATED[situation]), draw)
+        layers = {"last": points}
         if situation == "nothing to find":
             names = names.assign(species=names["family"])  # without structure, a family is all that can be found
     else:
         sizes = SAMPLES.get(situation, SAMPLES["all photographs"])(draw)
         rows = sampling.sample_of_each(taxa["species"], sizes, draw)
-        points, names = embedding[rows], taxa.iloc[rows]
+        layers, names = {name: values[rows] for name, values in embedding.items()}, taxa.iloc[rows]
         if situation in FAMILIES:
             names = names.assign(family=FAMILIES[situation].iloc[rows])
     here = {"embedding": kind, "situation": situation, "draw": draw}
-    return [here | row for row in by_all_rules(points, names)]
+    return [here | row for row in by_all_rules(layers, names)]
 
 
 # %%

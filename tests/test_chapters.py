@@ -12,8 +12,10 @@ import torch
 from conftest import Workbench, draw_specimens, make_world, write_csv
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.spatial.distance import pdist
 from torchvision.models import resnet18
 
+import clustering
 import encoders
 import images
 import listing
@@ -533,6 +535,11 @@ def test_a_fused_encoder_has_one_map_and_its_parts_are_kept_apart(few):
     assert list(kept["layers"]) == ["both:pixels", "both:pixels_16"]
     for values in kept["layers"].values():
         assert np.linalg.norm(values, axis=1) == pytest.approx(1)
+    run = {"clusterers": ["pooled_average"], "seeds": [0], "submit": "fused/pooled_average"}
+    _, scored = bench.run("06", dataset="d", encoders=["fused"], **run)
+    together = clustering.prepare(np.hstack([*kept["layers"].values()]))
+    np.testing.assert_array_equal(scored["prepared"]["fused"], kept["prepared"][0])  # part by part, as chapter 05 does
+    assert not np.allclose(pdist(together), pdist(kept["prepared"][0]), rtol=1e-5)
 
 
 CONFIG = {
