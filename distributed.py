@@ -90,9 +90,11 @@ def describe(paths, config, device, precision, weights_dir="", seed=0, batch_siz
         while left:
             try:
                 for number, layers in _described(left, (config, str(weights_dir), seed, precision, batch_size, device)):
+                    shard = left.pop(number, None)
+                    if shard is None:  # given again by a process that took the place of a lost one
+                        continue
                     if progress:
-                        progress(len(left[number]))
-                    del left[number]
+                        progress(len(shard))
                     tries = TRIES
                     yield number, layers
             except RayError as error:  # a lost machine can end the whole run: what is left is started again

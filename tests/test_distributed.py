@@ -103,6 +103,14 @@ def test_another_device_than_that_of_make_is_refused():
         distributed._Describer(CONFIG, "", 0, torch.float32, None, "cuda", 1)
 
 
+def test_a_shard_that_is_given_twice_counts_once(cluster, photos, monkeypatch):
+    layers = {"avgpool": np.zeros((1, 2))}
+    monkeypatch.setattr(distributed, "_described", lambda left, settings: iter([(1, layers), (1, layers), (0, layers)]))
+    seen = []
+    found = list(distributed.describe([[photos[0]], [photos[1]]], CONFIG, *HERE, progress=seen.append))
+    assert [number for number, _ in found] == [1, 0] and seen == [1, 1]
+
+
 def test_nothing_to_do_starts_nothing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)  # an import would fail
     assert list(distributed.describe([], CONFIG, *HERE)) == []
