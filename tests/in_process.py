@@ -4,6 +4,7 @@
 sends the chapters that it would run as `$(PYTHON) execute.py ...` to this process, one after the other.
 """
 
+import atexit
 import contextlib
 import io
 import json
@@ -71,6 +72,7 @@ class Shell(Engine):
                     nb_man.cell_complete(cell, index)
         finally:
             InteractiveShell.clear_instance()
+            atexit.unregister(shell.atexit_operations)  # would keep all variables of the chapter until the end
             plt.close("all")
 
     @staticmethod
