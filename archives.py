@@ -53,7 +53,11 @@ def _open(archive, size, date, process):  # processes must not share a position 
     try:
         return kind(archive)
     except (OSError, EOFError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{Path(archive).name} cannot be read ({one_line(error)}): {kind.ADVICE}") from error
+        raise _unreadable(archive, kind, error) from error
+
+
+def _unreadable(archive, kind, error):
+    return ValueError(f"{Path(archive).name} cannot be read ({one_line(error)}): {kind.ADVICE}")
 
 
 class _Tar:
@@ -132,7 +136,7 @@ class _Bucket:
         try:
             found = self.store.get_file_info(fs.FileSelector(self.folder, recursive=True))
         except OSError as error:
-            raise ValueError(f"{self.path.name} cannot be read ({one_line(error)}): {self.ADVICE}") from error
+            raise _unreadable(self.path, _Bucket, error) from error
         return [info.path.removeprefix(f"{self.folder}/") for info in found if info.is_file]
 
     def read(self, name):

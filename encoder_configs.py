@@ -74,9 +74,9 @@ def role(dataset, encoder):
 
     An encoder that was tuned from an upper bound or a reference, or fused of one, has its role.
     """
-    own = _about(dataset, encoder).get("role")
-    if own or not _about(dataset, encoder):
-        return own or ""
+    about = _about(dataset, encoder)
+    if about.get("role") or not about:
+        return about.get("role") or ""
     roles = [config.get("role") or "" for config in _configs(dataset, encoder)]
     return next((role for role in roles if role.startswith(INHERITED)), "")
 

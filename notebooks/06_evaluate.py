@@ -129,11 +129,10 @@ partitions["none", "baseline_family", seeds[0]] = baseline(nothing, nothing)
 # is known. They are not upper bounds: another number, or another linkage, may have a higher AMI.
 
 # %%
-default, deepest, prepared = clustering.Clusterer.of(), {}, {}
+deepest, prepared = {}, {}
 for encoder in encoders:
-    layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"], "last")
-    deepest[encoder] = normalize(utils.pick_layer(layers, "last"))
-    prepared[encoder] = default.prepare(layers, default.species_layers)
+    deepest[encoder] = normalize(utils.load_layer(dataset, encoder, specimens["hash_id"]))
+    _, prepared[encoder], _ = clustering.load_prepared(dataset, f"{encoder}/{utils.DEFAULT_CLUSTERER}", specimens["hash_id"])
 counted = pd.DataFrame({rank: truth[rank] for rank in ("genus", "species") if rank in scored})
 for encoder in tqdm(encoders if len(counted.columns) else [], desc="oracle k", unit="encoder"):
     for name, points in (("oracle_k_ward", deepest), ("oracle_k_ward_prepared", prepared)):

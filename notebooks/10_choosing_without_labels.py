@@ -127,11 +127,10 @@ for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
     partitions[encoder, clusterer, seed] = pd.factorize(labels)[0]
 
 # %%
-rows, default = [], clustering.Clusterer.of()
+rows = []
 for encoder in tqdm(encoders, unit="encoder"):
-    layers = utils.load_embeddings(dataset, encoder, specimens["hash_id"], "last")
-    points, places = normalize(utils.pick_layer(layers, "last")), map_of(encoder)
-    prepared = default.prepare(layers, default.species_layers)
+    points, places = normalize(utils.load_layer(dataset, encoder, specimens["hash_id"])), map_of(encoder)
+    _, prepared, _ = clustering.load_prepared(dataset, f"{encoder}/{utils.DEFAULT_CLUSTERER}", specimens["hash_id"])
     own = {run: labels for run, labels in partitions.items() if run[0] == encoder}
     indices = pd.concat([geometry(*space, list(own.values())) for space in (("embedding", points), ("map", places))], axis=1)
     indices["neighbour-excluding silhouette"] = scoring.silhouettes(list(own.values()), prepared, clustering.EXCLUDED)

@@ -101,8 +101,7 @@ deepest = {e: utils.load_embeddings(dataset, e, specimens["hash_id"], "last") fo
 
 def of_setting(encoder, layers, preparation, rule):
     """One row per half and column of clusters of an embedding's last layer: AMI and the number of clusters."""
-    config = clustering.Clusterer.of(**PREPARATIONS[preparation])
-    points = config.prepare(layers, config.species_layers)
+    points, _ = clustering.Clusterer.of(**PREPARATIONS[preparation]).prepare_both(layers)
     trees = clustering.trees_of(groups, points, "average" if rule == DEFAULT else "ward")
     cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
     labels = pd.DataFrame(index=taxa.index)

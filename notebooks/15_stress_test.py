@@ -72,7 +72,6 @@ if taxa["species"].nunique() < 2:
 # given the true number: a reference, not a rule.
 
 # %%
-PLAIN = {"signed_sqrt": False, "pca_components": 0}
 RULES = {
     "common height": clustering.Clusterer.named(utils.DEFAULT_CLUSTERER),
     "common height, Ward": clustering.Clusterer.of(method="ward"),
@@ -89,8 +88,8 @@ ORACLE = "oracle k"
 # %%
 def by_all_rules(layers, names):
     """One row per rule, and for oracle k: true, found and plausible numbers of species, and species AMI, of an embedding."""
-    configs = clustering.Clusterer.of(), clustering.Clusterer.of(**PLAIN)
-    prepared, plain = (config.prepare(layers, config.species_layers) for config in configs)
+    prepared, _ = RULES["common height"].prepare_both(layers)
+    plain, _ = RULES["silhouette, plain embedding"].prepare_both(layers)
     family, species = names["family"].to_numpy(object), names["species"].to_numpy(object)
     found, plausible = {ORACLE: clustering.oracle_k(plain, family, names[["species"]])["species"]}, {}
     for rule, config in RULES.items():

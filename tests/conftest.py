@@ -91,6 +91,19 @@ def draw_specimens(count):
     return [picture(specimen, 64) for specimen in specimens.to_dict("records")[:count]]
 
 
+def encoded(image, form="JPEG"):
+    """The bytes of a file with a PIL image."""
+    stream = io.BytesIO()
+    image.save(stream, form)
+    return stream.getvalue()
+
+
+def encoded_specimens(count=6, name="{family}/{number}.png"):
+    """{name: bytes} of photographs of specimens in two folders, F and G."""
+    images = enumerate(draw_specimens(count))
+    return {name.format(family="FG"[number % 2], number=number): encoded(image, "PNG") for number, image in images}
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Paths of 12 photographs of a simulated world."""

@@ -9,21 +9,11 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_specimens, write_csv
+from conftest import encoded_specimens, write_csv
 
 import archives
 import images
 import listing
-
-
-def pictures(count=6):
-    """{name: bytes} of photographs in two folders."""
-    found = {}
-    for number, image in enumerate(draw_specimens(count)):
-        stream = io.BytesIO()
-        image.save(stream, "png")
-        found[f"{'FG'[number % 2]}/{number}.png"] = stream.getvalue()
-    return found
 
 
 def pack(path, files, method=zipfile.ZIP_DEFLATED):
@@ -48,7 +38,7 @@ def columns_of(bench, dataset, *names):
 
 @pytest.mark.parametrize("kinds", [("tar", "tar"), ("zip", "zip"), ("zip", "tar")])
 def test_archives_give_what_folders_give(bench, tmp_path, kinds):
-    files = pictures()
+    files = encoded_specimens()
     names = [[name[2:-4], name[0]] for name in files]
     for name, content in files.items():
         (tmp_path / "plain" / name[0]).mkdir(parents=True, exist_ok=True)
@@ -68,7 +58,7 @@ def test_archives_give_what_folders_give(bench, tmp_path, kinds):
 
 
 def test_an_archive_beside_photographs_is_left_alone(bench, tmp_path):
-    files = pictures(2)
+    files = encoded_specimens(2)
     pack(tmp_path / "src" / "download.zip", files)
     (tmp_path / "src" / "own.png").write_bytes(files["F/0.png"])
     bench.run("01", dataset="d", source=str(tmp_path / "src"))
@@ -76,13 +66,13 @@ def test_an_archive_beside_photographs_is_left_alone(bench, tmp_path):
 
 
 def test_folders_in_an_archive_are_taxa_and_the_archive_is_none(bench, tmp_path):
-    pack(tmp_path / "src" / "all.zip", pictures(4))
+    pack(tmp_path / "src" / "all.zip", encoded_specimens(4))
     bench.run("01", dataset="d", source=str(tmp_path / "src"), labels="folders")
     assert columns_of(bench, "d", "family")["family"].tolist() == ["F", "G", "F", "G"]
 
 
 def test_only_images_that_lie_in_the_archive_are_listed(tmp_path):
-    (content,) = pictures(1).values()
+    (content,) = encoded_specimens(1).values()
     more = ("a/../../up.png", ".hidden/x.png", "__MACOSX/a/._b.png", "a/.b.png", "notes.txt", "/root.png")
     path = pack(tmp_path / "a.tar", {"a/b.png": content} | dict.fromkeys(more, content))
     with tarfile.open(path, "a") as packed:
@@ -109,7 +99,7 @@ def spoil(path, what):
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("what", ["cut off", "compressed", "no archive"])
 def test_a_damaged_archive_is_named_in_one_line(bench, tmp_path, kind, what):
-    path = pack(tmp_path / "src" / f"a.{kind}", pictures(2))
+    path = pack(tmp_path / "src" / f"a.{kind}", encoded_specimens(2))
     spoil(path, what)
     with pytest.raises(ValueError, match=rf"a\.{kind} cannot be read \(.+\): pack it again") as error:
         bench.run("01", dataset="d", source=str(path.parent))
@@ -117,7 +107,7 @@ def test_a_damaged_archive_is_named_in_one_line(bench, tmp_path, kind, what):
 
 
 def test_what_is_wrong_with_one_photograph_is_its_reason(tmp_path, monkeypatch):
-    (content,) = pictures(1).values()
+    (content,) = encoded_specimens(1).values()
     files = {"a.png": content, "cut.png": content[:99], "none.png": b"", "text.png": b"hello"}
     path = pack(tmp_path / "a.zip", files, zipfile.ZIP_STORED)
     changed = bytearray(path.read_bytes())
@@ -149,7 +139,7 @@ def test_what_is_wrong_with_one_photograph_is_its_reason(tmp_path, monkeypatch):
 
 
 def test_an_archive_that_changed_is_read_again(tmp_path):
-    one, other = pictures(2).values()
+    one, other = encoded_specimens(2).values()
     for content in (one, other + b" "):
         path = pack(tmp_path / "src" / "a.zip", {"a.png": content})
         seen = listing.digest(path.parent)
@@ -164,7 +154,7 @@ def first_bytes(path):
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_several_processes_read_one_archive(tmp_path, kind):
-    files = pictures()
+    files = encoded_specimens()
     path = pack(tmp_path / f"a.{kind}", files)
     archives.names(path)  # open in this process before the others are forked
     with multiprocessing.get_context("fork").Pool(3) as pool:

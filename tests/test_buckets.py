@@ -1,12 +1,11 @@
 """Photographs in an object store: the same results as in a folder, and one clear line for what cannot be fetched."""
 
-import io
 import multiprocessing
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import draw_specimens, write_csv
+from conftest import encoded_specimens, write_csv
 from object_store import bucket, started
 
 import archives
@@ -19,14 +18,7 @@ def store():
         yield running
 
 
-def pictures(count=6):
-    """{name: bytes} of photographs in two folders, with names that must be quoted in an address."""
-    found = {}
-    for number, image in enumerate(draw_specimens(count)):
-        stream = io.BytesIO()
-        image.save(stream, "png")
-        found[f"{'FG'[number % 2]} ö/{number}+a.png"] = stream.getvalue()
-    return found
+NAME = "{family} ö/{number}+a.png"  # it must be quoted in an address
 
 
 def about(bench, dataset):
@@ -34,7 +26,7 @@ def about(bench, dataset):
 
 
 def test_a_bucket_gives_what_a_folder_gives(bench, tmp_path, store):
-    files = pictures()
+    files = encoded_specimens(name=NAME)
     for name, content in files.items():
         path = tmp_path / "plain" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +68,7 @@ def first_bytes(path):
 
 
 def test_several_processes_read_one_bucket(tmp_path, store):
-    store.objects |= pictures()
+    store.objects |= encoded_specimens(name=NAME)
     path = bucket(tmp_path / "src", store.address("museum", anonymous=1)) / "photos.bucket"
     assert len(archives.names(path)) == 6  # this process has a connection before the others are forked
     with multiprocessing.get_context("fork").Pool(3) as pool:
@@ -85,7 +77,7 @@ def test_several_processes_read_one_bucket(tmp_path, store):
 
 
 def test_what_is_wrong_with_one_photograph_is_its_reason(tmp_path, store, monkeypatch):
-    (content,) = pictures(1).values()
+    (content,) = encoded_specimens(1).values()
     store.objects |= {"a.png": content, "cut.png": content[:99], "secret.png": content}
     store.broken["secret.png"] = 403
     path = bucket(tmp_path / "src", store.address("museum", anonymous=1)) / "photos.bucket"

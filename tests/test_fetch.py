@@ -10,19 +10,13 @@ import zipfile
 
 import pandas as pd
 import pytest
-from conftest import ROOT, draw_specimens
+from conftest import ROOT, draw_specimens, encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 import fetch
 from settings import BadSetting, Settings, load_stored
-
-
-def encoded(image, form="JPEG"):
-    stream = io.BytesIO()
-    image.save(stream, form)
-    return stream.getvalue()
 
 
 class Server(http.server.ThreadingHTTPServer):
