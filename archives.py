@@ -107,9 +107,9 @@ class _Zip:
 class _Bucket:
     """The objects below the address in a file: s3://bucket/folder?region=us-east-1&anonymous=1.
 
-    Public stores of others than Amazon that understand S3 need endpoint_override=<host> as well. Without `anonymous` the
-    credentials are those that the machine has for other programs. They go to Amazon, or to the store that the environment
-    variable AWS_ENDPOINT_URL names: never to one that a file in a folder of photographs names.
+    For a public bucket in another store that understands S3, add endpoint_override=<host>. Without `anonymous` the credentials
+    are those that the machine has for other programs. They go to Amazon, or to the store that the environment variable
+    AWS_ENDPOINT_URL names, and never to one that a file in a folder of photographs names.
     """
 
     ADVICE = "check the address in it and your access, or copy the photographs into the folder"
