@@ -38,7 +38,7 @@ import pretrained
 import utils
 from barcodes import known_barcodes
 from files import atomic_write
-from images import load_rgb
+from images import centre, load_rgb
 
 # ------------------------------------------------------------------------------------------------------ encoders
 
@@ -361,14 +361,7 @@ class Crops:
         self.transform, self.shares = transform, shares
 
     def __call__(self, photo):
-        return torch.stack([self.transform(self.crop(photo, share)) for share in self.shares])
-
-    @staticmethod
-    def crop(photo, share):
-        """The centre of a photograph (PIL) with that share of both sides, and at least one pixel."""
-        width, height = (max(1, round(side * share)) for side in photo.size)
-        left, top = (photo.width - width) // 2, (photo.height - height) // 2
-        return photo.crop((left, top, left + width, top + height))
+        return torch.stack([self.transform(photo.crop(centre(*photo.size, share))) for share in self.shares])
 
 
 class Photos(Dataset):

@@ -50,6 +50,13 @@ def load_rgb(path, at_least=None):
         return _decode(stream, Path(path), at_least)
 
 
+def centre(width, height, share):
+    """The box (left, top, right, bottom) of a photograph's centre: that share of both sides, and at least one pixel."""
+    inner = [max(1, round(side * share)) for side in (width, height)]
+    left, top = ((outer - side) // 2 for outer, side in zip((width, height), inner, strict=True))
+    return left, top, left + inner[0], top + inner[1]
+
+
 def open_file(path):
     """The file of a photograph, also one in an archive (see `archives`), as a binary stream. ValueError if there is none."""
     try:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
-from images import load_rgb
+from images import centre, load_rgb
 
 REFERENCE_SIDE = 256  # pixels of the shorter side that the radius of a blur is given for
 
@@ -32,7 +32,8 @@ def noise(image, deviation):
 def crop(image, share):
     """The centre, with this share of width and height."""
     height, width = image.shape[-2:]
-    return F.center_crop(image, [max(1, round(share * height)), max(1, round(share * width))])
+    left, top, right, bottom = centre(width, height, share)
+    return image[..., top:bottom, left:right]
 
 
 PERTURBATIONS = {  # name: function, severities from none to strong

@@ -520,10 +520,6 @@ def test_the_vector_of_several_crops_is_the_mean_of_theirs(tmp_path):
             vectors(wrong)
 
 
-def test_a_crop_of_a_tiny_photograph_has_a_pixel():
-    assert encoders.Crops.crop(Image.new("RGB", (1, 400)), 0.3).size == (1, 120)
-
-
 def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
     random = np.random.default_rng(0)
     image = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))

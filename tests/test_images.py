@@ -104,3 +104,11 @@ def test_a_file_that_may_not_be_read_is_unreadable(tmp_path, monkeypatch):
     monkeypatch.setattr(images.Image, "open", refuse)
     with pytest.raises(ValueError, match=r"^unreadable: Permission denied$"):
         images.load_rgb(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "share", "box"),
+    [(100, 60, 1.0, (0, 0, 100, 60)), (100, 60, 0.5, (25, 15, 75, 45)), (1, 400, 0.3, (0, 140, 1, 260))],
+)
+def test_the_centre_has_the_share_of_both_sides_and_at_least_a_pixel(width, height, share, box):
+    assert images.centre(width, height, share) == box
