@@ -96,14 +96,14 @@ def run(source, output, files, assignments, stored=()):
 
     executed, failed = (output.with_suffix(f".{state}.ipynb") for state in ("running", "failed"))
     try:
-        with tempfile.TemporaryDirectory() as scratch, claim(executed), all_cores(source):
+        with tempfile.TemporaryDirectory() as scratch, claim(executed):
             started = time.time_ns()
             if output.is_file() and output.stat().st_ctime_ns > began and last_run(output)[0] == parameters:
                 executed.unlink()
                 print(f"{output.stem}: another make has run it", flush=True)
                 return
             with undone_if_interrupted(output, executed, failed, scratch):
-                execute(notebook, executed, parameters, scratch, bars=source.stem in ON_ALL_CORES or not in_parallel())
+                execute(notebook, executed, parameters, scratch, bars=source.stem in LONG or not in_parallel())
                 os.utime(executed, ns=(began, began))
                 if stored:
                     store(parameters["dataset"], stored, parameters)
@@ -139,6 +139,9 @@ def progress():
 def in_parallel():
     """Whether make may run other chapters at the same time (-j)."""
     return "--jobserver" in os.environ.get("MAKEFLAGS", "").split(" -- ")[0]
+
+
+LONG = ("02_extract_embeddings", "03_supcon_finetune")  # their bars are shown also beside other chapters (utils.all_cores)
 
 
 def execute(notebook, executed, parameters, scratch, bars):
@@ -182,20 +185,6 @@ def claim(running):
             stream.close()  # the other run has renamed it
             stream = None
     with stream:
-        yield
-
-
-ON_ALL_CORES = ("02_extract_embeddings", "03_supcon_finetune")  # two at a time would take longer than one after the other
-
-
-@contextlib.contextmanager
-def all_cores(source):
-    """Let only one chapter at a time compute that keeps all cores or the graphics card busy; others may run beside it."""
-    with contextlib.ExitStack() as held:
-        if source.stem in ON_ALL_CORES:
-            lock = Path("data", ".plans", "all-cores")  # beside the plan; make runs in the project's folder
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(held.enter_context(lock.open("a")), fcntl.LOCK_EX)
         yield
 
 

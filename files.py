@@ -3,6 +3,7 @@ plan of make and for the chapters.
 """
 
 import errno
+import fcntl
 import glob
 import os
 import re
@@ -50,6 +51,18 @@ def atomic_write(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder):
+    """Hold the lock of a folder, which is made if need be. Others that want it wait; it ends with the process, too."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _runs(number):

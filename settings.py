@@ -4,7 +4,6 @@ A setting that is not given on the command line is read from data/<dataset>/conf
 chapter ran with, or else from params/datasets/<dataset>.yaml, or else from DEFAULTS.
 """
 
-import fcntl
 import itertools
 import os
 import re
@@ -12,7 +11,7 @@ import shlex
 from pathlib import Path
 
 import listing
-from files import atomic_write
+from files import atomic_write, locked
 from parameters import (
     ENGINES,
     ROOT,
@@ -286,10 +285,7 @@ def store(dataset, settings, parameters):
     import yaml
 
     path = ROOT / "data" / dataset / "config.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path.parent):
         before = load_stored(dataset)
         stored = {**before, "sweeps": dict(before.get("sweeps", {}))}
         for setting in settings:
@@ -304,5 +300,3 @@ def store(dataset, settings, parameters):
         if stored != before:
             with atomic_write(path) as temporary:
                 temporary.write_text(STORED_HEADER + yaml.safe_dump(stored, sort_keys=False))
-    finally:
-        os.close(lock)

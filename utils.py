@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 import parameters
 import spreadsheet
-from files import atomic_write
+from files import atomic_write, locked
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
@@ -44,6 +44,14 @@ def figures_dir(dataset):
 def embeddings_dir(dataset, encoder):
     """Folder with the embeddings of one encoder: data/<dataset>/embeddings/<encoder>/."""
     return dataset_dir(dataset) / "embeddings" / _simple_name(encoder)
+
+
+def all_cores():
+    """A context in which no other chapter keeps all cores or the graphics card busy: two at once would take longer.
+
+    Chapters that wait for it have loaded their libraries meanwhile.
+    """
+    return locked(ROOT / "data" / ".plans")
 
 
 def load_params(kind, name):

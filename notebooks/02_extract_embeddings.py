@@ -176,7 +176,7 @@ for path in [path for path, rows in new.items() if not rows]:
     finish(path, {})
 places = [path for path, rows in new.items() if rows]
 wanted = [new[path] for path in places]
-with tqdm(total=sum(map(len, wanted)), desc=encoder, unit="image") as bar:
+with utils.all_cores(), tqdm(total=sum(map(len, wanted)), desc=encoder, unit="image") as bar:
     if engine == "ray" and isinstance(model, encoders.NetworkEncoder) and not model.depends_on_all:
         photos = [[source.paths[row] for row in rows] for rows in wanted]
         options = {"weights_dir": weights_dir, "seed": seed, "batch_size": batch_size, "progress": bar.update}

@@ -199,7 +199,8 @@ if complete and made_from.read_text() == fingerprint and not config.weight_pixel
     curves.update(draw_log(model.log))
 else:
     made_from.unlink(missing_ok=True)
-    training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
+    with utils.all_cores():
+        training.tune(model, checkpoint, fingerprint, lambda log: curves.update(draw_log(log)))
     encoders.save_tuned(model.network.state_dict(), backbone_config, weights_file)
     encoders.save_tuned(model.aligned, backbone_config, aligned_file)
     utils.write_table(pd.DataFrame(model.log), log_file)

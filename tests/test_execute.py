@@ -205,23 +205,6 @@ def test_second_run_of_a_chapter_waits_and_takes_over_the_result(chapter, tmp_pa
     assert rules.last_run(run)[0] == {"seconds": 0.5} and first.wait() == 0
 
 
-def test_of_chapters_that_use_all_cores_only_one_computes_at_a_time(tmp_path):
-    """Two embeddings, which are started first, and another chapter that writes in what order all begin and end."""
-    cells = '# %%\nimport time\n\nlog = open(file, "a", buffering=1)\nprint("begin", name, file=log)\ntime.sleep(4)\n'
-    cells += 'print("end", name, file=log)\n'
-    started = []
-    for name in ("02_extract_embeddings-a", "02_extract_embeddings-b", "05_other"):
-        chapter = tmp_path / f"{name.split('-')[0]}.py"
-        chapter.write_text(f'{HEADER}# %% tags=["parameters"]\nname = ""\nfile = ""\n\n{cells}')
-        command = [sys.executable, str(ROOT / "execute.py"), "run", str(chapter), str(tmp_path / "runs" / f"{name}.ipynb")]
-        started.append(subprocess.Popen([*command, f"name={name}", f"file={tmp_path / 'log'}"], env=CLEAN, cwd=tmp_path))
-    assert [one.wait() for one in started] == [0, 0, 0]
-    order = (tmp_path / "log").read_text().splitlines()
-    embeddings = [line for line in order if "02" in line]
-    assert [line.split()[0] for line in embeddings] == ["begin", "end", "begin", "end"]
-    assert order.index("begin 05_other") < order.index(embeddings[2])  # it did not wait for both of them
-
-
 def test_config_that_is_no_mapping_is_refused_in_one_line(chapter, tmp_path):
     for text, message in (("a: [", "cannot be read as YAML"), ("- a\n", "should hold lines of 'name: value'")):
         (config := tmp_path / f"{len(text)}.yaml").write_text(text)

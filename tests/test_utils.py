@@ -1,6 +1,9 @@
 """Tables, clusters and scores: known answers, invariants, failures."""
 
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -321,3 +324,24 @@ def test_the_readable_name_tells_the_role_and_a_name_of_ones_own_stays(tmp_path)
     assert encoder_configs.readable_name("d", "true_traits") == "true traits (reference: the traits themselves)"
     assert encoder_configs.readable_name("d", "pixels") == "pixels (control)"
     assert encoder_configs.readable_name("d", "my_own") == "my_own" and encoder_configs.readable_name("d", "none") == "none"
+
+
+def test_only_one_process_has_all_cores_and_a_killed_one_leaves_them(tmp_path):
+    code = (
+        f"import sys, time, pathlib; sys.path.insert(0, {str(utils.ROOT)!r}); import utils\n"
+        "utils.ROOT = pathlib.Path(sys.argv[1])\n"
+        "with utils.all_cores():\n    print('begin', flush=True)\n    time.sleep(float(sys.argv[2]))\n    print(time.time())\n"
+    )
+
+    def started(seconds):
+        return subprocess.Popen([sys.executable, "-c", code, tmp_path, str(seconds)], stdout=subprocess.PIPE, text=True)
+
+    first = started(2)
+    assert first.stdout.readline() == "begin\n"
+    second = started(60)
+    assert second.stdout.readline() == "begin\n"  # the first has them for two seconds
+    assert time.time() >= float(first.stdout.read()) and first.wait() == 0
+    third = started(0)
+    second.kill()
+    second.wait()
+    assert third.stdout.readline() == "begin\n" and third.wait() == 0
