@@ -170,6 +170,8 @@ def notes(table, taxa):
     repeated = table[table["barcode"].duplicated(keep=False)]
     for _, group in repeated.groupby("barcode", sort=False):
         species = sorted(group["taxon"].dropna().unique())
+        if len(species) == 1 and group["taxon"].notna().all():
+            continue  # common within a species
         of = f" of several species: {listed(species)}" if len(species) > 1 else f": {listed(group['hash_id'])}"
         found.append(group.assign(note=f"identical barcodes{of}"))
     several = table.groupby("bin")["taxon"].transform("nunique") > 1

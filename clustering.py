@@ -900,13 +900,15 @@ def oracle_k(points, groups, taxa):
     """{rank: labels (n,)} of one Ward tree per group of points (n, d), cut at the true numbers of taxa: no method.
 
     `groups` (n,) are names, none of them missing. `taxa` (n rows) has a column per rank, missing where a name is not known. A
-    group without any name is one cluster.
+    tree is of the points with a known taxon, because the number of the others is not known; these are one cluster per group.
     """
-    found = {rank: np.empty(len(groups), int) for rank in taxa}
-    for rows in pd.Series(groups).groupby(groups).indices.values():
-        tree = LinkageTree(points[rows])
-        for rank in taxa:
-            found[rank][rows] = tree(max(taxa[rank].iloc[rows].nunique(), 1))
+    found = {rank: np.full(len(groups), -1) for rank in taxa}
+    for members in pd.Series(groups).groupby(groups).indices.values():
+        tree_of = functools.cache(lambda known, members=members: LinkageTree(points[members[np.frombuffer(known, bool)]]))
+        for rank, names in taxa.items():
+            known = names.iloc[members].notna().to_numpy()
+            if known.any():
+                found[rank][members[known]] = tree_of(known.tobytes())(names.iloc[members].nunique())
     return {rank: pd.Series(labels).groupby([groups, labels]).ngroup().to_numpy() for rank, labels in found.items()}
 
 

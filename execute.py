@@ -103,7 +103,8 @@ def run(source, output, files, assignments, stored=()):
                 print(f"{output.stem}: another make has run it", flush=True)
                 return
             with undone_if_interrupted(output, executed, failed, scratch):
-                execute(notebook, executed, parameters, scratch, bars=source.stem in LONG or not in_parallel())
+                bars = source.stem in LONG or not in_parallel()
+                left_out = execute(notebook, executed, parameters, scratch, bars)
                 os.utime(executed, ns=(began, began))
                 if stored:
                     store(parameters["dataset"], stored, parameters)
@@ -115,7 +116,7 @@ def run(source, output, files, assignments, stored=()):
         if isinstance(error, DeadKernelError):
             reason = "the kernel died, perhaps for want of memory"
         raise SystemExit(f"{output.stem} failed: {one_line(reason)}{f' (see {failed})' if in_cell else ''}") from None
-    print(f"{output.stem}: {summary(output)} ({(time.time_ns() - started) / 1e9:.0f} s{progress()})", flush=True)
+    print(f"{output.stem}: {left_out or summary(output)} ({(time.time_ns() - started) / 1e9:.0f} s{progress()})", flush=True)
 
 
 def progress():
@@ -147,23 +148,30 @@ LONG = ("02_extract_embeddings", "03_supcon_finetune")  # their bars are shown a
 def execute(notebook, executed, parameters, scratch, bars):
     """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails.
 
-    With `bars`, a terminal shows the progress bars of its cells.
+    With `bars`, a terminal shows the progress bars of its cells. A chapter that does not apply to the dataset
+    (`utils.NotApplicable`) has not failed: returned is a sentence with its reason.
     """
     chapter = f"{scratch}/chapter.ipynb"
     jupytext.write(notebook, chapter)
-    papermill.execute_notebook(
-        chapter,
-        str(executed),
-        parameters,
-        kernel_name="python3",
-        cwd=ROOT / "notebooks",
-        progress_bar=False,
-        stderr_file=sys.stderr if bars and sys.stderr.isatty() else None,
-        # the kernel is reached by socket files of this run alone, and listens on no network port
-        config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
-        # it is interrupted before it is shut down, and would sometimes call that an error
-        extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-    )
+    try:
+        papermill.execute_notebook(
+            chapter,
+            str(executed),
+            parameters,
+            kernel_name="python3",
+            cwd=ROOT / "notebooks",
+            progress_bar=False,
+            stderr_file=sys.stderr if bars and sys.stderr.isatty() else None,
+            # the kernel is reached by socket files of this run alone, and listens on no network port
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
+            # it is interrupted before it is shut down, and would sometimes call that an error
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except papermill.PapermillExecutionError as error:
+        if error.ename != "NotApplicable":
+            raise
+        return f"does not apply: {one_line(error.evalue)}"
+    return None
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ def classify(points, species, families, half):
     """
     species, families = np.asarray(species, object), np.asarray(families, object)
     predicted, eligible = np.full(len(species), None, object), half >= 0
-    family_of = dict(zip(species[eligible], families[eligible], strict=True))
+    known = set(zip(species[eligible], families[eligible], strict=True))  # of a species, some photographs may have no family
+    each, family = np.unique(families, return_inverse=True)
     for side in (0, 1):
         train, test = np.flatnonzero(half == side), np.flatnonzero(half == 1 - side)
         if len(set(species[train])) < 2:  # one species, or none: nothing to choose from
@@ -47,7 +48,8 @@ def classify(points, species, families, half):
         scores = model.decision_function(points[test])
         if scores.ndim == 1:  # two species: one line between them
             scores = np.stack([-scores, scores], 1)
-        possible = np.array([family_of[name] for name in model.classes_])[None] == families[test][:, None]
+        possible = np.array([[(name, one) in known for name in model.classes_] for one in each])[family[test]]
+        possible[~possible.any(1)] = True
         predicted[test] = model.classes_[np.where(possible, scores, -np.inf).argmax(1)]
     return predicted
 

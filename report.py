@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import scoring
+import utils
 from files import atomic_write
 
 TEMPLATE = Path(__file__).resolve().parent / "atlas" / "report.html"
@@ -61,7 +62,7 @@ def families(specimens, clusters):
     `alone` is the number of clusters of one photograph. Photographs without a cluster are left out.
     """
     table = clusters[["family_cluster", "species_cluster", "trust"]].assign(
-        species=specimens["species"].to_numpy(object)
+        species=utils.lineage(specimens, "species").to_numpy(object)
     )
     table = table[table["species_cluster"].notna()]
     sizes = table.groupby(["family_cluster", "species_cluster"]).size()
@@ -111,7 +112,7 @@ def scores(table, run):
                 "n_found": value("n_found"),
                 "n_true": value("n_true"),
             }
-            | {"baseline": value("ami", "none", "baseline_family"), "oracle": value("ami", encoder, "oracle_k_ward")}
+            | {"baseline": value("ami", "none", "baseline_family"), "oracle": value("ami", encoder, "oracle_k_ward_prepared")}
             | shares
         )
     return found
@@ -135,13 +136,13 @@ def advice(specimens, clusters, rejected, found, role=""):
         said.append(
             "The clusters are no better than the family names alone. Another encoder, or tuning, should come first."
         )
-    if found and found[0]["n_found"] < found[0]["n_true"] / 1.5:
-        numbers = f"{found[0]['n_found']:,.0f} clusters for {found[0]['n_true']:,.0f} named species"
+    of_species = next((row for row in found if row["rank"] == "species"), {"n_found": np.nan, "n_true": np.nan})
+    numbers = f"{of_species['n_found']:,.0f} clusters for {of_species['n_true']:,.0f} named species"
+    if of_species["n_found"] < of_species["n_true"] / 1.5:
         said.append(
             f"There are only {numbers}. Split the merged ones in the atlas, and compare CLUSTERERS=nested_ward."
         )
-    if found and found[0]["n_found"] > 1.5 * found[0]["n_true"]:
-        numbers = f"{found[0]['n_found']:,.0f} clusters for {found[0]['n_true']:,.0f} named species"
+    if of_species["n_found"] > 1.5 * of_species["n_true"]:
         said.append(f"There are {numbers}. Merge in the atlas what belongs together.")
     if alone > 0.3:
         said.append(

@@ -571,8 +571,10 @@ def differences_to_best(replicates, candidates, level=0.95):
     result: `value`, `difference` to the candidate with the highest value, `ci_low` and `ci_high` of the difference to the
     candidate that is truly best, and whether that is `significant`. The highest of many observed values is partly high by
     chance, so it need not be the true best. These are therefore multiple comparisons with the best (Hsu 1996, Multiple
-    Comparisons, ch. 4), two-sided and Bonferroni-adjusted for the number of methods. With 95 % confidence all intervals hold at
-    once. A difference is significant if its interval excludes 0. Intervals are missing if no group was left out.
+    Comparisons, ch. 4), two-sided and Bonferroni-adjusted for all pairs with a candidate. With 95 % confidence all intervals
+    hold at once: a method is at most as near to the best as it is to any candidate, and at least as near as to the farthest of
+    those that may be the best. A difference is significant if its interval excludes 0. Intervals are missing if no group was
+    left out.
     """
     whole, groups = replicates.iloc[0], len(replicates) - 1
     table = pd.DataFrame({"value": whole, "difference": whole - whole[candidates].max()})
@@ -582,12 +584,12 @@ def differences_to_best(replicates, candidates, level=0.95):
     covariance = (groups - 1) / groups * deviations.T @ deviations
     variances = np.diag(covariance)
     error = np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))
-    margin = student_t.ppf(1 - (1 - level) / 2 / max(len(whole) - 1, 1), groups - 1) * error
     gap = np.subtract.outer(whole.to_numpy(), whole.to_numpy())
     fair = whole.index.isin(candidates)
+    pairs = fair.sum() * (len(whole) - (fair.sum() + 1) / 2)
+    margin = student_t.ppf(1 - (1 - level) / 2 / max(pairs, 1), groups - 1) * error
     best = fair & (gap[fair] <= margin[fair] + 1e-12).all(axis=0)  # candidates that no other is significantly better than
-    low, high = (gap - margin)[:, best].min(axis=1), (gap + margin)[:, best].max(axis=1)
-    high = np.where(fair, np.minimum(high, 0), high)  # no candidate is better than the best
+    low, high = (gap - margin)[:, best].min(axis=1), (gap + margin)[:, fair].min(axis=1)
     return table.assign(ci_low=low, ci_high=high, significant=(low > 0) | (high < 0))
 
 

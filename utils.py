@@ -59,6 +59,22 @@ def load_params(kind, name):
     return parameters.load_params(kind, name)
 
 
+class NotApplicable(ValueError):
+    """A chapter can say nothing about a dataset, for the reason given: `make` prints it and goes on (see execute.py)."""
+
+
+def named_taxa(specimens, least=2):
+    """Taxa of specimens (DataFrame of n rows with a column per rank, see `lineage`), and which rows (n,) have all three names.
+
+    NotApplicable if these rows have fewer than `least` species.
+    """
+    taxa = pd.DataFrame({rank: lineage(specimens, rank) for rank in RANKS})
+    known = taxa.notna().all(axis=1).to_numpy()
+    if (number := taxa["species"][known].nunique()) < least:
+        raise NotApplicable(f"{least} species with names of family, genus and species are needed, and there are {number}")
+    return taxa, known
+
+
 def load_plan(dataset):
     """Settings of the last run of chapter 06 by make (dict): encoders, clusterers, seeds, and the run to submit.
 

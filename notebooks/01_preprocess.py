@@ -240,8 +240,9 @@ if specimens.empty:
 #
 # Two ids with identical files are both kept. They may be one upload under two names. A taxon name with two parents may be a
 # misspelling or a true homonym. From here on, a taxon is identified by its lineage, so the two taxa stay separate. Identical
-# barcodes are common within a species. Under two species names they are an error in one of the names, or two species that a
-# barcode cannot tell apart; so is a BIN that holds several species. The table shows the first notes.
+# barcodes are common within a species, and reported where names differ or one is missing. Under two species names they are an
+# error in one of the names, or two species that a barcode cannot tell apart; so is a BIN that holds several species. The table
+# shows the first notes.
 
 # %%
 twins = specimens[specimens["sha256"].duplicated(keep=False) & (not only_barcodes)]

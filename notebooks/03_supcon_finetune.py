@@ -25,8 +25,8 @@
 # **In:** `metadata.parquet`, the photographs, and the weights of the encoder to start from.
 #
 # **Out:** `models/<setting>.safetensors` (weights after the last epoch, half precision), `.yaml` (its config: from here on it
-# is an encoder like any other) and `.csv` (the log, one row per epoch). Genus and species names are not read: chapter 14
-# scores the result.
+# is an encoder like any other) and `.csv` (the log, one row per epoch). Genus and species names are not read, unless
+# `label_rank` asks for them; chapter 14 scores the result.
 
 # %% tags=["parameters"]
 dataset = "demo"
@@ -102,8 +102,9 @@ config = training.TrainingConfig(**{name: globals()[name] for name in training.T
 # %%
 side = sampling.family_halves(metadata["family"])
 learning = metadata if half is None else metadata[side == half]
-names = learning[label_rank].dropna().sort_values().unique()
-labels = pd.Index(names).get_indexer(learning[label_rank])  # -1: no name
+taxa = utils.lineage(learning, label_rank)
+names = taxa.dropna().sort_values().unique()
+labels = pd.Index(names).get_indexer(taxa)  # -1: no name
 reads_labels = config.weight_labels or config.weight_neighbors
 if reads_labels and len(names) < 2:
     raise ValueError(f"{trainer} learns from {label_rank} names, and {dataset} has {len(names)}: at least 2 are needed")

@@ -132,7 +132,7 @@ if trust:
     worst = min(trust, key=trust.get)
     listed = ", ".join(f"{value:.2f} for layer `{layer}`" for layer, value in trust.items())
     meaning = (
-        "Most neighbours on the maps are neighbours in the embedding."
+        "What is near on the maps is seldom far apart in the embedding."
         if trust[worst] >= 0.9
         else f"Many neighbours on the map of `{worst}` are not near in the embedding, so this map must be read with care."
     )

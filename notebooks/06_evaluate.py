@@ -150,7 +150,8 @@ for encoder in tqdm(encoders if len(counted.columns) else [], desc="oracle k", u
 #
 # AMI hardly depends on the number of clusters: twice the true number may score the same as half of it. So the number found
 # stands beside it, and the shares of taxa that were *found* (most of the taxon in one cluster, and most of that cluster of
-# this taxon), *merged* with others, *split*, or *missed*.
+# this taxon), *merged* with others, *split*, or *missed*. Where some names are missing, the number found is that of clusters
+# with a named photograph.
 #
 # The interval is a delete-a-group jackknife over species. It tells how much the score of these clusters depends on which
 # species are scored; the clustering is not repeated.
@@ -174,9 +175,11 @@ def taxa_by_outcome(rank, found):
     return {f"taxa_{kind}": (kinds == kind).mean() for kind in scoring.OUTCOMES}
 
 
+# %%
 def score(rank, found, indices):
     """All scores of one partition: (rank, metric, value, ci_low, ci_high), and its AMI without each group of species."""
-    plain = {"n_found": len(np.unique(found))} | indices
+    counted = found[truth[rank].notna()] if rank in scored else found  # what the true number can be compared with
+    plain = {"n_found": len(np.unique(counted))} | indices
     plain |= {"n_true": truth[rank].nunique()} | taxa_by_outcome(rank, found) if rank in scored else {}
     if set(scored) == set(utils.RANKS):
         plain["taxonomic_distance"] = scoring.taxonomic_distance_within(found, pd.DataFrame(truth))
@@ -260,7 +263,7 @@ utils.write_table(scores, folder / "scores.csv")
 # method is therefore compared with the best one, species group by species group, over the mean of its seeds.
 #
 # Which method is truly best is unknown: the winner among many runs is partly lucky. These are multiple comparisons with the
-# best (Hsu 1996), adjusted for the number of methods: all intervals hold at once. Oracle-k references and encoders with a
+# best (Hsu 1996), adjusted for the number of pairs: all intervals hold at once. Oracle-k references and encoders with a
 # role (upper bounds, references, controls) cannot be the best. Where `significant` is false, the method may be as good as the
 # best.
 

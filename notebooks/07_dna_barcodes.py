@@ -92,6 +92,8 @@ train, tested = part == "train", np.flatnonzero(part == "test")
 genus, species = (utils.lineage(specimens, rank).to_numpy(object, na_value=None) for rank in ("genus", "species"))
 if len(set(species[tested])) < 2:
     raise ValueError(f"{dataset} names too few species: a share of {test} of them should be two or more")
+if not np.isin(genus[tested], list({name for name in genus[train] if name})).any():
+    raise utils.NotApplicable(f"in {dataset} no test species is of a genus that training has seen, so none can be predicted")
 specimens.assign(part=part).groupby("part").agg(
     barcodes=("barcode", "size"), distinct=("barcode", "nunique"), species=("species", "nunique"), genera=("genus", "nunique")
 )

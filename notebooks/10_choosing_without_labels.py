@@ -64,7 +64,7 @@ if not encoders:
     encoders, clusterers, seeds, _ = utils.load_plan(dataset).values()
 scores = utils.read_table(folder / "scores.csv")
 if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
-    raise ValueError(f"{dataset} has no {rank} names: no score to compare the indices with")
+    raise utils.NotApplicable(f"{dataset} has no {rank} names: no score to compare the indices with")
 
 # %% [markdown]
 # ## The indices
@@ -77,7 +77,8 @@ if not ((scores["rank"] == rank) & (scores["metric"] == "ami")).any():
 #   embedding.
 # - **Consensus** is the mean AMI between the clusters of a run and those of *independent* encoders. What several encoders agree
 #   on is less likely to come from one of them.
-# - **Stability** is the mean AMI between the seeds of a run.
+# - **Stability** is the mean AMI between the seeds of a run. It is missing where a clusterer gives the same clusters with every
+#   seed: it is stable by construction.
 # - **Alignment** and **uniformity** (Wang and Isola, 2020) describe the encoder alone: how close a photograph lies to its
 #   mirrored and cropped view, and how evenly photographs cover the sphere.
 #
@@ -122,9 +123,8 @@ def map_of(encoder):
 
 partitions = {}
 for encoder, clusterer, seed in itertools.product(encoders, clusterers, seeds):
-    clusters = utils.read_table(folder / "clusters" / encoder / clusterer / f"seed={seed}.parquet")
-    labels = clusters.set_index("hash_id").loc[specimens["hash_id"], f"{rank}_cluster"]
-    partitions[encoder, clusterer, seed] = pd.factorize(labels)[0]
+    clusters = utils.load_clusters(dataset, f"{encoder}/{clusterer}", seed, specimens["hash_id"])
+    partitions[encoder, clusterer, seed] = scoring.codes(clusters[f"{rank}_cluster"])
 
 # %%
 rows = []
@@ -174,42 +174,47 @@ def consensus(run):
 runs = list(partitions)
 for run in tqdm(runs, unit="run"):
     siblings = [other for other in runs if other[:2] == run[:2] and other != run]
-    table.loc[run, ["consensus", "stability"]] = consensus(run), mean_agreement(run, siblings)
+    same_always = all((partitions[run] == partitions[other]).all() for other in siblings)
+    table.loc[run, ["consensus", "stability"]] = consensus(run), np.nan if same_always else mean_agreement(run, siblings)
 known = scores[(scores["rank"] == rank) & (scores["metric"] == "ami")].set_index(["encoder", "clusterer", "seed"])
 table["ami"] = known["value"].reindex(table.index)
 
 # %% [markdown]
 # ## Which index would have chosen well?
 #
-# Spearman's rank correlation of every index with the AMI. Equal clusters of one lineage count once. Runs of one lineage are
-# not independent, so the 95 % interval is a bootstrap over lineages: would another set of networks give the same? *Chosen* is
-# the AMI of the run with the best index (the mean where several are equal).
-
+# Spearman's rank correlation of every index with the AMI. Nobody would choose a control, and a reference has seen what others
+# have not; so their encoders vote in the consensus, but have no runs here. Equal clusters of one lineage count once.
+#
+# Runs of one lineage are not independent, so the 95 % interval is a bootstrap over lineages: would another set of networks give
+# the same? Fewer than four lineages say too little about others; then there is no interval. *Chosen* is the AMI of the run with
+# the best index (the mean where several are equal).
 
 # %%
 table["lineage"] = [" + ".join(sorted(lineages[encoder])) for encoder, _, _ in table.index]
 same = pd.Series([(table.loc[run, "lineage"], partitions[run].tobytes()) for run in runs], table.index)
-table = table[~same.duplicated()]
+roles = pd.Series([bool(encoder_configs.role(dataset, encoder)) for encoder, _, _ in runs], table.index)
+table = table[~same.duplicated() & (~roles | roles.all())]
 
 
 # %%
 def correlations(frame):
-    """Spearman's correlation of every index with the AMI, each over the rows that have both."""
-    return frame.drop(columns="lineage").corr("spearman")["ami"].drop("ami")
+    """Spearman's correlation of every index with the AMI, each over the rows that have both; missing if they are few."""
+    return frame.drop(columns="lineage").corr("spearman", min_periods=3)["ami"].drop("ami")
 
 
 def resampled(frame, times=1000, seed=0):
-    """The rows of as many lineages as there are, drawn with replacement, again and again."""
+    """The rows of as many lineages as there are, drawn with replacement, again and again; none if lineages are few."""
     groups = [group for _, group in frame.groupby("lineage")]
     random = np.random.default_rng(seed)
-    for _ in range(times):
+    for _ in range(times if len(groups) >= 4 else 0):
         yield pd.concat([groups[i] for i in random.integers(len(groups), size=len(groups))])
 
 
-drawn = pd.DataFrame([correlations(frame) for frame in resampled(table)])
+spearman = correlations(table)
+drawn = pd.DataFrame([correlations(frame) for frame in resampled(table)], columns=spearman.index, dtype=float)
 choosing = pd.DataFrame(
     {
-        "spearman": correlations(table),
+        "spearman": spearman,
         "ci_low": drawn.quantile(0.025),
         "ci_high": drawn.quantile(0.975),
         "chosen_ami": {name: table.loc[table[name] == table[name].max(), "ami"].mean() for name in drawn},
@@ -217,7 +222,8 @@ choosing = pd.DataFrame(
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()
 utils.write_table(choosing.round(4), folder / "choosing.csv")
-print(f"best of all {len(table)} different runs of {table['lineage'].nunique()} lineages: {table['ami'].max():.3f}")
+number = table["lineage"].nunique()
+print(f"{len(table)} different runs, number of lineages: {number}; the best run has an AMI of {table['ami'].max():.3f}")
 choosing.round(3)
 
 # %% [markdown]
@@ -232,7 +238,9 @@ ax.axvline(0, color="0.3")
 ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
 ax.grid(axis="y", visible=False)
 best = choosing.iloc[0]
-ax.set_title(f"{plotting.dataset_name(dataset)}: {best['index']} predicts the {rank} AMI best")
+few = pd.isna(best["spearman"])
+finding = "too few different runs to compare indices" if few else f"{best['index']} predicts the {rank} AMI best"
+ax.set_title(f"{plotting.dataset_name(dataset)}: {finding}")
 figure.tight_layout()
 plotting.save_figure(figure, utils.figures_dir(dataset) / "choosing.png")
 utils.write_table(choosing.round(4), utils.figures_dir(dataset) / "choosing.csv")
@@ -244,18 +252,21 @@ plt.show()
 # %%
 usual = choosing.set_index("index").loc["silhouette, embedding"]
 sentences = [
-    f"The best predictor is {best['index']}: rank correlation {best['spearman']:.2f}. The run it chooses has a {rank} AMI of "
-    f"{best['chosen_ami']:.2f}; the best of all {len(table)} runs has {table['ami'].max():.2f}.",
+    f"There are too few different runs to say which index predicts the {rank} AMI."
+    if few
+    else f"The best predictor is {best['index']}: rank correlation {best['spearman']:.2f}. The run it chooses has a {rank} AMI "
+    f"of {best['chosen_ami']:.2f}; the best of all {len(table)} runs has {table['ami'].max():.2f}.",
     f"The plain silhouette correlates with {usual['spearman']:.2f} and chooses {usual['chosen_ami']:.2f}.",
 ]
 baseline = scores[(scores["rank"] == rank) & (scores["metric"] == "ami") & (scores["clusterer"] == "baseline_family")]
 if np.isclose(best["chosen_ami"], baseline["value"]).any():
     sentences.insert(1, "That is the AMI of the family names alone: the encoders agree most where nothing is divided.")
-sure = choosing[(choosing["ci_low"] > 0)]
-sentences.append(
-    f"{len(sure)} of {len(choosing)} indices have an interval above 0 over {table['lineage'].nunique()} independent lineages."
-)
+if drawn.empty:
+    sentences.append("Fewer than four lineages do not tell whether other networks would give the same.")
+else:
+    sure = choosing[(choosing["ci_low"] > 0)]
+    sentences.append(f"{len(sure)} of {len(choosing)} indices have an interval above 0 over {number} independent lineages.")
 plotting.say(*sentences)
 
 # %% tags=["summary"]
-print(f"{len(table)} runs; the best index is {best['index']} ({best['spearman']:.2f})")
+print(f"{len(table)} runs; " + ("too few" if few else f"the best index is {best['index']} ({best['spearman']:.2f})"))

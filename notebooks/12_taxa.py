@@ -49,15 +49,13 @@ plotting.set_style()
 folder, figures = utils.dataset_dir(dataset), utils.figures_dir(dataset)
 specimens = utils.load_metadata(dataset)
 run = run or utils.load_plan(dataset)["submit"]
-clusters = utils.read_table(folder / "clusters" / run / f"seed={seed}.parquet").set_index("hash_id")
-taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
-taxa["cluster"] = clusters.loc[specimens["hash_id"], "species_cluster"].to_numpy()
-taxa["genus_cluster"] = clusters.loc[specimens["hash_id"], "genus_cluster"].to_numpy()
+clusters = utils.load_clusters(dataset, run, seed, specimens["hash_id"])
+taxa, known = utils.named_taxa(specimens)
+taxa["cluster"], taxa["genus_cluster"] = clusters["species_cluster"], clusters["genus_cluster"]
 pictured = specimens["path"].notna().all()  # a dataset of barcodes has no photographs
 taxa["path"] = [folder / "photos" / path if pictured else "" for path in specimens["path"]]
-taxa = taxa.dropna().reset_index(drop=True)
-if taxa["species"].nunique() < 2:
-    raise ValueError(f"{dataset} has fewer than two species with a name: the clusters cannot be compared with any")
+taxa = taxa[known].reset_index(drop=True)
+print(f"{known.sum():,} of {len(known):,} photographs have a name at every rank; the others are left out")
 
 # %% [markdown]
 # ## Family by family

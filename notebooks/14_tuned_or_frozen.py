@@ -54,7 +54,7 @@ side = sampling.family_halves(metadata["family"])
 scored_on = metadata if tuned["half"] is None else metadata[side == 1 - tuned["half"]]
 taxa = pd.DataFrame({rank: utils.lineage(scored_on, rank).reset_index(drop=True) for rank in ("genus", "species")})
 if not taxa.notna().any().all():
-    raise ValueError(f"{dataset} has no genus and species names: nothing to compare the clusters with")
+    raise utils.NotApplicable(f"{dataset} has no genus and species names: nothing to compare the clusters with")
 print(f"scored on {len(scored_on):,} of {len(metadata):,} photographs")
 
 # %% [markdown]
@@ -72,7 +72,7 @@ CONFIG = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 
 
 def clustering_scores(points):
-    """Rows (clusterer, rank, metric, value) of the recommended clusterer on (n, d) points, and of the oracle-k reference."""
+    """Rows (clusterer, rank, metric, value) of the default clusterer on (n, d) points, and of the oracle-k reference."""
     found = clustering.cluster({"last": points}, scored_on["family"], CONFIG)
     oracle = clustering.oracle_k(CONFIG.prepare({"last": points}, CONFIG.species_layers), found["family"], taxa)
     for rank in taxa:

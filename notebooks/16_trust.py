@@ -164,8 +164,9 @@ if checked:
         f"Of all photographs {correct.mean():.0%} are of the main species of their cluster; the mean trust is "
         f"{values.mean():.0%}. Of the tenth with the highest trust {purity[np.searchsorted(share, 0.1)]:.0%} are right, of the "
         f"tenth with the lowest {bins['right'].iloc[0]:.0%}.",
-        f"A right photograph has a higher trust than a wrong one in {auc:.0%} of pairs.",
     ]
+    if np.isfinite(auc):
+        sentences.append(f"A right photograph has a higher trust than a wrong one in {auc:.0%} of pairs.")
 else:
     sentences = ["No species has a name, so trust cannot be checked here."]
 plotting.say(*sentences)

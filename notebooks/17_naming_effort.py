@@ -43,6 +43,7 @@ import clustering
 import effort
 import encoder_configs
 import plotting
+import review
 import scoring
 import utils
 
@@ -53,9 +54,8 @@ specimens = utils.load_metadata(dataset)
 species = utils.lineage(specimens, "species")
 known = species.notna().to_numpy()
 if species.nunique() < 2:
-    raise ValueError(f"{dataset} has fewer than two species with a name: no expert can be simulated")
-trusted = utils.read_table(utils.dataset_dir(dataset) / "trust.csv", dtype={"hash_id": "string"}).set_index("hash_id")
-trusted = trusted.loc[specimens["hash_id"]]
+    raise utils.NotApplicable(f"{dataset} has fewer than two species with a name: no expert can be simulated")
+trusted = review.load_current(dataset, specimens["hash_id"])
 _, points, _ = clustering.load_prepared(dataset, run, specimens["hash_id"])
 points = points[known]
 labels, trust = (trusted.loc[known, name].to_numpy() for name in ("species_cluster", "trust"))

@@ -48,10 +48,7 @@ import utils
 plotting.set_style()
 encoders = encoders or utils.load_plan(dataset)["encoders"]
 specimens = utils.load_metadata(dataset)
-names = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
-known = names.notna().all(axis=1).to_numpy()
-if names["species"][known].nunique() < 2:
-    raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
+names, known = utils.named_taxa(specimens)
 family, species = specimens["family"].fillna(clustering.UNKNOWN).to_numpy(object), scoring.codes(names["species"][known])
 config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
 prepared = {}
@@ -190,13 +187,12 @@ plotting.say(
     "true number is among the plausible ones.",
     f"The default is equivalent to oracle k with {rows['equivalent'].sum()} of {len(rows)} encoders; its AMI differs "
     f"by {rows['difference'].min():+.3f} to {rows['difference'].max():+.3f}.",
-    f"Intervals over genera are {(wide[0] / wide[1]).mean():.1f} times as wide as those over species. On subsamples of "
-    f"{share:.0%} the AMI has a standard deviation of {rows['subsamples_sd'].mean():.3f}.",
+    f"On subsamples of {share:.0%} the AMI has a standard deviation of {rows['subsamples_sd'].mean():.3f}.",
+    f"Intervals over genera are {(wide[0] / wide[1]).mean():.1f} times as wide as those over species."
+    if wide[0].notna().all()
+    else "There are too few genera for intervals over them.",
 )
 
 # %% tags=["summary"]
-over_genera = f"[{first['ami_low_genus']:.3f}, {first['ami_high_genus']:.3f}]"
-print(
-    f"{len(encoders)} encoders; {fair[0]}: AMI {first['ami']:.3f} {over_genera} over genera, "
-    f"{first['difference']:+.3f} to oracle k"
-)
+over_genera = f" [{first['ami_low_genus']:.3f}, {first['ami_high_genus']:.3f}] over genera" if wide[0].notna().all() else ""
+print(f"{len(encoders)} encoders; {fair[0]}: AMI {first['ami']:.3f}{over_genera}, {first['difference']:+.3f} to oracle k")

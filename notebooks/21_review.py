@@ -66,7 +66,7 @@ clusters = utils.load_clusters(dataset, run, seed, ids)
 
 # %%
 if not review:
-    trusted = utils.read_table(folder / "trust.csv").set_index("hash_id").loc[ids].reset_index()
+    trusted = reviews.load_current(dataset, ids)
     best = trusted.groupby("species_cluster")["trust"].agg(["mean", "size"]).query("size > 2")["mean"].nlargest(5).index
     example = trusted[trusted["species_cluster"].isin(best)].rename(columns={"species_cluster": "cluster"})
     example = example.assign(decision="accepted", scientificName="species " + example["cluster"].map(str), taxonRank="species")

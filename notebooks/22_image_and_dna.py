@@ -157,7 +157,8 @@ of_finest = scores[(scores["setting"] == settings[1]) & (scores["rank"] == fines
 message = "clusters of image, DNA and both"
 if len(of_finest):
     alone = " and ".join(f"{of_finest[name]:.2f} from {name}" for name in ("image", "DNA"))
-    message = f"{finest} AMI {alone} alone, {of_finest.iloc[2:].max():.2f} from both, where families are given"
+    together = " or ".join(f"{value:.2f}" for value in of_finest.iloc[2:])
+    message = f"{finest} AMI {alone} alone, {together} from both, where families are given"
 figure.suptitle(f"{plotting.dataset_name(dataset)}: {message}", y=1.03)
 plotting.save_figure(figure, out / "image_and_dna.png")
 plt.show()

@@ -93,8 +93,8 @@ shown = {"surest": list(strips(surest)), "doubtful": list(strips(doubtful))}
 # ## In plain words
 
 # %%
-n_families = clusters["family_cluster"].nunique()
-given = "named" if specimens["family"].notna().any() else "found"
+n_families = clusters["family_cluster"].drop_duplicates().ne(clustering.UNKNOWN).sum()
+given = "named" if clustering.Clusterer.named(clusterer).use_family and specimens["family"].notna().any() else "found"
 summary = (
     f"{len(specimens):,} photographs in {n_families:,} {given} families form {len(set(labels[inside])):,} clusters at the rank "
     f"of species and {clusters['genus_cluster'].nunique():,} at that of genera. {len(rejected):,} rows or files were rejected. "

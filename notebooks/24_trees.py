@@ -53,11 +53,8 @@ specimens = utils.load_metadata(dataset)
 ids = specimens["hash_id"]
 run = run or utils.load_plan(dataset)["submit"]
 _, points, _ = clustering.load_prepared(dataset, run, ids, seed)
-taxa = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
+taxa, known = utils.named_taxa(specimens)
 taxa["cluster"] = utils.load_clusters(dataset, run, seed, ids)["species_cluster"].to_numpy(object)
-known = taxa.notna().all(axis=1).to_numpy()
-if taxa.loc[known, "species"].nunique() < 2:
-    raise ValueError(f"{dataset} has fewer than two species with a name: no tree can be compared with a taxonomy")
 
 # %% [markdown]
 # ## Genera on the tree

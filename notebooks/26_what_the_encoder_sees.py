@@ -65,7 +65,7 @@ encoders = [name for name in encoders if name] or utils.load_plan(dataset)["enco
 run = run or utils.load_plan(dataset)["submit"]
 specimens = utils.load_metadata(dataset)
 if specimens["path"].isna().any():
-    raise ValueError(f"{dataset} has specimens without a photograph: there is nothing to look at")
+    raise utils.NotApplicable(f"{dataset} has specimens without a photograph: there is nothing to look at")
 
 # %% [markdown]
 # ## Which photographs, which encoders
@@ -144,7 +144,7 @@ for encoder in tqdm(networks, unit="encoder", disable=None):
             bounds = {"measure": measure, "value": value, "ci_low": low, "ci_high": high}
             table.append({"encoder": encoder, "layer": layer, "map": kind, **bounds})
 if not table:
-    raise ValueError(f"none of {', '.join(encoders)} sees photographs through a network: name another with ENCODERS=")
+    raise utils.NotApplicable(f"none of {', '.join(encoders)} sees photographs through a network: name another with ENCODERS=")
 table = pd.DataFrame(table)
 for place in (folder, figures):
     utils.write_table(table.round(4), place / "heatmaps.csv")
@@ -255,7 +255,7 @@ plt.show()
 of_maps = value.xs("hottest above another", level="measure")
 beyond, n_maps = (of_maps["ci_low"] > 0).sum(), len(of_maps)
 low, high = value.loc[(first, layers[first][-1], "activation", f"heat above area, {part}"), ["ci_low", "ci_high"]]
-compared = "more than its area" if low > 0 else "less than its area" if high < 0 else "not surely more than its area"
+compared = "more than its area" if low > 0 else "less than its area" if high < 0 else "not significantly other than its area"
 plotting.say(
     f"With {label_of[first]}, the {part} has {deep[f'heat, {part}']:.0%} of the heat of {layers[first][-1]} on "
     f"{deep[f'area, {part}']:.0%} of the area: {compared}. Hiding the hottest fifth moves the embedding "

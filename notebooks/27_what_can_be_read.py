@@ -76,7 +76,7 @@ families = chosen["family"].fillna(clustering.UNKNOWN).to_numpy(object)
 half = probes.halves(species, truth["individual"] if simulated else chosen["hash_id"], seed)
 eligible = np.flatnonzero(half >= 0)
 if not len(eligible):
-    raise ValueError(f"no species of {dataset} has two photographs with a name: nothing can be classified")
+    raise utils.NotApplicable(f"no species of {dataset} has two photographs with a name: nothing can be classified")
 orders = truth["trait_order"].to_numpy()[eligible] if simulated else np.full(len(eligible), "")
 
 
@@ -195,7 +195,7 @@ plt.show()
 
 # %%
 difference, low, high = value.loc["species", first, "difference"]
-certain = "surely more" if low > 0 else "not surely more"
+certain = "significantly more" if low > 0 else "not significantly more"
 sentences = [
     f"With {label_of[first]}, a classifier that knows the species of half of the photographs is right for "
     f"{value.loc[('species', first, 'accuracy'), 'value']:.0%} of the others. Its AMI is {reference:.2f}, "

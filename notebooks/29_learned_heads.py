@@ -49,12 +49,9 @@ import utils
 plotting.set_style()
 encoders = encoders or utils.load_plan(dataset)["encoders"][:1]
 specimens = utils.load_metadata(dataset)
-names = pd.DataFrame({rank: utils.lineage(specimens, rank) for rank in utils.RANKS})
-known = np.flatnonzero(names.notna().all(axis=1))
-rows = np.sort(np.random.default_rng(0).permutation(known)[:n_photographs])
+names, known = utils.named_taxa(specimens)
+rows = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(known))[:n_photographs])
 names = names.iloc[rows].reset_index(drop=True)
-if names["species"].nunique() < 2:
-    raise ValueError(f"{dataset} has fewer than two species with a name: agreement cannot be scored")
 family, species = names["family"].to_numpy(object), scoring.codes(names["species"])
 groups = list(names.groupby("family").indices.values())
 config = clustering.Clusterer.named(utils.DEFAULT_CLUSTERER)
@@ -230,7 +227,8 @@ for part, numbers in (("head", "oracle k"), ("map", "oracle k"), ("map", "found"
             sure = row.difference_low > 0 or row.difference_high < 0
             change = f"{row.difference:+.2f} [{row.difference_low:+.2f}, {row.difference_high:+.2f}]"
             verdict = "" if sure else ", not significant"
-            sentences.append(f"{row.method} differs from {AGAINST[part]} by {change} species AMI {AT[numbers]}{verdict}.")
+            where = f"{AT[numbers]} ({row.encoder})"
+            sentences.append(f"{row.method} differs from {AGAINST[part]} by {change} species AMI {where}{verdict}.")
 most = table[(table["part"] == "map") & (table["numbers"] == "found")].sort_values("clusters").iloc[-1]
 number = f"{most['clusters']:,.0f} for {most['species']:,} species"
 sentences.append(f"After the map *{most['method']}* the default finds most clusters: {number}.")

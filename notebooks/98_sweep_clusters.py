@@ -63,10 +63,10 @@ used = list(dict.fromkeys(parameters["encoder"] for parameters in points.values(
 # %%
 def score(labels, rank):
     """{metric: value} of cluster labels (n,) at one rank."""
-    values = {"n_found": len(np.unique(labels))}
-    if known[rank].any():
-        values["ami"] = scoring.ami(taxa[rank][known[rank]], np.asarray(labels)[known[rank]])
-    return values
+    if not known[rank].any():
+        return {"n_found": len(np.unique(labels))}
+    labels = np.asarray(labels)[known[rank]]
+    return {"n_found": len(np.unique(labels)), "ami": scoring.ami(taxa[rank][known[rank]], labels)}
 
 
 table = []

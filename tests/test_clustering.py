@@ -273,8 +273,12 @@ def test_true_numbers_count_the_names_that_are_known():
     points, names = blobs(4, each=5)
     taxa = pd.DataFrame({"species": pd.array(names, dtype="Int64")})
     taxa.loc[names == 3, "species"] = pd.NA
-    assert len(set(clustering.oracle_k(points, np.zeros(20), taxa)["species"])) == 3
+    known = names != 3
+    found = clustering.oracle_k(points, np.zeros(20), taxa)["species"]
+    assert metrics.adjusted_rand_score(names[known], found[known]) == 1 and set(found[~known]).isdisjoint(found[known])
     assert len(set(clustering.oracle_k(points, names, taxa)["species"])) == 4  # a family without any name is one cluster
+    both = taxa.assign(genus=names // 2)
+    assert len(set(clustering.oracle_k(points, np.zeros(20), both)["genus"])) == 2
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 6, 7, 8, 9])

@@ -88,6 +88,15 @@ def test_failed_run_is_kept_beside_the_last_good_one(tmp_path):
     assert not run.with_suffix(".failed.ipynb").exists()
 
 
+def test_a_chapter_that_does_not_apply_says_why_and_is_done(tmp_path, capsys):
+    chapter, run = tmp_path / "one.py", tmp_path / "one.ipynb"
+    cells = '# %% tags=["parameters"]\na = 1\n\n# %%\nimport sys\n\nsys.path.insert(0, "..")\nimport utils\n\n'
+    chapter.write_text(f'{HEADER}{cells}raise utils.NotApplicable("there is one family")\n')
+    execute.run(chapter, run, [], [])
+    assert capsys.readouterr().out.startswith("one: does not apply: there is one family (")
+    assert run.is_file() and not run.with_suffix(".failed.ipynb").exists() and rules.last_run(run)[0] == {}
+
+
 def test_killed_kernel_is_reported(tmp_path):
     chapter = tmp_path / "one.py"
     fatal = "import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)\n"

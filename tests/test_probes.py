@@ -37,6 +37,13 @@ def test_species_that_lie_apart_are_classified_and_noise_is_guessed(collection):
     assert [family_of[name] for name in guessed] == list(families)  # never a species of another family
 
 
+def test_a_species_is_recognised_where_its_family_is_not_known(collection):
+    points, species, families, _ = collection
+    families = np.where(np.arange(len(families)) % 5 == 0, "(unknown)", families)
+    half = probes.halves(species, np.arange(len(species)))
+    assert (probes.classify(points, species, families, half) == species).mean() > 0.98
+
+
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_accuracies_leave_out_rare_species_and_missing_names(collection, missing):
     points, species, _, _ = collection

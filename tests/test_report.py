@@ -35,7 +35,7 @@ def test_reasons_are_counted_by_kind_with_examples():
 
 def test_families_and_clusters_are_counted_without_noise():
     clusters = clusters_of(["A/1", "A/1", "A/2", "B/1", ""], [0.9, 0.7, 0.2, 0.4, 0.1])
-    specimens = pd.DataFrame({"species": ["x", "x", "y", None, "z"]})
+    specimens = pd.DataFrame({"family": list("AAABB"), "genus": "g", "species": ["x", "x", "y", None, "z"]})
     one, other = report.families(specimens, clusters).to_dict("records")
     assert (one["family"], one["photographs"], one["clusters"], one["alone"], one["species"]) == ("A", 3, 2, 1, 2)
     assert one["trust"] == pytest.approx(0.6) and (other["family"], other["alone"], other["species"]) == ("B", 1, 0)
@@ -58,10 +58,12 @@ def test_advice_fits_what_was_found():
         "25% of the photographs have a trust below 0.5" in said and "3 largest clusters first: they hold 100%" in said
     )
     named = specimens.assign(family="f", species="s")
-    poor = [{"ami": 0.4, "baseline": 0.5, "n_found": 3, "n_true": 30}]
+    poor = [{"rank": "species", "ami": 0.4, "baseline": 0.5, "n_found": 3, "n_true": 30}]
     said = " ".join(report.advice(named, clusters, pd.DataFrame(), poor))
     assert "no better than the family names alone" in said and "only 3 clusters for 30 named species" in said
     assert "control" not in said and "No family" not in said and "rejected" not in said
+    only_genera = [poor[0] | {"rank": "genus"}]
+    assert "clusters for" not in " ".join(report.advice(named, clusters, pd.DataFrame(), only_genera))
 
 
 @pytest.fixture

@@ -295,6 +295,15 @@ def test_significantly_worse_methods_are_marked():
     assert (table["ci_low"] <= table["difference"]).all() and (table["difference"] <= table["ci_high"]).all()
 
 
+def test_a_noisy_method_hides_no_difference_between_others():
+    random = np.random.default_rng(0)
+    values = pd.DataFrame(np.tile([0.66, 0.6, 0.1], (21, 1)), columns=list("abc"))
+    values.iloc[1:] += random.normal(scale=[0.001, 0.1, 0.001], size=(20, 3))
+    table = scoring.differences_to_best(values, list("abc"))
+    assert table["significant"].tolist() == [False, False, True] and table.loc["c", "ci_high"] < -0.5
+    assert table["ci_high"].tolist()[:2] == [0, 0] and table.loc["c", "ci_low"] <= -0.56
+
+
 def test_what_is_no_candidate_may_be_better_than_the_best():
     table = scoring.differences_to_best(scores_of_methods(3), range(1, 30))
     assert table.loc[0, "significant"] and table.loc[0, "ci_low"] > 0 and (table.loc[1:, "ci_high"] <= 0).all()
