@@ -35,7 +35,7 @@ WRITERS = {  # of the tables in figures/<dataset>/ that pages read: chapter and 
     "speed_of_extraction": ("28_speed", "bench"), "speed_of_clustering": ("28_speed", "bench"),
 }  # fmt: skip
 opened = []  # tables that were read, as (dataset, name), for `artifacts`
-IMAGENET = ("resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
+IMAGENET = ("resnet50_crops", "resnet50_double", "resnet18_double", "deit_tiny", "fused_imagenet")
 
 
 def read(dataset, name):

@@ -26,7 +26,7 @@ from parameters import (
 )
 
 DEFAULTS = {
-    "encoders": "resnet50_crops resnet50_double pixels",
+    "encoders": "resnet50_crops resnet18_double pixels",  # two networks, so that trust can compare them
     "clusterers": "pooled_average nested_kmeans flat_kmeans",
     "seeds": "0 1 2",
     "start": "resnet18_double",
