@@ -207,10 +207,11 @@ contradicted.drop(columns="n").head(8).round(2)
 # %%
 counts = referee["verdict"].value_counts().reindex(scoring.VERDICTS, fill_value=0)
 summary = pd.DataFrame({"specimens": counts, "share": counts / len(referee)})
-known = referee[referee["species"].notna()]
-if known["species"].nunique() > 1:
-    main = known.groupby("image_cluster")["species"].agg(lambda names: names.value_counts().index[0])
-    wrong = known["species"] != known["image_cluster"].map(main)
+taxon = utils.lineage(referee, "species")
+known = referee.assign(taxon=taxon)[taxon.notna()]
+if known["taxon"].nunique() > 1:
+    main = known.groupby("image_cluster")["taxon"].agg(lambda names: names.value_counts().index[0])
+    wrong = known["taxon"] != known["image_cluster"].map(main)
     summary["not the main species of the image cluster"] = wrong.groupby(known["verdict"]).mean()
 summary.round(3)
 

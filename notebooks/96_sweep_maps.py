@@ -126,7 +126,9 @@ plt.show()
 # %%
 centres = [pdist(pd.DataFrame(each[deepest]).groupby(specimens["family"]).mean()) for each in maps.values()]
 likeness = pd.DataFrame(centres).T.corr("spearman").to_numpy()[np.triu_indices(len(centres), 1)].mean()
-print(f"{likeness:.2f}, mean over {len(centres) * (len(centres) - 1) // 2} pairs of maps")
+comparable = len(centres) > 1 and specimens["family"].nunique() > 3  # two maps, and more than one distance to rank
+number = len(centres) * (len(centres) - 1) // 2
+print(f"{likeness:.2f}, mean over {number} pairs of maps" if comparable else "Too few maps or families for a comparison.")
 
 # %% [markdown]
 # ## What we learned
@@ -136,7 +138,7 @@ sentences = [f"Trustworthiness lies between {settings.min():.3f} and {settings.m
 if "seed" in varied and shown:
     spread = of_deepest.groupby(shown)["value"].std().mean()
     sentences.append(f"Another seed changes it by {spread:.3f} (standard deviation).")
-if specimens["family"].nunique() > 3:
+if comparable:
     sentences.append(
         f"Distances between the centres of families on two of these maps have a mean rank correlation of {likeness:.2f} "
         "(1: the maps agree)."
