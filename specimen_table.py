@@ -104,15 +104,38 @@ def file_ids(images):
 def rows_of_folders(paths):
     """Names of taxa from folders: DataFrame of hash_id and RANKS, for `paths` ({hash_id: path}).
 
-    The first level of folders is the family, the second the genus, the third the species; deeper ones are not names. Nor are
-    archives.
+    The first level of folders is the family, the second the genus, the third the species, and deeper ones are not names. But
+    if the names of a level look like those of species, in two words, this level is the species. Those above it are the genus
+    and the family. A single one above is the genus if it is the first word of its species, and the family otherwise; then the
+    first word is the genus. Archives are not names.
     """
+    above = (PurePosixPath(path).parent.parts for path in paths.values())
+    parts = [[name for name in names if not name.lower().endswith(listing.ARCHIVES)] for names in above]
+    level = next((n for n in range(max(map(len, parts), default=0)) if _are_species(f[n] for f in parts if len(f) > n)), 2)
+    below = {(folders[0], folders[1]) for folders in parts if level == 1 and len(folders) > 1}
+    genus_above = sum(one == _first_word(species) for one, species in below) > len(below) / 2
     records = []
-    for i, path in paths.items():
-        folders = [part for part in PurePosixPath(path).parent.parts if not part.lower().endswith(listing.ARCHIVES)]
-        records.append((i, *folders[: len(utils.RANKS)]))
-    columns = ["hash_id", *utils.RANKS]
-    return pd.DataFrame([(*one, *[pd.NA] * (len(columns) - len(one))) for one in records], columns=columns)
+    for i, folders in zip(paths, parts, strict=True):
+        family, genus, species = (folders[n] if 0 <= n < len(folders) else pd.NA for n in (level - 2, level - 1, level))
+        if level < 2 and not genus_above:
+            family, genus = genus, _first_word(species) if pd.notna(species) else pd.NA
+        records.append((i, family, genus, species))
+    return pd.DataFrame(records, columns=["hash_id", *utils.RANKS])
+
+
+BINOMIAL = re.compile(r"(?P<genus>[A-Z][a-z-]*)[ _](x[ _]|× ?)?[a-z][a-z0-9.-]*([ _].*)?")  # Agrotis segetum, Agrotis sp.
+
+
+def _are_species(names):
+    """Whether nearly all names look like those of species."""
+    names = set(names)
+    return sum(bool(BINOMIAL.fullmatch(name)) for name in names) >= 0.9 * len(names)
+
+
+def _first_word(species):
+    """The genus in the name of a species; None if it does not look like one."""
+    found = BINOMIAL.fullmatch(species)
+    return found["genus"] if found else None
 
 
 def find_table(photos, listed, csv=""):

@@ -33,7 +33,7 @@
 dataset = "demo"
 source = ""  # folder with the photographs and the CSV; empty: the folder of the last run
 csv = ""  # name of the table in this folder; empty: metadata.csv, or the only CSV, or the only TSV or FASTA file
-labels = ""  # "folders": no table is read, and folders are families, genera and species by their depth
+labels = ""  # "folders": no table is read, and folders are families, genera and species (data/README.md)
 
 # %% jupyter={"source_hidden": true}
 import hashlib
