@@ -904,11 +904,14 @@ def oracle_k(points, groups, taxa):
     """
     found = {rank: np.full(len(groups), -1) for rank in taxa}
     for members in pd.Series(groups).groupby(groups).indices.values():
-        tree_of = functools.cache(lambda known, members=members: LinkageTree(points[members[np.frombuffer(known, bool)]]))
+        tree, inside = None, members[:0]
         for rank, names in taxa.items():
-            known = names.iloc[members].notna().to_numpy()
-            if known.any():
-                found[rank][members[known]] = tree_of(known.tobytes())(names.iloc[members].nunique())
+            known = members[names.iloc[members].notna().to_numpy()]
+            if not len(known):
+                continue
+            if not np.array_equal(known, inside):  # the same points mostly have a known genus and a known species
+                tree, inside = LinkageTree(points[known]), known
+            found[rank][known] = tree(names.iloc[known].nunique())
     return {rank: pd.Series(labels).groupby([groups, labels]).ngroup().to_numpy() for rank, labels in found.items()}
 
 

@@ -149,7 +149,7 @@ def execute(notebook, executed, parameters, scratch, bars):
     """Execute a notebook with papermill in a kernel of its own; PapermillExecutionError if a cell fails.
 
     With `bars`, a terminal shows the progress bars of its cells. A chapter that does not apply to the dataset
-    (`utils.NotApplicable`) has not failed: returned is a sentence with its reason.
+    (`utils.NotApplicable`) has not failed: then the reason is returned, a sentence.
     """
     chapter = f"{scratch}/chapter.ipynb"
     jupytext.write(notebook, chapter)

@@ -55,7 +55,7 @@ def atomic_write(path):
 
 @contextmanager
 def locked(folder):
-    """Hold the lock of a folder, which is made if need be. Others that want it wait; it ends with the process, too."""
+    """Hold the lock of a folder, which is made if need be. Others wait until the block or the process has ended."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -136,14 +136,14 @@ def advice(specimens, clusters, rejected, found, role=""):
         said.append(
             "The clusters are no better than the family names alone. Another encoder, or tuning, should come first."
         )
-    of_species = next((row for row in found if row["rank"] == "species"), {"n_found": np.nan, "n_true": np.nan})
-    numbers = f"{of_species['n_found']:,.0f} clusters for {of_species['n_true']:,.0f} named species"
-    if of_species["n_found"] < of_species["n_true"] / 1.5:
-        said.append(
-            f"There are only {numbers}. Split the merged ones in the atlas, and compare CLUSTERERS=nested_ward."
-        )
-    if of_species["n_found"] > 1.5 * of_species["n_true"]:
-        said.append(f"There are {numbers}. Merge in the atlas what belongs together.")
+    for row in [row for row in found if row["rank"] == "species"]:
+        numbers = f"{row['n_found']:,.0f} clusters for {row['n_true']:,.0f} named species"
+        if row["n_found"] < row["n_true"] / 1.5:
+            said.append(
+                f"There are only {numbers}. Split the merged ones in the atlas, and compare CLUSTERERS=nested_ward."
+            )
+        if row["n_found"] > 1.5 * row["n_true"]:
+            said.append(f"There are {numbers}. Merge in the atlas what belongs together.")
     if alone > 0.3:
         said.append(
             f"{alone:.0%} of the clusters hold a single photograph. Merge them in the atlas where they belong together."

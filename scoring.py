@@ -572,7 +572,7 @@ def differences_to_best(replicates, candidates, level=0.95):
     candidate that is truly best, and whether that is `significant`. The highest of many observed values is partly high by
     chance, so it need not be the true best. These are therefore multiple comparisons with the best (Hsu 1996, Multiple
     Comparisons, ch. 4), two-sided and Bonferroni-adjusted for all pairs with a candidate. With 95 % confidence all intervals
-    hold at once: a method is at most as near to the best as it is to any candidate, and at least as near as to the farthest of
+    hold at once: a method is at least as far below the best as below any candidate, and at most as far as below the highest of
     those that may be the best. A difference is significant if its interval excludes 0. Intervals are missing if no group was
     left out.
     """
