@@ -252,7 +252,7 @@ def stress(*datasets):
             cells.insert(1, "{fewest:.1f} to {most:.1f}".format(**mean.loc["common height"]))
             rows.append([shown(kind), situation, *cells, f"{mean.loc['oracle k', 'ami']:.2f}"])
     first, *others = rules.values()
-    return rows_of(["embedding", "situation", first, "plausible", *others, "oracle k, AMI"], rows)
+    return rows_of(["embedding", "situation", first, "plausible", *others, "oracle k (plain embedding), AMI"], rows)
 
 
 def plausible(*datasets):

@@ -66,7 +66,7 @@ taxa = taxa[known].reset_index(drop=True)
 # errors below the best. Is the true number one of them?
 #
 # All rules read the embedding as the default prepares it. *Silhouette, plain embedding* is what is usually done. *Oracle k* is
-# given the true number, for Ward trees of the plain embedding: a reference, not a rule.
+# given the true number, for Ward trees of the plain embedding, as is usual: a reference, not a rule.
 
 # %%
 RULES = {

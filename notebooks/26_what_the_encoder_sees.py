@@ -266,4 +266,4 @@ plotting.say(
 
 # %% tags=["summary"]
 heat, area = (f"{deep[f'{measure}, {part}']:.0%}" for measure in ("heat", "area"))
-print(f"{len(looks)} networks, {len(sample)} photographs, {heat} of the heat on {area} of the area")
+print(f"networks: {len(looks)}; {len(sample)} photographs, {heat} of the heat on {area} of the area")
