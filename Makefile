@@ -153,5 +153,5 @@ clean: ## remove what was computed for DATASET, but not its photographs and figu
 	@$(ANY_PYTHON) plan.py clean $(GIVEN)
 
 help: ## this list
-	@awk -F ':[^#]*## ' '/^[a-z]+:[^#]*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':[^#]*## ' '/^[a-z_]+:[^#]*## / { printf "  make %-18s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@if [ -n "$$(command -v $(PYTHON))" ]; then echo; $(PYTHON) plan.py settings $(GIVEN); fi
