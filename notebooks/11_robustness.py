@@ -257,6 +257,10 @@ def draw_perturbation(ax, perturbation, part):
 
 # %% jupyter={"source_hidden": true}
 ami = mean[mean["metric"] == "ami"]
+of_species = ami[(ami["rank"] == "species") & (ami["clusterer"] == utils.DEFAULT_CLUSTERER)].set_index("perturbation")
+others = of_species.drop("photographs per species", errors="ignore")["value"].groupby(level=0, sort=False)
+loss = pd.DataFrame({"none": others.first(), "worst": others.apply(lambda values: values.iloc[1:].min())})
+loss = loss.loc[(loss["none"] - loss["worst"]).sort_values(ascending=False).index]
 names = list(dict.fromkeys(ami["perturbation"]))
 figure, axes = plt.subplots(-(-len(names) // 3), 3, figsize=(10, 2.6 * -(-len(names) // 3)), sharey=True, squeeze=False)
 for ax in axes.flat[len(names) :]:
@@ -267,7 +271,8 @@ for ax in axes[:, 0]:
     ax.set_ylabel("AMI")
 handles = axes.flat[0].get_legend_handles_labels()
 shown = plotting.plain(encoder_configs.readable_name(dataset, encoder), 60)
-figure.suptitle(f"Robustness of pooled average linkage on {plotting.dataset_name(dataset)} ({shown})")
+hardest = f"{loss.index[0]} costs most (species AMI {loss['none'].iloc[0]:.2f} to {loss['worst'].iloc[0]:.2f})"
+figure.suptitle(f"{plotting.dataset_name(dataset)}, {shown}: {hardest}")
 figure.tight_layout()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=2, frameon=False)
 plotting.save_figure(figure, utils.figures_dir(dataset) / "robustness.png")
@@ -278,11 +283,7 @@ plt.show()
 # ## What we learned
 
 # %%
-of_species = ami[(ami["rank"] == "species") & (ami["clusterer"] == utils.DEFAULT_CLUSTERER)].set_index("perturbation")
 sampled = of_species[of_species.index == "photographs per species"].set_index("severity")["value"]
-others = of_species.drop("photographs per species", errors="ignore")["value"].groupby(level=0, sort=False)
-loss = pd.DataFrame({"none": others.first(), "worst": others.apply(lambda values: values.iloc[1:].min())})
-loss = loss.loc[(loss["none"] - loss["worst"]).sort_values(ascending=False).index]
 text = [f"{name} (species AMI {row['none']:.2f} to {row['worst']:.2f})" for name, row in loss.iterrows()]
 sentences = [f"Of the other perturbations, {text[0]} costs most and {text[-1]} least."]
 if len(sampled) > 1:

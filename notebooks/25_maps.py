@@ -117,6 +117,11 @@ rho = {
     kind: spearmanr(table["silhouette"], table["species_ami"])[0] if len(table) >= 5 else np.nan
     for kind, table in mean.groupby("map")
 }
+values = [value for value in rho.values() if np.isfinite(value)]
+message = "how far families stand apart on maps, and how well species are found"
+if values:
+    tells = "tells" if min(values) > 0.5 else "hardly tells" if max(np.abs(values)) < 0.5 else "may or may not tell"
+    message = f"how far families stand apart on a map {tells} how well species are found"
 figure, axes = plt.subplots(1, 3, figsize=(11, 4.2), sharey=True)
 for ax, kind in zip(axes, ("PCA", "t-SNE", "UMAP"), strict=True):
     for number, encoder in enumerate(dict.fromkeys(quality["encoder"])):
@@ -131,7 +136,7 @@ for ax, kind in zip(axes, ("PCA", "t-SNE", "UMAP"), strict=True):
     ax.set(title=f"{kind}{correlated}\ntrustworthiness {near.min():.2f} to {near.max():.2f}")
     ax.set_xlabel("silhouette of families")
 axes[0].set_ylabel("species AMI")
-figure.suptitle(f"{plotting.dataset_name(dataset)}: how far families stand apart on maps, and how well species are found")
+figure.suptitle(f"{plotting.dataset_name(dataset)}: {message}")
 handles, labels = axes[0].get_legend_handles_labels()
 figure.tight_layout()
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False)

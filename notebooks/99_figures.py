@@ -50,6 +50,7 @@ if absent := ({*encoders} - {*scores["encoder"]}) | ({*clusterers} - {*scores["c
 # %%
 metric = "ami" if ((scores["metric"] == "ami") & (scores["rank"] == "species")).any() else "silhouette"
 metric_label = {"ami": "adjusted mutual information (AMI)", "silhouette": "silhouette (no names known)"}[metric]
+short_label = "AMI" if metric == "ami" else metric
 OFFSETS = np.linspace(0.3, -0.3, len(encoders)) if len(encoders) > 1 else [0.0]  # encoders side by side on one row
 label_of = {encoder: plotting.plain(encoder_configs.readable_name(dataset, encoder), 60) for encoder in encoders}
 controls = [encoder for encoder in encoders if encoder_configs.role(dataset, encoder)]
@@ -133,7 +134,7 @@ of_true = f" ({true.iloc[0]:,.0f} true)" if len(true) else ""
 heading = f"clusters of\n{row_label(clusterers[0])}{of_true}"
 ax.text(1.02, 0.6, heading, transform=ax.get_yaxis_transform(), fontsize=9, va="bottom")
 shown = of_clusterer(means("species", metric), clusterers[0])["value"][methods or encoders]
-best = f"species {metric.upper()} up to {shown.max():.2f} with {row_label(clusterers[0])}"
+best = f"species {short_label} up to {shown.max():.2f} with {row_label(clusterers[0])}"
 ax.set_title(f"{plotting.dataset_name(dataset)}: {best}")
 figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False, fontsize=10)
 plotting.save_figure(figure, out / "species.png")
@@ -170,6 +171,16 @@ def draw_scores(ax, rank):
     return rows
 
 
+def best_of(rank):
+    """The best score of the first clusterer at a rank, and that of the family names, in words; empty without names."""
+    table = means(rank, metric)["value"]
+    if table.empty:
+        return ""
+    family = table.get(("none", "baseline_family"), np.nan)
+    alone = f" (family names alone {family:.2f})" if np.isfinite(family) else ""
+    return f"{rank} {short_label} up to {of_clusterer(table, clusterers[0])[methods or encoders].max():.2f}{alone}"
+
+
 # %%
 figure, axes = plt.subplots(
     1, 2, figsize=(10, 1.6 + 0.16 * len(encoders) * (len(clusterers) + 2)), sharex=True, sharey=True
@@ -183,7 +194,8 @@ if metric == "ami":
     handles += [plt.Line2D([], [], color="0.45", linestyle=line) for line, _ in BASELINES.values()]
     labels += [text for _, text in BASELINES.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
-figure.suptitle(f"{plotting.dataset_name(dataset)}: genera and species by clusterer and encoder")
+best = ", ".join(filter(None, map(best_of, ("genus", "species"))))
+figure.suptitle(f"{plotting.dataset_name(dataset)}, {row_label(clusterers[0])}: {best}")
 figure.tight_layout()
 plotting.save_figure(figure, out / "scores.png")
 plt.show()
@@ -288,9 +300,9 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
         numbers = of_encoder(found, encoder).reindex(clusterers[::-1])
         label = label_of[encoder]
         ax.plot(numbers, places + offset, linestyle="", label=label, **style[encoder])
-    for true in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
-        ax.axvline(true, color="0.3")
-        ax.annotate(f" true: {true:.0f}", (true, 0.03), xycoords=ax.get_xaxis_transform(), color="0.3", fontsize=11)
+    for number in scores.loc[(scores["rank"] == rank) & (scores["metric"] == "n_true"), "value"].unique():
+        ax.axvline(number, color="0.3")
+        ax.annotate(f" true: {number:.0f}", (number, 0.03), xycoords=ax.get_xaxis_transform(), color="0.3", fontsize=11)
     ax.set(xscale="log", xlabel="number of clusters", title=rank)
     ax.set(yticks=places, yticklabels=map(row_label, clusterers[::-1]))
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -299,7 +311,9 @@ for ax, rank in zip(axes, ("genus", "species"), strict=True):
     ax.grid(axis="y", visible=False)
 handles = axes[0].get_legend_handles_labels()
 figure.legend(*handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
-figure.suptitle(f"{plotting.dataset_name(dataset)}: clusters found, against the true number")
+times = of_clusterer(means("species", "n_found")["value"], clusterers[0])[methods or encoders]
+message = f"{row_label(clusterers[0])} finds {times.min():,.0f} to {times.max():,.0f} clusters"
+figure.suptitle(f"{plotting.dataset_name(dataset)}: {message} of species{of_true}")
 figure.tight_layout()
 plotting.save_figure(figure, out / "n_clusters.png")
 plt.show()
