@@ -124,6 +124,8 @@ SIMULATED = {
     "uneven (Zipf, power 0.5)": {"photographs": 60, "power": 0.5},
     "very uneven (Zipf, power 1)": {"photographs": 100, "power": 1.0},
     "one species per family": {"families": (1,) * 30},
+    "a single family of 2 species": {"families": (2,), "photographs": 60},
+    "a single family of 4": {"families": (4,), "photographs": 60},
     "a single family": {"families": (40,)},
     "a single family, 3 per species": {"families": (40,), "photographs": 3},
     "a single species": {"families": (1,), "photographs": 300},

@@ -458,8 +458,33 @@ def test_the_default_finds_the_number_of_species_within_a_factor_of_one_and_a_ha
 
 
 @pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("n_species", "photographs"), [(2, 20), (2, 150), (3, 60), (4, 20)])
+def test_a_single_family_of_few_clear_species_is_divided(n_species, photographs, seed):
+    ratio, ami = found_in(seed, families=(n_species,), photographs=photographs, separation=1.0, dimensions=512)
+    assert 1 <= ratio <= 1.5 and ami > 0.9
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("photographs", "dimensions"), [(30, 32), (300, 32), (300, 128), (600, 64)])
+def test_a_single_species_is_one_cluster(photographs, dimensions, seed):
+    species = {"families": (1,), "photographs": photographs, "dimensions": dimensions}
+    assert found_in(seed, **species) == (1, 1)
+    noise = np.random.default_rng(seed).normal(size=(photographs, dimensions))
+    assert clustering.cluster({"only": noise}, ["x"] * photographs, clustering.Clusterer.of())["species"].nunique() == 1
+
+
+def test_without_family_names_one_species_is_plausible_where_nothing_is_to_be_found():
+    noise = np.random.default_rng(0).normal(size=(100, 32))
+    species = np.random.default_rng(1).normal(size=(5, 32)).repeat(20, axis=0) * 2 + noise
+    fewest = [
+        clustering.cluster({"only": points}, [None] * 100, clustering.Clusterer.named("images_alone")).attrs["plausible"][0]
+        for points in (noise, species)
+    ]
+    assert fewest[0] == 1 and 2 <= fewest[1] <= 5
+
+
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_default_does_not_divide_what_has_no_clusters(seed):
-    assert found_in(seed, families=(1,), photographs=300) == (1, 1)  # a lone cloud
     assert found_in(seed, separation=0.0)[0] == 7 / 32  # seven families, of one species for all that can be seen
 
 
