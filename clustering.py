@@ -346,9 +346,9 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
-      higher by half of GAIN, or by GAIN if no neighbour is excluded. Points of one length lie on a sphere, so this cloud is laid
-      on it, too: off the sphere a cloud has a higher silhouette than two to four clear species. (For several families the
-      thresholds above were found with clouds as drawn; on the sphere they leave the families of the moths whole too often.)
+      higher by half of GAIN, or by GAIN if no neighbour is excluded. Points of one length lie on a sphere, so this cloud is
+      laid on it, too: off the sphere a cloud has a higher silhouette than two to four clear species. (For several families
+      the thresholds above were found with clouds as drawn; on the sphere they leave families of the moths whole too often.)
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
