@@ -263,9 +263,9 @@ utils.write_table(scores, folder / "scores.csv")
 # method is therefore compared with the best one, species group by species group, over the mean of its seeds.
 #
 # Which method is truly best is unknown: the winner among many runs is partly lucky. These are multiple comparisons with the
-# best (Hsu 1996), adjusted for the number of pairs: all intervals hold at once. Oracle-k references and encoders with a
-# role (upper bounds, references, controls) cannot be the best. Where `significant` is false, the method may be as good as the
-# best.
+# best (Hsu 1996), adjusted for the number of pairs: all intervals of a rank hold at once. Oracle-k references and encoders with
+# a role (upper bounds, references, controls) cannot be the best. Where `significant` is false, the method may be as good as
+# the best.
 
 # %%
 replicates = {}

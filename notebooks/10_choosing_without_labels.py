@@ -191,6 +191,7 @@ table["ami"] = known["value"].reindex(table.index)
 
 # %%
 table["lineage"] = [" + ".join(sorted(lineages[encoder])) for encoder, _, _ in table.index]
+independent = {" + ".join(sorted(lineage)) for lineage in voters}
 same = pd.Series([(table.loc[run, "lineage"], partitions[run].tobytes()) for run in runs], table.index)
 roles = pd.Series([bool(encoder_configs.role(dataset, encoder)) for encoder, _, _ in runs], table.index)
 table = table[~same.duplicated() & (~roles | roles.all())]
@@ -203,8 +204,11 @@ def correlations(frame):
 
 
 def resampled(frame, times=1000, seed=0):
-    """The rows of as many lineages as there are, drawn with replacement, again and again; none if lineages are few."""
-    groups = [group for _, group in frame.groupby("lineage")]
+    """The rows of as many lineages as there are, drawn with replacement, again and again; none if lineages are few.
+
+    What is fused from lineages that are there is none of its own, and is left out.
+    """
+    groups = [group for name, group in frame.groupby("lineage") if name in independent]
     random = np.random.default_rng(seed)
     for _ in range(times if len(groups) >= 4 else 0):
         yield pd.concat([groups[i] for i in random.integers(len(groups), size=len(groups))])
@@ -222,7 +226,7 @@ choosing = pd.DataFrame(
 )
 choosing = choosing.rename_axis("index").sort_values("spearman", ascending=False).reset_index()
 utils.write_table(choosing.round(4), folder / "choosing.csv")
-number = table["lineage"].nunique()
+number = table.loc[table["lineage"].isin(independent), "lineage"].nunique()
 print(f"{len(table)} different runs, number of lineages: {number}; the best run has an AMI of {table['ami'].max():.3f}")
 choosing.round(3)
 
@@ -235,7 +239,8 @@ places = -np.arange(len(choosing))
 error = np.abs(choosing[["ci_low", "ci_high"]].sub(choosing["spearman"], axis=0)).T.fillna(0).to_numpy()
 ax.errorbar(choosing["spearman"], places, xerr=error, linestyle="", marker="o", color=plotting.PALETTE[0])
 ax.axvline(0, color="0.3")
-ax.set(xlabel=f"rank correlation with {rank} AMI over {len(table)} runs", yticks=places, yticklabels=choosing["index"])
+ax.set(xlabel=f"rank correlation with {rank} AMI over the runs that have the index")
+ax.set(yticks=places, yticklabels=choosing["index"])
 ax.grid(axis="y", visible=False)
 best = choosing.iloc[0]
 few = pd.isna(best["spearman"])

@@ -79,7 +79,7 @@ def clustering_scores(points):
         known = taxa[rank].notna().to_numpy()
         for clusterer, labels in ((utils.DEFAULT_CLUSTERER, found[rank].to_numpy()), ("oracle_k_ward_prepared", oracle[rank])):
             yield clusterer, rank, "ami", scoring.ami(taxa[rank][known], labels[known])
-            yield clusterer, rank, "n_found", len(np.unique(labels))
+            yield clusterer, rank, "n_found", len(np.unique(labels[known]))
 
 
 def supervised_scores(points):

@@ -224,11 +224,9 @@ AT = {"oracle k": "at the true numbers", "found": "with the numbers found"}
 for part, numbers in (("head", "oracle k"), ("map", "oracle k"), ("map", "found")):
     for row in table[(table["part"] == part) & (table["numbers"] == numbers)].itertuples():
         if row.method not in (*TREES, "as prepared"):
-            sure = row.difference_low > 0 or row.difference_high < 0
             change = f"{row.difference:+.2f} [{row.difference_low:+.2f}, {row.difference_high:+.2f}]"
-            verdict = "" if sure else ", not significant"
             where = f"{AT[numbers]} ({row.encoder})"
-            sentences.append(f"{row.method} differs from {AGAINST[part]} by {change} species AMI {where}{verdict}.")
+            sentences.append(f"{row.method} differs from {AGAINST[part]} by {change} species AMI {where}.")
 most = table[(table["part"] == "map") & (table["numbers"] == "found")].sort_values("clusters").iloc[-1]
 number = f"{most['clusters']:,.0f} for {most['species']:,} species"
 sentences.append(f"After the map *{most['method']}* the default finds most clusters: {number}.")
