@@ -93,7 +93,7 @@ class _Zip:
 
     def __init__(self, path):
         self.path, self.file = Path(path), zipfile.ZipFile(path)
-        self.entries = {info.filename: info for info in self.file.infolist() if not info.is_dir()}
+        self.entries = {info.filename.removeprefix("./"): info for info in self.file.infolist() if not info.is_dir()}
 
     def read(self, name):
         info = _entry(self, name)

@@ -557,6 +557,18 @@ def join_small(labels, trees, points, smallest, apart=1.5):
 # ------------------------------------------------------------------------------------------------------ hierarchy
 
 
+def _check(name, value):
+    """ValueError if a setting of a clusterer that is a number, or weights of layers, can mean nothing."""
+    default = SETTINGS[name]
+    numbers = [*value.values()] if isinstance(value, dict) else [value]
+    if isinstance(default, dict) and not (isinstance(value, dict) and value):
+        raise ValueError(f"{name} = {value!r} should be layers with their weights, such as {default}")
+    if isinstance(default, (dict, int, float)) and not isinstance(default, bool):
+        least = 1 if name.startswith("max_") else 0
+        if not all(isinstance(number, (int, float)) and least <= number < np.inf for number in numbers):
+            raise ValueError(f"{name} = {value!r}: a number from {least} is needed")
+
+
 @dataclass(frozen=True)
 class Clusterer:
     """How to cluster: what a file in params/clusterers/ may set. These settings are those of all methods.
@@ -588,6 +600,7 @@ class Clusterer:
             if name not in own and value != SETTINGS[name]:
                 options = [one for one in own if one not in [base.name for base in fields(Clusterer)]]
                 raise ValueError(f"{name} = {value!r} is no option of {method}, which has {', '.join(options)}")
+            _check(name, value)
         return CLUSTERERS[method](method, **{name: value for name, value in settings.items() if name in own})
 
     @staticmethod

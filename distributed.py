@@ -8,6 +8,8 @@ under the same paths. A shard that a lost process or machine was working on is g
 import itertools
 import logging
 import os
+import re
+import socket
 import warnings
 from pathlib import Path
 
@@ -65,6 +67,15 @@ def processes_and_cores(nodes):
     return cards, max(1, min(int(node.get("CPU", 1) // node["GPU"]) for node in with_cards)), 1
 
 
+def _reached(address):
+    """RuntimeError if nothing answers at a RAY_ADDRESS with a host and a port: Ray itself would try for minutes."""
+    if found := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
+        try:
+            socket.create_connection((found[1], int(found[2])), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise RuntimeError(f"RAY_ADDRESS={address}: no Ray cluster answers there ({error})") from error
+
+
 def describe(paths, config, device, precision, weights_dir="", seed=0, batch_size=None, progress=None):
     """Yield (number, {layer: float32 array (n, d)}) of every shard, a list of paths, in the order in which they are done.
 
@@ -76,6 +87,7 @@ def describe(paths, config, device, precision, weights_dir="", seed=0, batch_siz
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    _reached(os.environ.get("RAY_ADDRESS", ""))
     import ray  # takes seconds to load
     from ray.exceptions import RayError
 

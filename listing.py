@@ -12,7 +12,7 @@ from pathlib import Path
 from files import final_name
 
 ROOT = Path(__file__).resolve().parent
-IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+IMAGES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff", ".webp", ".bmp")
 UNSUPPORTED = (  # listed to be rejected with the reason, and not overlooked
     ".gif", ".heic", ".heif", ".avif", ".jp2", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2",
 )  # fmt: skip
@@ -77,7 +77,8 @@ def images_below(folder):
 
     Images of unsupported formats are listed, too. Hidden files and folders, and files that chapters wrote to
     data/<dataset>/ and figures/, are left out. Links to folders are not followed. A broken link is listed with its own size
-    and date, an unreadable file without. A folder that is missing or unreadable counts as empty.
+    and date, an unreadable file without. A `folder` that is missing or unreadable counts as empty; OSError names a folder in it
+    that cannot be read.
     """
     root = os.path.realpath(folder)
     own = datasets()
@@ -90,6 +91,8 @@ def images_below(folder):
             with os.scandir(path) as entries:
                 entries = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError:
+            if below:  # its photographs would be missing without a word
+                raise
             continue
         made = () if place is None else made_by_chapters(place, [entry.name for entry in entries])
         for entry in entries:

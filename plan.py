@@ -22,6 +22,7 @@ import os
 import shlex
 import sys
 import time
+from pathlib import Path
 
 import listing
 from clean import clean, plans_of
@@ -137,7 +138,7 @@ class Plan:
         photos, seen = ROOT / self.data / "photos", ROOT / self.data / "photos.seen"
         if not photos.is_dir() or not (ROOT / self.data / "metadata.parquet").is_file():
             return False
-        return not seen.is_file() or seen.read_text().strip() != listing.digest(photos)
+        return not seen.is_file() or seen.read_text(errors="replace").strip() != listing.digest(photos)
 
     def _photographs(self):
         settings, data, figures = self.settings, self.data, self.figures
@@ -231,8 +232,11 @@ class Plan:
                 raise BadSetting(f"{config}: there is no other encoder {part}; {hint}")
         weights = str(about.get("weights"))
         shipped = [weights] if is_plain_name(weights.replace("/", "_")) and (ROOT / weights).is_file() else []
-        needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
         where, kept = self.weights_for([encoder])
+        if kept and self.settings.weights:  # a file that was replaced there describes all photographs anew
+            files = (f"{self.settings.weights}/{about.get('architecture')}{kind}" for kind in (".safetensors", ".pth"))
+            shipped += [path for path in files if is_plain_name(path.replace("/", "_")) and Path(path).is_file()]
+        needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
         given = [f"encoder={encoder}", *where]
         if self.settings.engine != "local" and about.get("library") not in NO_NETWORK:
             given.append(f"engine={self.settings.engine}")

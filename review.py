@@ -12,6 +12,7 @@ import pandas as pd
 
 import clustering
 import specimen_table
+import spreadsheet
 import utils
 
 NAMES = ("taxonID", "taxonRank", "family", "genus", "scientificName", "identificationRemarks")  # Darwin Core terms
@@ -41,10 +42,12 @@ def read_review(path, ids):
     if not is_review(header):
         wanted = ", ".join(COLUMNS[:4])
         raise ValueError(f"{path} is not a review: it should have the columns {wanted}, as a file that the atlas saved")
+    if repeated := sorted({name for name in header if name in COLUMNS and header.count(name) > 1}):
+        raise ValueError(f"{path} has several columns {repeated[0]}: remove all but one")
     width = len(header)
     cells = [(row + [""] * width)[:width] for _, row in records]
     table = pd.DataFrame(cells, columns=header, dtype="string").replace("", pd.NA)
-    table = table.reindex(columns=list(COLUMNS)).astype("string")
+    table = spreadsheet.unescaped(table.reindex(columns=list(COLUMNS))).astype("string")
     table["row"] = [line for line, _ in records]
     reasons = _faults(table, set(ids))
     reasons[[any(row[width:]) for _, row in records]] = "more cells than columns"

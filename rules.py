@@ -114,7 +114,8 @@ def must_run_again(run, given, files, covering=()):
 def shard_lost(folder):
     """Whether a file that embeddings/<encoder>/_SUCCESS lists, as lines of name and size, is missing or of another size."""
     try:
-        listed = re.findall(r"^(part-\d+\.parquet) (\d+)$", (ROOT / folder / "_SUCCESS").read_text(), re.MULTILINE)
+        about = (ROOT / folder / "_SUCCESS").read_text(errors="replace")
+        listed = re.findall(r"^(part-\d+\.parquet) (\d+)$", about, re.MULTILINE)
         return any((ROOT / folder / name).stat().st_size != int(size) for name, size in listed)
     except FileNotFoundError:
         return (ROOT / folder / "_SUCCESS").is_file()

@@ -155,6 +155,8 @@ def find_table(photos, listed, csv=""):
         names = ", ".join(map(printable, found))
         remedy = f"choose one of {names} by CSV=<name>" if found else "put it there"
         raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
+    if not os.path.realpath(photos / chosen).startswith(f"{os.path.realpath(photos)}/"):
+        raise ValueError(f"{printable(photos / chosen)} is a link out of the folder: put the table itself there")
     return photos / chosen
 
 
@@ -183,6 +185,8 @@ def read_csv(path):
             text = stream.read()
         if "\0" in text:
             raise ValueError("it holds NUL characters, as files in UTF-16 do")
+        if mark := re.match(r"sep=.(?=[\r\n])", text, re.IGNORECASE):  # from Excel; the empty line keeps the line numbers
+            text = text[mark.end() :]
         headers = {separator: next(parse(separator, strict=False), (1, []))[1] for separator in ("\t", ";", ",")}
         ids = {"hash_id", *ALIASES["hash_id"]}
         with_ids = [separator for separator, header in headers.items() if ids & set(map(str.lower, header))]
@@ -205,6 +209,8 @@ def read_rows(path, images=()):
     if barcodes.is_fasta(path):
         return barcodes.read_fasta(path).reindex(columns=[*COLUMNS, "row"]).astype("string").assign(surplus=False), [], None
     header, records = read_csv(path)
+    if header and not records:
+        raise ValueError(f"{printable(path)} has a header and no rows: it describes no specimen")
     names = [name.lower() for name in header]
     for name, aliases in ALIASES.items():
         if name not in names:

@@ -462,7 +462,10 @@ class Atlas {
       const taxon = `${this.data.dataset}:${species || label}`;
       lines.push([id, label, decision, original, taxon, rank, family, genus, species || genus || family, remarks]);
     }
+    // Text that a spreadsheet would run as a formula gets an apostrophe, by the rule of spreadsheet.py, which takes it off again.
+    const formula = /^(?:'*\s*(?:[=@＝＠]|[+\-＋－][^]*[^\p{L}\p{N}_.\- ])|'*[\t\r\n])/u;
+    const safe = cell => (formula.test(cell) ? `'${cell}` : cell);
     const quoted = cell => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-    return lines.map(cells => cells.map(quoted).join(",")).join("\r\n") + "\r\n";
+    return lines.map(cells => cells.map(safe).map(quoted).join(",")).join("\r\n") + "\r\n";
   }
 }

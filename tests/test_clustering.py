@@ -624,3 +624,20 @@ def test_an_array_is_computed_again_when_its_source_its_file_or_the_code_has_cha
     monkeypatch.setattr(clustering, "_made_with", lambda: "another version")
     clustering.kept_array(tmp_path, "twice", source + 1, double)
     assert len(calls) == 4 and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"pca_components": -5},
+        {"species_per_genus": -3},
+        {"species_per_genus": float("nan")},
+        {"genus_layers": {"last": "x"}},
+        {"species_layers": {}},
+        {"method": "caps", "max_genera": 0},
+    ],
+    ids=lambda setting: list(setting)[-1],
+)
+def test_a_setting_that_can_mean_nothing_is_named(setting):
+    with pytest.raises(ValueError, match=f"^{list(setting)[-1]} = "):
+        clustering.Clusterer.of(**setting)

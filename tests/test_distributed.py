@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import sys
 import tarfile
 import time
@@ -101,6 +102,14 @@ def test_a_photograph_that_vanished_is_named_in_one_line(photos, tmp_path, monke
 def test_another_device_than_that_of_make_is_refused():
     with pytest.raises(RuntimeError, match="a process of the cluster computes on cpu, and make on cuda"):
         distributed._Describer(CONFIG, "", 0, torch.float32, None, "cuda", 1)
+
+
+def test_a_cluster_that_does_not_answer_is_named_at_once(monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(RuntimeError, match=r"RAY_ADDRESS=127.0.0.1:\d+: no Ray cluster answers there"):
+            next(distributed.describe([["a.jpg"]], CONFIG, *HERE))
 
 
 def test_a_shard_that_is_given_twice_counts_once(cluster, photos, monkeypatch):

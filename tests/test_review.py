@@ -160,6 +160,15 @@ def test_what_is_no_review_says_so(tmp_path):
         ValueError, match="is not a review: it should have the columns hash_id, cluster, decision, duplicate_of"
     ):
         review.read_review(save(tmp_path, "a", header="hash_id"), [])
+    with pytest.raises(ValueError, match="has several columns cluster"):
+        review.read_review(save(tmp_path, "a", header=",".join([*review.COLUMNS, "cluster"])), [])
+
+
+def test_a_name_that_a_spreadsheet_would_run_is_marked_and_read_back(tmp_path):
+    about = {"hash_id": "a", "cluster": "F/g1/s1", "decision": "accepted", "family": "'=cmd()"}
+    cells = dict.fromkeys(review.COLUMNS, "") | about
+    decided, _ = review.read_review(save(tmp_path, ",".join(cells.values()), header=",".join(cells)), ["a"])
+    assert decided["family"].tolist() == ["=cmd()"]
 
 
 def test_darwin_core_terms_are_filled_in_where_they_are_blank():

@@ -1,8 +1,11 @@
-"""Names of taxa from folders."""
+"""The table that describes specimens, names of taxa from folders, and the listing of a folder."""
+
+import os
 
 import pandas as pd
 import pytest
 
+import listing
 import specimen_table
 
 
@@ -39,3 +42,42 @@ def test_one_name_in_two_words_among_many_makes_no_level_of_species():
     rows = specimen_table.rows_of_folders({path: path for path in paths})
     assert rows["family"].tolist() == ["Noctuidae", "Geometridae", "Moths unknown"]
     assert pd.isna(rows[["genus", "species"]]).all(axis=None)
+
+
+def write(folder, content):
+    (folder / "metadata.csv").write_text(content)
+    return folder / "metadata.csv"
+
+
+def test_the_separator_that_excel_writes_first_is_no_header(tmp_path):
+    rows, unused, _ = specimen_table.read_rows(write(tmp_path, "sep=;\nhash_id;family;site\na;Noctuidae;5\n"))
+    assert rows[["hash_id", "family", "row"]].iloc[0].tolist() == ["a", "Noctuidae", "3"] and unused == ["site"]
+
+
+def test_a_table_without_rows_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"metadata.csv has a header and no rows"):
+        specimen_table.read_rows(write(tmp_path, "hash_id,family\n"))
+
+
+def test_a_table_outside_the_folder_is_not_read(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "metadata.csv").symlink_to(write(tmp_path, "hash_id\na\n"))
+    with pytest.raises(ValueError, match="is a link out of the folder"):
+        specimen_table.find_table(photos, ["metadata.csv"])
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_not_left_out(tmp_path, monkeypatch):
+    for name in ("open", "closed"):
+        (tmp_path / name).mkdir()
+    scandir = os.scandir
+
+    def refuses(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuses)
+    with pytest.raises(PermissionError, match="closed"):
+        listing.images_below(tmp_path)
+    assert listing.images_below(tmp_path / "closed") == []  # as a folder that is missing
