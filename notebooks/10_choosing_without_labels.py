@@ -204,10 +204,7 @@ def correlations(frame):
 
 
 def resampled(frame, times=1000, seed=0):
-    """The rows of as many lineages as there are, drawn with replacement, again and again; none if lineages are few.
-
-    What is fused from lineages that are there is none of its own, and is left out.
-    """
+    """The rows of as many independent lineages as there are, drawn with replacement, again and again; none if they are few."""
     groups = [group for name, group in frame.groupby("lineage") if name in independent]
     random = np.random.default_rng(seed)
     for _ in range(times if len(groups) >= 4 else 0):

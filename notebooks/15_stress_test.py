@@ -183,6 +183,8 @@ table["ratio"] = table["found"] / table["true"]
 shown = ["embedding", "situation"]
 ratios = np.exp(np.log(table.set_index([*shown, "rule"])["ratio"]).groupby(level=[0, 1, 2], sort=False).mean()).unstack()
 ratios = ratios.loc[:, [*RULES]].loc[list(dict.fromkeys(table[shown].itertuples(index=False, name=None)))]
+off = np.exp(np.abs(np.log(table.set_index([*shown, "rule"])["ratio"])).groupby(level=[0, 1, 2], sort=False).mean()).unstack()
+off = off.loc[ratios.index, [*RULES]]  # 1: right; 2: twice or half the true number, on average over draws
 ratios.round(2)
 
 # %% [markdown]
@@ -230,8 +232,6 @@ for ax, (kind, title) in zip(axes, parts, strict=True):
     ax.set(xscale="log", yticks=-np.arange(len(values)), xlabel="clusters found / species", title=title)
     ax.set_yticklabels(values.index)
 handles, labels = axes[0].get_legend_handles_labels()
-off = np.exp(np.abs(np.log(table.set_index([*shown, "rule"])["ratio"])).groupby(level=[0, 1, 2], sort=False).mean()).unstack()
-off = off.loc[ratios.index, [*RULES]]  # 1: right; 2: twice or half the true number, on average over draws
 near = (off <= 1.5).sum()  # situations in the grey band
 shown = {"the default": "common height", "its rule on Ward trees": "common height, Ward"}
 shown |= {"the plain silhouette": "silhouette, plain embedding"}

@@ -171,6 +171,7 @@ def draw_scores(ax, rank):
     return rows
 
 
+# %%
 def best_of(rank):
     """The best score of the first clusterer at a rank, and that of the family names, in words; empty without names."""
     table = means(rank, metric)["value"]
