@@ -282,7 +282,7 @@ def test_report_of_rules_for_the_number_of_clusters(report):
     figures = made.root / "figures" / "tiny"
     assert set(pd.read_csv(figures / "held_out_families.csv")["half"]) == {0, 1}
     stress = pd.read_csv(figures / "stress.csv")
-    assert stress.groupby("embedding")["situation"].nunique().to_dict()["simulated"] == 16
+    assert stress.groupby("embedding")["situation"].nunique().to_dict()["simulated"] == 18
     samples = stress[stress["embedding"] == "tiny"].groupby("situation")[["photographs", "true"]].first()
     assert samples.loc["2 of each species"].tolist() == [24, 12] and samples.loc["all photographs", "true"] == 12
     assert (stress[stress["rule"] == "oracle k"]["found"] <= stress[stress["rule"] == "oracle k"]["true"]).all()
