@@ -22,7 +22,6 @@ import os
 import shlex
 import sys
 import time
-from pathlib import Path
 
 import listing
 from clean import clean, plans_of
@@ -234,8 +233,9 @@ class Plan:
         shipped = [weights] if is_plain_name(weights.replace("/", "_")) and (ROOT / weights).is_file() else []
         where, kept = self.weights_for([encoder])
         if kept and self.settings.weights:  # a file that was replaced there describes all photographs anew
-            files = (f"{self.settings.weights}/{about.get('architecture')}{kind}" for kind in (".safetensors", ".pth"))
-            shipped += [path for path in files if is_plain_name(path.replace("/", "_")) and Path(path).is_file()]
+            folder = as_path(self.settings.weights)
+            files = [folder / f"{about.get('architecture')}{kind}" for kind in (".safetensors", ".pth")]
+            shipped += [str(path) for path in files if is_plain_name(str(path).replace("/", "_")) and path.is_file()]
         needs = [f"{self.data}/metadata.parquet", *shipped, *self.embedded(parts)]
         given = [f"encoder={encoder}", *where]
         if self.settings.engine != "local" and about.get("library") not in NO_NETWORK:

@@ -155,7 +155,7 @@ def find_table(photos, listed, csv=""):
         names = ", ".join(map(printable, found))
         remedy = f"choose one of {names} by CSV=<name>" if found else "put it there"
         raise FileNotFoundError(f"{printable(photos.resolve())} holds no {chosen or 'single CSV'}: {remedy}")
-    if not os.path.realpath(photos / chosen).startswith(f"{os.path.realpath(photos)}/"):
+    if not _inside(photos, [chosen])[0]:
         raise ValueError(f"{printable(photos / chosen)} is a link out of the folder: put the table itself there")
     return photos / chosen
 
@@ -288,10 +288,14 @@ def match_files(photos, ids):
 
     `inside` is false for a link that leads out of the folder.
     """
-    root = os.path.realpath(photos)
-    inside = [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in ids]
     columns = {"hash_id": pd.Series(list(ids.values()), dtype="string"), "path": pd.Series(list(ids), dtype="string")}
-    return pd.DataFrame(columns | {"inside": pd.Series(inside, dtype=bool)})
+    return pd.DataFrame(columns | {"inside": pd.Series(_inside(photos, ids), dtype=bool)})
+
+
+def _inside(photos, paths):
+    """Whether each of the `paths` below the folder `photos` leads to a file in it: links may lead out."""
+    root = os.path.realpath(photos)
+    return [os.path.realpath(os.path.join(root, path)).startswith(f"{root.rstrip('/')}/") for path in paths]
 
 
 def why_unmatched(ids, paths):

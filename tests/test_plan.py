@@ -267,6 +267,12 @@ def test_new_weights_rerun_only_encoders_that_read_weights(planned):
     assert "02_extract_embeddings-resnet18_double" in run and "02_extract_embeddings-pixels" not in run
 
 
+def test_a_file_of_weights_that_was_replaced_reruns_its_encoders(planned):
+    (planned.root / "weights" / "resnet18.safetensors").touch()
+    run = planned.would_run("all", *SETTINGS)
+    assert "02_extract_embeddings-resnet18_double" in run and "02_extract_embeddings-pixels" not in run
+
+
 def test_published_encoders_of_barcodes_are_compared_in_chapter_07(planned):
     barcodes = ("barcodes", SETTINGS[0], "ENCODERS=kmers hyenadna barcodebert")
     (planned.root / "models").mkdir()
