@@ -186,7 +186,8 @@ wide = rows["ami_high_genus"] - rows["ami_low_genus"], rows["ami_high_species"] 
 plotting.say(
     f"With {encoder_configs.readable_name(dataset, fair[0])}, all {len(near)} cuts into {near.min():,} to {near.max():,} "
     f"clusters have a species AMI within {margin} of the best cut ({first_line['ami'].max():.2f}). The default finds "
-    f"{first['found']:,} ({first['true']:,} are true) with an AMI of {first['ami']:.2f}: it joins small clusters afterwards.",
+    f"{first['found']:,} ({first['true']:,} are true), with an AMI of {first['ami']:.2f}. It is not on the curve, because "
+    "small clusters are joined after the cut.",
     f"From {first['fewest']:,} to {first['most']:,} clusters are plausible. "
     + (f"With {holds.sum()} of {len(rows)} encoders the true number is among the plausible ones." if known.all() else ""),
     f"The default is equivalent to oracle k with {rows['equivalent'].sum()} of {len(rows)} encoders; its AMI differs "
