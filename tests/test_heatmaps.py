@@ -256,7 +256,7 @@ def test_the_chapter_measures_the_organism_of_a_simulated_world(bench):
         bench.encode("d", encoder)
     asked = {"encoders": ["pixels", "resnet18_untrained"], "run": "pixels/pooled_average", "n_photographs": 6, "n_shown": 2}
     said, _ = bench.run("26", dataset="d", **asked)
-    assert "1 networks, 6 photographs" in said
+    assert "networks: 1; 6 photographs" in said
     table = pd.read_csv(bench.root / "figures" / "d" / "heatmaps.csv")
     value = table.set_index(["layer", "map", "measure"])["value"].sort_index()
     assert set(table["encoder"]) == {"resnet18_untrained"} and set(table["layer"]) == {"layer3", "layer4"}
