@@ -153,6 +153,8 @@ def execute(notebook, executed, parameters, scratch, bars):
     """
     chapter = f"{scratch}/chapter.ipynb"
     jupytext.write(notebook, chapter)
+    # by socket files of this run alone: the kernel listens on no network port, and all files go with the folder
+    reached = {"transport": "ipc", "ip": f"{scratch}/kernel", "connection_file": f"{scratch}/kernel.json"}
     try:
         papermill.execute_notebook(
             chapter,
@@ -162,8 +164,7 @@ def execute(notebook, executed, parameters, scratch, bars):
             cwd=ROOT / "notebooks",
             progress_bar=False,
             stderr_file=sys.stderr if bars and sys.stderr.isatty() else None,
-            # the kernel is reached by socket files of this run alone, and listens on no network port
-            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{scratch}/kernel"}}),
+            config=Config({"KernelManager": reached}),
             # it is interrupted before it is shut down, and would sometimes call that an error
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )

@@ -25,7 +25,7 @@ def write(path, ids, values, about):
     for name, vectors in values.items():
         columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), vectors.shape[1])
     with atomic_write(path) as temporary:
-        pq.write_table(pa.table(columns).replace_schema_metadata(about), temporary)
+        pq.write_table(pa.table(columns).replace_schema_metadata(about), temporary, write_page_checksum=True)
 
 
 class Known:
@@ -42,7 +42,7 @@ class Known:
                 about = made_from(path)
                 if about.get("settings") != settings:
                     continue
-                table = pq.read_table(path).drop_columns("hash_id")
+                table = pq.read_table(path, page_checksum_verification=True).drop_columns("hash_id")
             except (ValueError, OSError):
                 continue
             flat = {name: table[name].combine_chunks().flatten().to_numpy() for name in table.column_names}

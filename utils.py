@@ -96,7 +96,7 @@ def write_table(table, path):
     """
     with atomic_write(path) as temporary:
         if Path(path).suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(temporary, index=False, write_page_checksum=True)
         else:
             texts = table.select_dtypes(exclude=["number", "bool"])
             returns = any("\r" in cell for name in texts for cell in texts[name] if isinstance(cell, str))
@@ -125,7 +125,7 @@ def read_table(path, **options):
     path = Path(path)
     with _reading(path):
         if path.suffix == ".parquet":
-            return pd.read_parquet(path, **options)
+            return pd.read_parquet(path, page_checksum_verification=True, **options)
         return spreadsheet.unescaped(pd.read_csv(path, **options))
 
 
@@ -210,7 +210,7 @@ def read_shards(folder, ids, layer=None):
     parts = []
     for path in shards:
         with _reading(path):
-            parts.append(pq.read_table(path, columns=["hash_id", *names]))
+            parts.append(pq.read_table(path, columns=["hash_id", *names], page_checksum_verification=True))
     with _reading(folder):
         table = pa.concat_tables(parts)
     known = pd.Index(table["hash_id"].to_pylist())

@@ -38,6 +38,7 @@ n_shown = 5  # photographs in the figure: one of each of so many families
 
 # %% jupyter={"source_hidden": true}
 import sys
+import textwrap
 from pathlib import Path
 
 sys.path.insert(0, "..")
@@ -213,7 +214,7 @@ def draw_measures(axes, encoder, at, colour):
                 axes[panel].plot(middle, y, mark, color=colour, markersize=6, zorder=3)
         area = value.loc[(encoder, layer, "activation", f"area, {part}"), "value"]
         axes[0].plot([area, area], [at + number - 0.5, at + number + 0.5], color="0.5", linewidth=2, zorder=1)
-    name = plotting.plain(label_of[encoder], 30)
+    name = textwrap.fill(plotting.plain(label_of[encoder], 60), 24)
     axes[1].text(1.02, at + 0.5, name, color=colour, va="center", transform=axes[1].get_yaxis_transform())
 
 
@@ -222,7 +223,7 @@ def mark_key(axes):
     ways = [(kind, mark, "0.3") for kind, (mark, _) in KINDS.items()]
     ways += [(f"{kind}, hottest fifth of another photograph", mark, "white") for kind, (mark, _) in KINDS.items()]
     marks = [plt.Line2D([], [], color="0.3", linestyle="", marker=mark, markerfacecolor=face) for _, mark, face in ways]
-    axes[0].figure.legend(marks, [name for name, *_ in ways], loc="outside lower center", ncols=2, frameon=False, fontsize=10)
+    axes[0].figure.legend(marks, [name for name, *_ in ways], loc="outside lower center", ncols=2, frameon=False)
 
 
 # %%
@@ -242,7 +243,7 @@ panels = lower.subplots(1, len(looks), squeeze=False)
 for ax, encoder in zip(panels.flat, looks, strict=True):
     ax.imshow(mean_heat[encoder][layers[encoder][-1], "activation"], cmap=heatmaps.COLOURS, vmin=0, vmax=1)
     ax.set(xticks=[], yticks=[])
-    ax.set_title(f"{plotting.plain(label_of[encoder], 20)}\n{layers[encoder][-1]}", fontsize=9)
+    ax.set_title(f"{textwrap.fill(plotting.plain(label_of[encoder], 60), 24)}\n{layers[encoder][-1]}")
 heatmaps.colour_key(lower, panels)
 figure.suptitle(message)
 plotting.save_figure(figure, figures / "heatmaps.png")

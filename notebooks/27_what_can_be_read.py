@@ -35,6 +35,7 @@ n_photographs = 4000  # at most, drawn at random
 
 # %% jupyter={"source_hidden": true}
 import sys
+import textwrap
 
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
@@ -155,7 +156,7 @@ def draw_species(ax):
             middle, low, high = value.loc["species", encoder, measure]
             ax.plot([low, high], [number, number], color="0.2", linewidth=1.2, zorder=1)
             ax.plot(middle, number, "o", color="0.2", markerfacecolor=face, label=measure if not number else None)
-    names = [plotting.plain(label_of[encoder], 34) for encoder in encoders]
+    names = [textwrap.fill(plotting.plain(label_of[encoder], 60), 30) for encoder in encoders]
     ax.set(yticks=range(len(encoders)), yticklabels=names, ylim=(len(encoders) - 0.4, -0.6), xlim=(None, 1.02))
     ax.set_xlabel("species AMI")
     ax.set_title("species", fontsize=11)

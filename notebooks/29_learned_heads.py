@@ -29,6 +29,7 @@ seeds = [0, 1]
 
 # %% jupyter={"source_hidden": true}
 import sys
+import textwrap
 
 sys.path.insert(0, "..")
 import matplotlib.pyplot as plt
@@ -205,7 +206,8 @@ for line, encoder in zip(axes, encoders, strict=True):
         ax.set_yticks(range(len(listed)), list(listed))
         ax.invert_yaxis()
         what = {"head": "clusterers, same numbers", "map": "maps, then default or Ward"}[part]
-        ax.set_title(f"{plotting.plain(encoder_configs.readable_name(dataset, encoder), 32)}\n{what}", fontsize=10)
+        name = textwrap.fill(plotting.plain(encoder_configs.readable_name(dataset, encoder), 60), 32)
+        ax.set_title(f"{name}\n{what}", fontsize=10)
         ax.set_xlabel("species AMI")
 title = f"{plotting.dataset_name(dataset)}: heads and maps that are learned on frozen embeddings"
 figure.suptitle(f"{title}\nright margin: clusters, for {species.max() + 1:,} species", fontsize=11)

@@ -13,6 +13,7 @@ import pytest
 import encoder_configs
 import plotting
 import sampling
+import shard_files
 import utils
 
 
@@ -63,6 +64,23 @@ def test_a_table_that_is_missing_or_broken_is_named_with_what_to_do(in_tmp, name
         path.write_bytes(content)
         with pytest.raises(ValueError, match=rf"^data/d/{name} cannot be read \(.+\): delete it and run make again$"):
             utils.read_table(path)
+
+
+def test_one_changed_byte_in_an_embedding_or_a_table_is_noticed_though_the_size_is_the_same(in_tmp):
+    vectors, shard = np.random.default_rng(0).normal(size=(3, 64)).astype("float32"), in_tmp / "e" / "part-00000.parquet"
+    shard_files.write(shard, ["a", "b", "c"], {"last": vectors}, {"settings": "s", "photographs": "[]"})
+    table = in_tmp / "t.parquet"
+    utils.write_table(pd.DataFrame({"x": vectors[:, 0]}), table)
+    for path, value, read in (
+        (shard, vectors[1, 7], lambda: utils.read_shards(shard.parent, ["b"])),
+        (table, vectors[1, 0], lambda: utils.read_table(table)),
+    ):
+        read()
+        content = bytearray(path.read_bytes())
+        content[content.index(value.tobytes()) + 1] ^= 64
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{path.name} cannot be read \(.*CRC.*\): delete it and run make again"):
+            read()
 
 
 def test_metadata_and_embeddings_that_were_cut_off_are_named(in_tmp):
