@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 30  # of one file; a photograph with as many pixels as are allo
 
 
 def names(archive):
-    """Sorted names of the images in an archive, without hidden ones. Links, and names that leave the archive, are no images.
+    """Sorted names of the images in an archive, without hidden ones, and without names that leave the archive.
 
     ValueError if the archive cannot be read, for instance because it was cut off, or compressed as a whole (.tar.gz), or the
     object store does not answer.
@@ -61,7 +61,7 @@ def _unreadable(archive, kind, error):
 
 
 class _Tar:
-    """Where the files of an uncompressed tar lie: {name: (first byte, size)}."""
+    """Where the files of an uncompressed tar lie: {name: (first byte, size)}, or None for a link that is not followed."""
 
     ADVICE = "pack it again as .tar or .zip, or unpack it"
 
@@ -69,15 +69,23 @@ class _Tar:
         self.path, self.entries = Path(path), {}
         with tarfile.open(path, "r:") as opened:
             for member in opened:
+                name = member.name.removeprefix("./")
                 if member.isreg() and not member.issparse():
-                    self.entries[member.name.removeprefix("./")] = member.offset_data, member.size
+                    self.entries[name] = member.offset_data, member.size
+                elif member.islnk():  # the second name of a file that was packed before
+                    self.entries[name] = self.entries.get(member.linkname.removeprefix("./"))
+                elif member.issym():
+                    self.entries[name] = None
             with self.path.open("rb") as stream:  # without its last block of zeros, files may be missing
                 stream.seek(opened.offset)
                 if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                     raise tarfile.ReadError("it was cut off")
 
     def read(self, name):
-        start, size = _entry(self, name)
+        place = _entry(self, name)
+        if place is None:
+            raise ValueError("unreadable: it is a link")
+        start, size = place
         with self.path.open("rb") as stream:
             stream.seek(start)
             content = stream.read(_allowed(size))

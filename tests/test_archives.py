@@ -80,8 +80,16 @@ def test_only_images_that_lie_in_the_archive_are_listed(tmp_path):
             member = tarfile.TarInfo(f"{kind.decode()}.png")
             member.type, member.linkname = kind, "/etc/passwd"
             packed.addfile(member)
-    assert archives.names(path) == ["/root.png", "a/b.png"]
-    assert images.open_file(path / "a" / "b.png").read() == content
+        member = tarfile.TarInfo("a/second name.png")
+        member.type, member.linkname = tarfile.LNKTYPE, "a/b.png"
+        packed.addfile(member)
+    links = ["1.png", "2.png"]  # to a file outside
+    assert archives.names(path) == ["/root.png", *links, "a/b.png", "a/second name.png"]
+    for name in ("a/b.png", "a/second name.png"):
+        assert images.open_file(path / name).read() == content
+    for name in links:
+        with pytest.raises(ValueError, match="^unreadable: it is a link$"):
+            images.open_file(path / name)
 
 
 def spoil(path, what):
