@@ -1,4 +1,4 @@
-"""`make all` on samples of three real datasets, and `make report` on one of them.
+"""`make all` on samples of three real datasets, and, if slow tests are asked for, `make report` on one of them.
 
 EU Moths: about a dozen photographs per species. Reef fish: a few species have most of the pictures, and five have no genus and
 species. Leaf scans: grey, and most families have one species. Skipped where the data for development are absent.
@@ -58,7 +58,15 @@ def project(tmp_path_factory):
     return project
 
 
-@pytest.mark.parametrize(("dataset", "reported"), [("eu_moths", False), ("reef_fish", True), ("leaf_scans", False)])
+@pytest.mark.parametrize(
+    ("dataset", "reported"),
+    [
+        ("eu_moths", False),
+        ("reef_fish", False),
+        ("leaf_scans", False),
+        pytest.param("reef_fish", True, marks=pytest.mark.slow),  # test_make has the report of a simulated dataset
+    ],
+)
 def test_make_all_and_report(dataset, reported, project, tmp_path, shared_weights):
     rows = sample(dataset, tmp_path / "photographs")
     settings = (f"DATASET={dataset}", *SETTINGS)
@@ -72,7 +80,7 @@ def test_make_all_and_report(dataset, reported, project, tmp_path, shared_weight
     submission = pd.read_csv(project.data(dataset, "submission.csv"), dtype="string")
     assert sorted(submission["hash_id"]) == sorted(rows["hash_id"])
 
-    if not reported:  # a report takes half a minute
+    if not reported:
         return
     project.make("report", *settings)
     table = pd.read_csv(project.data(dataset, "k_rules.csv"))
