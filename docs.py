@@ -420,12 +420,15 @@ def effort(*datasets):
 
 
 def robustness(dataset):
-    """AMI and number of clusters under every perturbation, mean over seeds."""
+    """AMI and number of clusters at the first and the last severity of every perturbation, mean over seeds."""
     table = read(dataset, "robustness")
+    ends = table.groupby("perturbation")["severity"].agg(["first", "last"])
     mean = table[table["seed"].isna()].set_index(["rank", "clusterer", "metric"])[["perturbation", "severity", *BOUNDS]]
     header = ["perturbation", "severity", "species AMI", "family-only", "oracle k", "clusters / species", "genus AMI"]
     rows = []
     for key, part in mean.groupby(["perturbation", "severity"], sort=False):
+        if key[1] not in ends.loc[key[0]].to_numpy():
+            continue
         species, genus = part.loc["species"], part.loc["genus"]
         amis = [interval(*of.loc[(utils.DEFAULT_CLUSTERER, "ami"), BOUNDS]) for of in (species, genus)]
         references = [f"{species.loc[(name, 'ami'), 'value']:.2f}" for name in ("baseline_family", "oracle_k_ward_prepared")]
@@ -577,8 +580,8 @@ def growth(dataset):
 
 
 def artifacts():
-    """Where the numbers come from: a row for every table behind a generated part of a page."""
-    rows = []
+    """Where the numbers come from: a row for every section of a page and every kind of table behind its generated parts."""
+    datasets_of = {}
     for page in pages():
         text = page.read_text()
         for match in PART.finditer(text):
@@ -589,14 +592,16 @@ def artifacts():
             GENERATED[name](*arguments)
             section = HEADING.findall(text, 0, match.start())[-1]
             for dataset, table in dict.fromkeys(opened):
-                chapter, target = WRITERS[table]
-                of_dataset = "" if dataset == "demo" else f" DATASET={dataset}"
-                there = page.relative_to(ROOT)
-                rows.append([
-                    f"[{there}](../{there}): {section}", f"[{table}.csv](../figures/{dataset}/{table}.csv)",
-                    f"[{chapter}](../notebooks/{chapter}.ipynb)", f"`make {target}{of_dataset}`",
-                ])  # fmt: skip
-    return rows_of(["numbers in", "table", "chapter", "command"], rows)
+                datasets_of.setdefault((page.relative_to(ROOT), section, table), {})[dataset] = None
+    rows = []
+    for (page, section, table), datasets in datasets_of.items():
+        chapter, target = WRITERS[table]
+        links = ", ".join(f"[{dataset}](../figures/{dataset}/{table}.csv)" for dataset in datasets)
+        rows.append([
+            f"[{page}](../{page}): {section}", f"`{table}.csv` of {links}",
+            f"[{chapter}](../notebooks/{chapter}.ipynb)", f"`make {target}`",
+        ])  # fmt: skip
+    return rows_of(["numbers in", "tables", "chapter", "command"], rows)
 
 
 FUNCTIONS = (headline, answer, scores, orders, worlds, images_alone, choosing, held_out, k_rules, elsewhere, stress, plausible)
