@@ -88,7 +88,7 @@ def test_only_images_that_lie_in_the_archive_are_listed(tmp_path):
     for name in ("a/b.png", "a/second name.png"):
         assert images.open_file(path / name).read() == content
     for name in links:
-        with pytest.raises(ValueError, match="^unreadable: it is a link$"):
+        with pytest.raises(ValueError, match="unreadable: it is a link"):
             images.open_file(path / name)
 
 
