@@ -45,7 +45,6 @@ def read_metadata(root, version="5m", split="all"):
     found = pd.DataFrame({name: table[column].astype("string") for name, column in COLUMNS[version].items()})
     if version == "1m":  # image files are not named after the specimen
         found["hash_id"] = table["image_file"].astype("string").str.rpartition(".")[0]
-        found["partition"] = split
     return found.reset_index(drop=True)
 
 

@@ -47,8 +47,10 @@ def kmers(sequences, k=6):
     The square root makes the distance of two barcodes depend on which words they have rather than on how often; the distance of
     such vectors of length 1 is the Hellinger distance.
     """
-    counts = np.stack([np.bincount(barcodes.words(sequence, k), minlength=4**k) for sequence in sequences])
-    return np.sqrt(counts, dtype=np.float32)
+    found = np.empty((len(sequences), 4**k), np.float32)
+    for row, sequence in zip(found, sequences, strict=True):
+        row[:] = np.bincount(barcodes.words(sequence, k), minlength=4**k)
+    return np.sqrt(found, out=found)
 
 
 # ------------------------------------------------------------------------------------------------- registration
@@ -338,9 +340,9 @@ def pretrain(
     Few hundred species are soon learned by heart, so some of the visible tokens are `mutated`, and there is `dropout`.
 
     The log has step, learning_rate, seconds, and the loss and accuracy of hidden tokens: means over the last steps in training,
-    and of `held_out`, tokens (m, positions) of barcodes that are not trained on. The learning rate rises over 100 steps and
-    falls along a cosine. Every `every` steps the state goes to the file `checkpoint`, and training goes on from there if it was
-    made with the same tokens and settings. `progress(n)` is called after every n steps.
+    and of `held_out`, tokens (m, positions) of barcodes that are not trained on; missing if m is 0. The learning rate rises
+    over 100 steps and falls along a cosine. Every `every` steps the state goes to the file `checkpoint`, and training goes on
+    from there if it was made with the same tokens and settings. `progress(n)` is called after every n steps.
     """
     settings = [dimensions, steps, batch_size, learning_rate, n_targets, dropout, mutated, seed]
     made_from = repr([*settings, utils.file_digest(__file__)])
@@ -377,8 +379,10 @@ def pretrain(
             progress(1)
         if (step + 1) % every == 0 or step + 1 == steps:
             model.eval()
-            with torch.inference_mode():
-                check = masked_loss(model, unseen[:1024], torch.Generator().manual_seed(seed), n_targets)
+            check = torch.full((2,), torch.nan)
+            if len(unseen):
+                with torch.inference_mode():
+                    check = masked_loss(model, unseen[:1024], torch.Generator().manual_seed(seed), n_targets)
             model.train()
             names = ("loss", "accuracy", "held_out_loss", "held_out_accuracy")
             values = dict(zip(names, [*np.mean(recent, axis=0).tolist(), *(value.item() for value in check)], strict=True))
@@ -400,6 +404,17 @@ PARTITIONS = {  # of BIOSCAN-5M: what is trained on, and the species that are un
 }  # fmt: skip
 
 
+def own_split(specimens):
+    """Parts (n,) by the column `partition` of BIOSCAN-5M: "train", "validation", "test" or "other".
+
+    None without such a column, or if it does not tell training from unseen species, as in a download of one partition.
+    """
+    if "partition" not in specimens:
+        return None
+    part = specimens["partition"].map(PARTITIONS)
+    return part.fillna("other").to_numpy(object) if {"train", "test"} <= set(part.dropna()) else None
+
+
 def split_species(taxa, seed=0, test=0.2, validation=0.12):
     """Split species into "train", "validation" and "test": labels (n,) of the rows of `taxa` (genus and species of every row).
 
@@ -419,6 +434,7 @@ def split_species(taxa, seed=0, test=0.2, validation=0.12):
             left[species[name]] -= 1
     held += single[: n_test + n_validation - len(held)]
     held = [held[i] for i in random.permutation(len(held))]
+    n_test = round(len(held) * n_test / max(n_test + n_validation, 1))  # where few could be held out, both get their share
     part = dict.fromkeys(held[:n_test], "test") | dict.fromkeys(held[n_test:], "validation")
     return taxa["species"].map(part).fillna("train").to_numpy(object)
 

@@ -519,10 +519,10 @@ class NetworkEncoder:
         """Yield {layer: (len(shard), d)} for each shard, a list of rows of the source."""
         return embed(self.network, self.paths, shards, self.device, self.precision, self.batch_size, progress)
 
-    def describe_new(self, photos):
-        """The deepest layer (n, d) of photographs that are not in the source (see `load_photo`)."""
+    def describe_new(self, photos, layer="last"):
+        """One layer (n, d), the deepest if none is named, of photographs that are not in the source (see `load_photo`)."""
         (layers,) = embed(self.network, photos, [list(range(len(photos)))], self.device, self.precision, self.batch_size)
-        return utils.pick_layer(layers, "last")
+        return utils.pick_layer(layers, layer)
 
 
 class PixelEncoder(NetworkEncoder):
@@ -566,6 +566,7 @@ class FusedEncoder(_TableEncoder):
 
     def __init__(self, config, source, seed=0, precision=None, batch_size=None):
         self.parts, self.source, self.seed = config["architecture"].split(), source, seed
+        *_, self.deepest = config["layers"].values()
         found = {part: source.embedding(part) for part in self.parts}
         super().__init__({
             f"{name}{utils.PART}{part}": normalize(utils.pick_layer(layers, where))
@@ -574,9 +575,9 @@ class FusedEncoder(_TableEncoder):
         })  # fmt: skip
 
     def describe_new(self, photos):
-        """The deepest layers (n, d) of photographs that are not in the source, side by side (see `load_photo`)."""
+        """The deepest fused layer (n, d) of photographs that are not in the source (see `load_photo`)."""
         parts = (open_encoder(self.source.config(part), self.source, self.seed) for part in self.parts)
-        return np.hstack([normalize(part.describe_new(photos)) for part in parts])
+        return np.hstack([normalize(part.describe_new(photos, self.deepest)) for part in parts])
 
     @property
     def sees_photographs(self):

@@ -79,12 +79,13 @@ def write_point(sweep, encoders, path):
         temporary.write_text(yaml.safe_dump(own_parameters(points[path.stem]), sort_keys=False))  # layers have an order
 
 
-def run(source, output, files, assignments, stored=()):
+def run(source, output, files, assignments, stored=(), writes=()):
     """Execute the percent-format notebook `source` into `output`; SystemExit with the reason if anything fails.
 
-    Parameters come from YAML `files` and "name=value" `assignments`; `stored` settings are stored after success. The output
-    gets the date of the start of the run, so that make sees what changed during the run as newer. If another process runs
-    the same chapter, this one waits, and takes over its result if it had the same parameters.
+    Parameters come from YAML `files` and "name=value" `assignments`; `stored` settings are stored after success. If a chapter
+    does not apply to the dataset, the files that it `writes` are removed: those of an earlier run were of other data. The
+    output gets the date of the start of the run, so that make sees what changed during the run as newer. If another process
+    runs the same chapter, this one waits, and takes over its result if it had the same parameters.
     """
     began = time.time_ns()
     notebook = jupytext.read(source)
@@ -105,6 +106,8 @@ def run(source, output, files, assignments, stored=()):
             with undone_if_interrupted(output, executed, failed, scratch):
                 bars = source.stem in LONG or not in_parallel()
                 left_out = execute(notebook, executed, parameters, scratch, bars)
+                for path in writes if left_out else ():
+                    (ROOT / path).unlink(missing_ok=True)
                 os.utime(executed, ns=(began, began))
                 if stored:
                     store(parameters["dataset"], stored, parameters)
@@ -268,6 +271,7 @@ def main():
     chapter.add_argument("output", type=Path)
     chapter.add_argument("-f", dest="files", action="append", default=[], help="YAML file of parameters")
     chapter.add_argument("-r", dest="stored", action="append", default=[], help="name=text for later calls of make")
+    chapter.add_argument("-w", dest="writes", action="append", default=[], help="a file that the chapter writes")
     chapter.add_argument("--sweep", help="the sweep whose point the output is named after")
     chapter.add_argument("--encoders", type=str.split, default=[], help="of the sweep, with blanks between")
     chapter.add_argument("assignments", nargs="*", metavar="name=value")
@@ -284,7 +288,7 @@ def main():
                 point = arguments.output.with_suffix(".yaml")
                 write_point(arguments.sweep, arguments.encoders, point)
                 arguments.files.append(point)
-            run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.stored)
+            run(arguments.source, arguments.output, arguments.files, arguments.assignments, arguments.stored, arguments.writes)
     except (ValueError, OSError) as error:
         raise SystemExit(f"error: {one_line(error)}") from None
 

@@ -88,6 +88,7 @@ def read_table(path):
         raise BadSetting(f"{path} has no column {', '.join(COLUMNS['url'])}; it has {', '.join(table.columns)}")
     rows = pd.DataFrame({ours: table[theirs] if theirs else "" for ours, theirs in found.items()}).fillna("")
     if found["id"] is None:
+        rows = rows[rows["url"] != ""].reset_index(drop=True)
         rows["id"] = [hashlib.sha256(url.encode()).hexdigest()[:16] for url in rows["url"]]
     bad = rows.loc[~rows["id"].str.fullmatch(r"[A-Za-z0-9_-]{1,100}"), "id"]
     if len(bad):
@@ -240,8 +241,9 @@ def write_metadata(rows, manifest, folder):
     """Write metadata.csv for the photographs that were fetched. NotFetched if there is none."""
     there = manifest.loc[manifest["status"] == FETCHED, "hash_id"]
     if there.empty:
-        reasons = manifest["status"].value_counts()
-        raise NotFetched(f"none of {len(rows):,} photographs could be fetched ({reasons.index[0]})")
+        reasons = manifest["status"].value_counts().index
+        reason = reasons[0] if len(reasons) else "the table lists none, or none that was asked for"
+        raise NotFetched(f"none of {len(rows):,} photographs could be fetched ({reason})")
     table = rows[rows["id"].isin(there)].rename(columns={"id": "hash_id"})
     utils.write_table(table[["hash_id", *utils.RANKS]], folder / "metadata.csv")
 

@@ -11,6 +11,7 @@ import reprlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+DEFAULT_CLUSTERER = "pooled_average"  # of params/clusterers/
 ENGINES = ("local", "ray")  # where embeddings are computed: see distributed.py
 DEEPEST = 20  # levels of a YAML file
 

@@ -37,7 +37,7 @@ from parameters import (
     parse_assignments,
     suggestion,
 )
-from rules import Rule, imported, make_list, must_run_again, shard_lost
+from rules import Rule, clusterers_of, imported, make_list, must_run_again, shard_lost
 from settings import NO_NETWORK, TRAINING_CHAPTER, BadSetting, Settings, as_path, check_start, networks, parse_settings
 from sweeps import load_sweep, own_parameters, sweep_points
 
@@ -113,7 +113,7 @@ class Plan:
         # as long as a config is missing, its parameters cannot be compared with those of the last run
         comparable = len(existing) == len(configs)
         again = force or (comparable and must_run_again(run, parameters, writes, covering))
-        sources = [notebook, *imported(notebook), *existing]
+        sources = [notebook, *imported(notebook), *clusterers_of(notebook), *existing]
         for source in filter(dated_in_future, sources):
             with contextlib.suppress(OSError):  # a project that may not be changed
                 os.utime(ROOT / source)
@@ -121,6 +121,7 @@ class Plan:
         again = again or any(map(dated_in_future, (run, *writes)))
         needs = [*dict.fromkeys([*sources, *configs]), *needs, *(["FORCE"] if again else [])]
         command = [notebook, run, *arguments, *options, *(part for config in configs for part in ("-f", config))]
+        command += [part for file in writes for part in ("-w", file)]
         quoted = shlex.join(map(str, command)).replace("$", "$$")
         self.rules.append(Rule(run, writes, list(dict.fromkeys(needs)), [f"$(RUN) {quoted}", *then]))
 

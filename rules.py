@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from parameters import ROOT
+from parameters import DEFAULT_CLUSTERER, ROOT, config_names
 
 NEUTRAL = ("engine",)  # parameters that say where a chapter computes, and change nothing of what it writes
 IMPORT = re.compile(r"^[ \t]*((?:import|from)[ \t][^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
@@ -74,6 +74,17 @@ def _imported_directly(path):
     places = {name.replace(".", "/") for name in names | parents if name}
     files = {f"{place}{end}" for place in places for end in (".py", "/__init__.py")}
     return {file for file in files if (ROOT / file).is_file()}
+
+
+@functools.cache
+def clusterers_of(notebook):
+    """Configs of the clusterers that a chapter reads by name, the default or others, as paths below the project."""
+    text = (ROOT / notebook).read_text()
+    if not re.search(r"Clusterer\.named\(|load_prepared\(", text):
+        return []
+    names = {DEFAULT_CLUSTERER} if "DEFAULT_CLUSTERER" in text else set()
+    names |= set(re.findall(r'"(\w+)"', text)) & set(config_names("clusterers"))
+    return [f"params/clusterers/{name}.yaml" for name in sorted(names)]
 
 
 # ---- the last run ------------------------------------------------------------------------------------------------

@@ -107,7 +107,8 @@ def shown(strip, odd):
     """The photographs of a strip that are drawn: all, or the first ones and up to four of the odd ones at the end."""
     if len(strip.rows) <= PHOTOS:
         return strip.rows
-    last = strip.rows[odd[strip.rows]][-4:]
+    rest = strip.rows[1:]  # the medoid is first, even if it is odd
+    last = rest[odd[rest]][-4:]
     return np.concatenate([strip.rows[: PHOTOS - len(last)], last])
 
 

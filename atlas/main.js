@@ -210,7 +210,8 @@ class App {
       box.replaceChildren(make("p", {}, "Choose a cluster in the tree, photographs with the lasso, or one on the map."));
       return;
     }
-    const path = atlas.data.paths[current].split("/").map(encodeURIComponent).join("/");
+    const path = atlas.data.paths[current]?.split("/").map(encodeURIComponent).join("/"); // barcodes have none
+    const link = {href: `../photos/${path}`, target: "_blank", rel: "noopener noreferrer"};
     const near = atlas
       .nearest([current], 6)
       .map(row =>
@@ -230,7 +231,7 @@ class App {
         "div",
         {},
         ...this._lines(current),
-        make("a", {href: `../photos/${path}`, target: "_blank", rel: "noopener noreferrer"}, "open the photograph"),
+        ...(path ? [make("a", link, "open the photograph")] : []),
         make("div", {class: "near", "aria-label": "nearest neighbours"}, ...near),
       ),
     );

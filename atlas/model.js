@@ -147,7 +147,8 @@ class Atlas {
         const cluster = this.clusters[this.cluster[row]];
         cluster.status = kind;
         const name = {family: given_family[row] || "", genus: given_genus[row] || "", species: given_species[row] || ""};
-        if (name.genus || name.species) cluster.name = name;
+        const other = name.family && name.family !== this.nameOf("family", row); // a family alone corrects the one in the data
+        if (name.genus || name.species || other) cluster.name = name;
       }
     }
   }
@@ -451,7 +452,7 @@ class Atlas {
         lines.push([id, "", decision, "", "", "", "", "", "", "noise, by a person"]);
         continue;
       }
-      const {label, name} = this.clusters[this.cluster[row]];
+      const {label, name} = this.clusters[this.cluster[row]] ?? {label: ""}; // a duplicate of noise is in no cluster
       const family = name?.family || this.nameOf("family", row),
         genus = name?.genus || "",
         species = name?.species || "";

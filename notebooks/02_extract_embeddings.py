@@ -108,7 +108,7 @@ print(f"{library} {architecture} on {model.device} in {model.precision}")
 # %% jupyter={"source_hidden": true}
 versions = [version(name) for name in ("torch", "torchvision", "timm", "open_clip_torch", "pillow")]
 computed = [model.device.type, str(model.precision), batch_size, seed, versions]
-settings = [given, model.digest, *computed]
+settings = [given, list(layers), model.digest, *computed]  # the last layer is the default one, so their order counts
 code = [utils.file_digest(module.__file__) for module in (encoders, images)]
 content = specimens[["hash_id", "sha256"]].to_numpy().tolist()
 positions = [list(range(i, min(i + shard_size, len(specimens)))) for i in range(0, len(specimens), shard_size)]

@@ -186,7 +186,8 @@ versions = [version(name) for name in ("torch", "torchvision", "timm", "pytorch-
 code = [utils.file_digest(module.__file__) for module in (encoders, images, training)]
 start_state = {name: value.cpu().double().sum().item() for name, value in backbone.state_dict().items()}
 learnt_from = learning[["hash_id", "sha256"]].assign(label=labels).to_numpy().tolist()
-decisive = [vars(config), backbone_config, start_state, learnt_from, code, versions, device.type, str(dtype), seed]
+of_start = [backbone_config, list(backbone_config["layers"]), start_state]  # the order of layers says which is the deepest
+decisive = [vars(config), of_start, learnt_from, code, versions, device.type, str(dtype), seed]
 fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 curves = display(

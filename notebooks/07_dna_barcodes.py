@@ -85,9 +85,9 @@ sequences = specimens["barcode"].tolist()
 # partitions of BIOSCAN are used as they are.
 
 # %%
-part = dna.split_species(specimens[["genus", "species"]], seed, test, validation)
-if "partition" in specimens:  # of BIOSCAN: its own split
-    part = specimens["partition"].map(dna.PARTITIONS).fillna("other").to_numpy(object)
+part = dna.own_split(specimens)
+if part is None:
+    part = dna.split_species(specimens[["genus", "species"]], seed, test, validation)
 train, tested = part == "train", np.flatnonzero(part == "test")
 genus, species = (utils.lineage(specimens, rank).to_numpy(object, na_value=None) for rank in ("genus", "species"))
 if len(set(species[tested])) < 2:
@@ -187,7 +187,7 @@ pd.DataFrame({"dimensions": {name: values.shape[1] for name, values in vectors.i
 
 # %%
 asked = tested[np.isin(genus[tested], list({name for name in genus[train] if name}))]
-references = np.flatnonzero(train)
+references = np.flatnonzero(train & pd.notna(genus))
 once = ~specimens["barcode"].iloc[asked].duplicated().to_numpy()
 near = {name: dna.nearest(values[asked], values[references]) for name, values in vectors.items()}
 right = {name: genus[references[neighbours]] == genus[asked] for name, neighbours in near.items()}

@@ -74,8 +74,10 @@ if "barcode" not in metadata:
 
 # %%
 specimens = metadata[metadata["path"].notna()]
-if "partition" in specimens:  # of BIOSCAN: its training specimens, and unseen species of its test
-    specimens = specimens[specimens["partition"].map(dna.PARTITIONS).isin(["train", "test"])]
+own_split = dna.own_split(specimens)
+if own_split is not None:  # of BIOSCAN: its training specimens, and unseen species of its test
+    of_use = np.isin(own_split, ["train", "test"])
+    specimens, own_split = specimens[of_use], own_split[of_use]
 specimens = specimens.reset_index(drop=True)
 with_dna = np.flatnonzero(specimens["barcode"].notna())
 taxa = pd.DataFrame({name: utils.lineage(specimens, name) for name in utils.RANKS})
@@ -111,8 +113,8 @@ print(f"{len(specimens):,} photographs, {len(with_dna):,} with a barcode; column
 random, named = np.random.default_rng(seed), specimens["species"].notna().to_numpy()
 part = pd.Series(random.permutation(taxa["species"].nunique()) % n_folds, np.sort(taxa["species"].dropna().unique()))
 fold = taxa["species"].map(part).fillna(-1).to_numpy(int)  # -1: the species is not known, and always trained on
-if "partition" in specimens:
-    fold = np.where(specimens["partition"].map(dna.PARTITIONS) == "test", 0, -1)
+if own_split is not None:
+    fold = np.where(own_split == "test", 0, -1)
 order = pd.Series(random.permutation(len(specimens)))
 place = order.groupby(taxa["species"].fillna("").to_numpy()).rank().to_numpy()
 fourth = named & (place % 4 == 0)  # a query if its species is seen
@@ -146,6 +148,8 @@ TRAININGS = {  # towers, whether the network is trained, whether barcodes are sh
     "image + DNA, low rank": (("image", "DNA"), True, False),
     "image + shuffled DNA, low rank": (("image", "DNA"), True, True),
 }
+if specimens["family"].isna().all():  # names begin with the family
+    del TRAININGS["image + DNA + name"]
 
 
 def train(f, towers, tuned, shuffled):
@@ -164,7 +168,8 @@ def train(f, towers, tuned, shuffled):
 
 # %%
 placed = {}  # {(training, fold): {tower, or rank for its names: vectors in the common space; "network": before the projection}}
-first_rows = {r: taxa[r].dropna().drop_duplicates().index for r in utils.RANKS}  # a row of every taxon
+in_families = taxa[specimens["family"].notna()]
+first_rows = {r: in_families[r].dropna().drop_duplicates().index for r in utils.RANKS}  # a row of every taxon
 for name, (towers, tuned, shuffled) in TRAININGS.items():
     for f in folds:
         model, transform = train(f, towers, tuned, shuffled)
@@ -180,8 +185,9 @@ for name, (towers, tuned, shuffled) in TRAININGS.items():
 # ## Retrieval
 #
 # Is the nearest key of the same taxon? Keys are the training specimens of seen species and half of the specimens of unseen
-# ones; for names, the names of all taxa. Accuracy is a mean over species, for queries of seen and of unseen species; the table
-# shows the harmonic mean of both. Frozen encoders cannot compare a photograph with a barcode; their rows are references.
+# ones, if they have names; for names, the names of all taxa. Accuracy is a mean over species, for queries of seen and unseen
+# species; the table shows the harmonic mean of both. Frozen encoders cannot compare a photograph with a barcode; their rows are
+# references.
 
 # %%
 rows = []
@@ -205,7 +211,7 @@ for f in folds:
         for one, other in (("image", "image"), ("DNA", "DNA"), ("image", "DNA"), ("DNA", "image")):
             if one == other or name != "frozen encoders":
                 held = np.flatnonzero(
-                    ((fold != f) & ~fourth | (fold == f) & ~second) & ~np.isnan(at[other]).any(axis=1)
+                    ((fold != f) & ~fourth | (fold == f) & ~second) & named & ~np.isnan(at[other]).any(axis=1)
                 )
                 ask(name, f"{one} to {other}", f, at[one], at[other][held], taxa.iloc[held])
         for r in [r for r in utils.RANKS if r in at]:

@@ -157,6 +157,7 @@ class Project:
             shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("*.ipynb", ".*", "__pycache__"))
         stress = root / "notebooks" / "15_stress_test.py"  # fewer and smaller embeddings take a tenth of the time
         smaller = re.sub(r'"photographs": (\d+)0\b', r'"photographs": \1', stress.read_text())
+        smaller = smaller.replace("**SIMULATED[situation]", '**{"photographs": 5} | SIMULATED[situation]')
         stress.write_text(smaller.replace("draws = [0, 1]", "draws = [0]"))
         learned = root / "heads.py"
         learned.write_text(re.sub(r"\bsteps=\d+", "steps=20", learned.read_text()))

@@ -2,7 +2,10 @@
 
 import base64
 import hashlib
+import io
 import json
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -227,3 +230,41 @@ def test_very_few_photographs(tmp_path, n):
     table, xy, points = make_table(1, 3)
     paths, data = write(tmp_path, table.iloc[:n].assign(family=pd.NA, genus=pd.NA, species=pd.NA), xy[:n], points[:n])
     assert len(data["ids"]) == n and data["names"] == {"family": [], "genus": [], "species": []} and paths[0].is_file()
+
+
+# ----------------------------------------------------------------------------------------- the review, outside a page
+
+
+def review_after(table, xy, points, decisions):
+    """The rows of review.csv, by hash_id, that the model writes for an atlas of `table` after some JavaScript `decisions`."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    data, _ = atlas.contents("mine", "mine", table, xy, points)
+    data = data | {"review": data.get("review") or {}}
+    model = (ROOT / "atlas" / "model.js").read_text()
+    script = f"{model}\nconst atlas = new Atlas({json.dumps(data, default=str)});\n{decisions}\nconsole.log(atlas.csv());"
+    done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(io.StringIO(done.stdout), dtype="string").set_index("hash_id")
+
+
+def test_a_family_that_a_person_corrected_is_still_corrected_in_the_next_atlas():
+    table, xy, points = make_table()
+    first = review_after(table, xy, points, "atlas.name([0], {family: 'Noctuidae', genus: '', species: ''});")
+    assert len(first) == 8 and set(first["family"]) == {"Noctuidae"} and first["genus"].isna().all()
+    named = table["hash_id"].isin(first.index)
+    again = table.assign(decision=table["decision"].mask(named, "edited"))
+    again = again.assign(given_family=table["family"].mask(named, "Noctuidae"))
+    second = review_after(again, xy, points, "")
+    assert second["family"].sort_index().equals(first["family"].sort_index())
+
+
+def test_a_duplicate_of_noise_is_saved_again():
+    table, xy, points = make_table()
+    original, copy = table["hash_id"][:2]
+    lost = table["hash_id"].isin([original, copy])
+    table.loc[lost, ["genus_cluster", "species_cluster"]] = pd.NA
+    table.loc[table["hash_id"] == original, "decision"] = "noise"
+    table.loc[table["hash_id"] == copy, ["decision", "duplicate_of"]] = ["duplicate", original]
+    saved = review_after(table, xy, points, "")
+    assert saved["decision"].to_dict() == {original: "noise", copy: "duplicate"} and saved.loc[copy, "duplicate_of"] == original

@@ -172,8 +172,9 @@ def test_training_lowers_the_loss_and_goes_on_where_it_stopped(tokens, tmp_path)
     pd.testing.assert_frame_equal(*without_time, rtol=1e-3)  # sums of floats differ in their last digits
     assert np.corrcoef(again.embed(tokens).ravel(), whole.embed(tokens).ravel())[0, 1] > 0.999
     steps.clear()
-    dna.pretrain(tokens[1:], tokens[:20], steps=1, **options)
+    _, log = dna.pretrain(tokens[1:], tokens[:0], steps=1, **options)
     assert steps[0] == 0  # other barcodes: from the start
+    assert log["held_out_loss"].isna().all() and log["loss"].notna().all()  # nothing is held out
 
 
 def test_the_output_is_whitened(tokens):
@@ -277,3 +278,27 @@ def test_what_cannot_be_encoded_is_said(in_tmp):
         encoders.open_encoder(outside, source)
     with pytest.raises(FileNotFoundError, match=r"models/none\.safetensors is missing"):
         encoders.open_encoder(outside | {"weights": "models/none.safetensors"}, source)
+
+
+def test_where_few_species_can_be_held_out_validation_and_test_both_get_their_share():
+    species = [f"S{i}" for i in range(200)]  # 20 genera of ten: no species is alone in its genus
+    taxa = pd.DataFrame({"genus": [f"G{i // 10}" for i in range(200)], "species": species})
+    part = pd.Series(dna.split_species(taxa)).value_counts()
+    assert part.to_dict() == {"train": 152, "test": 30, "validation": 18}
+    small = pd.Series(dna.split_species(taxa.iloc[:16])).value_counts()
+    assert small["test"] >= 2 and small["validation"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("partition", "part"),
+    [
+        (["train", "pretrain", "test_unseen", "val_unseen", "key_unseen", None], "train train test validation other other"),
+        (["train", "test", "test", "val", "train", None], None),  # of somebody else
+        (["test_unseen"] * 6, None),  # a download of one partition
+        (["all"] * 6, None),
+    ],
+)
+def test_only_the_partitions_of_bioscan_are_taken_for_a_split(partition, part):
+    found = dna.own_split(pd.DataFrame({"partition": pd.array(partition, "string")}))
+    assert (part is None and found is None) or found.tolist() == part.split()
+    assert dna.own_split(pd.DataFrame({"family": partition})) is None

@@ -97,6 +97,9 @@ def test_a_chapter_that_does_not_apply_says_why_and_is_done(tmp_path, capsys):
     execute.run(chapter, run, [], [])
     assert capsys.readouterr().out.startswith("one: does not apply: there is one family (")
     assert run.is_file() and not run.with_suffix(".failed.ipynb").exists() and rules.last_run(run)[0] == {}
+    (tmp_path / "one.csv").write_text("of a table with names")
+    execute.run(chapter, run, [], ["a=2"], writes=[str(tmp_path / "one.csv"), str(tmp_path / "one.png")])
+    assert not (tmp_path / "one.csv").exists()
 
 
 def test_killed_kernel_is_reported(tmp_path):

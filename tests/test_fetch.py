@@ -212,8 +212,9 @@ def test_columns_are_known_by_the_names_of_others(tmp_path):
         "url": "http://a", "id": "7", "family": "Noctuidae", "genus": "", "species": "Agrotis segetum", "licence": "CC0",
         "attribution": "", "sha256": "",
     }  # fmt: skip
-    pd.DataFrame({"url": ["http://a", "http://b"], "family": ["A", None]}).to_parquet(tmp_path / "t.parquet")
-    rows = fetch.read_table(tmp_path / "t.parquet")
+    table = pd.DataFrame({"url": ["http://a", None, "http://b", ""], "family": ["A", "A", None, "A"]})
+    table.to_parquet(tmp_path / "t.parquet")
+    rows = fetch.read_table(tmp_path / "t.parquet")  # without ids, a row without an address is of no use
     assert rows["family"].tolist() == ["A", ""] and rows["id"].nunique() == 2
 
 
@@ -287,6 +288,9 @@ def test_nothing_fetched_is_an_error_and_stores_nothing(server, in_tmp):
     with pytest.raises(fetch.NotFetched, match=r"none of 1 photographs could be fetched \(not found\)"):
         fetch.fetch("mine", str(in_tmp / "list.csv"))
     assert load_stored("mine") == {}
+    (in_tmp / "list.csv").write_text("photo_id,url\n")
+    with pytest.raises(fetch.NotFetched, match="none of 0 photographs could be fetched \\(the table lists none"):
+        fetch.fetch("mine", str(in_tmp / "list.csv"))
     with pytest.raises(BadSetting, match="LIST="):
         fetch.fetch("mine")
     with pytest.raises(BadSetting, match=r"LIST=list\.csv is for make fetch"):

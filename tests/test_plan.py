@@ -32,7 +32,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("run")
 parser.add_argument("source", type=Path)
 parser.add_argument("output", type=Path)
-for option in ("-r", "-f"):
+for option in ("-r", "-f", "-w"):
     parser.add_argument(option, action="append", default=[])
 parser.add_argument("--sweep")
 parser.add_argument("--encoders")
@@ -53,11 +53,6 @@ running = given.output.with_suffix(".running.ipynb")
 running.parent.mkdir(parents=True, exist_ok=True)
 running.touch()
 began = running.stat().st_mtime_ns  # by the clock of the files, which may be a tick behind time.time_ns()
-newest = max(Path("data/.plans").glob("*.mk"), key=lambda path: path.stat().st_mtime_ns)
-files = []
-for line in newest.read_text().replace("$(EQ)", "=").replace("\\\\\\n", "").splitlines():
-    if line.endswith(f": {given.output} ;"):
-        files = line.partition(":")[0].split()
 with open("calls.txt", "a") as calls:
     print(given.output.stem, file=calls)
 if given.source.stem == "01_preprocess":
@@ -67,11 +62,11 @@ if given.source.stem == "01_preprocess":
         photos.unlink(missing_ok=True)
         photos.symlink_to(Path(parameters["source"]).resolve())
     seen = listing.digest(photos)
-for number, target in enumerate(map(Path, files)):
-    if number == len(files) // 2 and given.output.stem in os.environ.get("FAIL", "").split():
+for number, target in enumerate(map(Path, given.w)):
+    if number == len(given.w) // 2 and given.output.stem in os.environ.get("FAIL", "").split():
         running.rename(given.output.with_suffix(".failed.ipynb"))
         raise SystemExit(f"{given.output.stem} failed on purpose")
-    if number == len(files) // 2 and given.output.stem in os.environ.get("HANG", "").split():
+    if number == len(given.w) // 2 and given.output.stem in os.environ.get("HANG", "").split():
         Path("hanging").touch()
         time.sleep(60)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -409,6 +404,16 @@ def test_lost_or_cut_off_shard_is_made_again(planned):
     assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
     (folder / "part-00000.parquet").unlink()
     assert planned.would_run("all", *SETTINGS)[0] == "02_extract_embeddings-pixels"
+
+
+def test_chapters_depend_on_the_clusterers_that_they_read_by_name():
+    for notebook, names in (
+        ("07_dna_barcodes", "images_alone pooled_average"),
+        ("11_robustness", "pooled_average"),
+        ("15_stress_test", "nested_ward nested_ward_silhouette pooled_average"),
+        ("01_preprocess", ""),
+    ):
+        assert rules.clusterers_of(f"notebooks/{notebook}.py") == [f"params/clusterers/{name}.yaml" for name in names.split()]
 
 
 def test_files_dated_in_the_future_are_put_right(planned):

@@ -65,6 +65,8 @@ def test_a_long_strip_shows_its_first_and_its_odd_photographs():
     rows = sheets.shown(strip, odd)
     assert len(rows) == sheets.PHOTOS and rows[-3:].tolist() == [37, 38, 39] and rows[:8].tolist() == list(range(8))
     assert len(sheets.shown(strip._replace(rows=np.arange(4)), odd)) == 4
+    odd[0] = True  # the medoid, which is in its place already
+    assert sheets.shown(strip, odd).tolist() == [*range(8), 37, 38, 39]
 
 
 def test_a_page_frames_odd_photographs_and_leaves_a_lost_one_white():
