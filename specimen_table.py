@@ -276,10 +276,14 @@ MARKS = re.compile(
 )
 
 
+UNDETERMINED = re.compile(r"[^\W\d]+[\s_]+(indet|undet|sp|spp)\.?", re.IGNORECASE)  # not "Agrotis sp. 2", which is one species
+
+
 def drop_marks(rows):
     """Rows with marks for a missing name replaced by missing values (except in hash_id), and the count of each mark."""
     named = rows[COLUMNS[1:]]
     marked = named.apply(lambda column: column.str.fullmatch(MARKS).fillna(False).astype(bool))
+    marked["species"] |= named["species"].str.fullmatch(UNDETERMINED).fillna(False).astype(bool)
     return rows.assign(**named.mask(marked)), named.where(marked).stack().value_counts()
 
 

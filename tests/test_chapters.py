@@ -288,7 +288,7 @@ LOOKALIKES = [
     "Noneidae",
     "蛾科",
     "🦋",
-    "Agrotis sp.",
+    "Agrotis sp. 2",
 ]
 
 
@@ -309,6 +309,17 @@ def test_marks_for_a_missing_name_are_no_taxon_and_names_that_look_alike_are(ben
         *LOOKALIKES,
     }
     assert "taken for missing: " in printed and "NA (2 times)" in printed and "N/A (1 times)" in printed
+
+
+def test_a_specimen_whose_genus_alone_was_determined_has_no_species(bench, tmp_path):
+    names = ["Agrotis sp.", "Agrotis sp", "Agrotis_spp.", "Agrotis indet."]
+    names += ["Agrotis sp. 2", "Agrotis cf. segetum", "Agrotis spina"]
+    photograph(tmp_path / "src", *(f"{n}.png" for n in range(len(names))))
+    write_csv(tmp_path / "src", [[n, "Noctuidae", "Agrotis", name] for n, name in enumerate(names)])
+    printed, _ = bench.run("01", dataset="d", source=str(tmp_path / "src"))
+    table = metadata(bench, "d")
+    assert table["species"].dropna().tolist() == names[4:] and table["genus"].eq("Agrotis").all()
+    assert "Agrotis sp. (1 times)" in printed
 
 
 def test_every_mark_is_known_in_any_case(bench, tmp_path):
