@@ -174,7 +174,7 @@ def test_what_the_simulation_page_says_of_probes_holds():
 def test_what_the_page_for_experts_says_of_the_moths_holds():
     decisions = docs.read("eu_moths", "effort").set_index(["strategy", "goal"])["decisions"].unstack()[0.9]
     clusters = decisions[["clusters", "clusters, mixed ones split"]].min()
-    assert 0.45 < clusters / decisions["one by one"] < 0.55 and 0.67 < clusters / decisions["nearest neighbours"] < 0.74
+    assert 0.45 < clusters / decisions["one by one"] < 0.55 and 0.6 < clusters / decisions["nearest neighbours"] < 0.7
     taxa = docs.read("eu_moths", "taxa")
     largest = taxa[taxa["family"].isin(taxa["family"].value_counts().index[:3])]
     assert 0.45 < (largest["outcome"] == "found").mean() < 0.55
@@ -233,7 +233,9 @@ def test_what_the_training_page_says_of_kinship_holds():
     species = {encoder: means.loc[encoder, "pooled_average", "species"]["ami"] for encoder in (frozen, tuned, both)}
     triplets = {encoder: means.loc[encoder, "ward_dendrogram", "all"]["triplet_accuracy"] for encoder in species}
     assert species[tuned] > species[frozen] and species[both] - species[frozen] > 0.8 * (species[tuned] - species[frozen])
-    assert triplets[tuned] < triplets[frozen] - 0.1 and abs(triplets[both] - triplets[frozen]) < 0.02
+    assert abs(triplets[tuned] - triplets[frozen]) < 0.03 and triplets[both] >= triplets[frozen]
+    purity = {encoder: means.loc[encoder, "ward_dendrogram", "all"]["dendrogram_purity_genus"] for encoder in species}
+    assert purity[tuned] > purity[frozen]
 
 
 def test_every_table_behind_the_pages_is_written_by_the_chapter_that_is_named():
@@ -260,7 +262,7 @@ def test_the_results_page_describes_the_scores():
     assert fish["n_found"] > 3 * fish["n_true"] and fish["ami"] < at("reef_fish", "baseline_family", "none")["ami"]
     for clusterer in ("pooled_average", "oracle_k_ward", "oracle_k_ward_prepared"):  # three crops against the whole
         gains = {d: at(d, clusterer, "resnet50_crops")["ami"] - at(d, clusterer)["ami"] for d in ("eu_moths", "reef_fish")}
-        assert min(gains.values()) > 0.01
+        assert gains["eu_moths"] > 0.01 and abs(gains["reef_fish"]) < 0.02
         assert all(at("leaf_scans", clusterer, encoder)["ami"] > 0.97 for encoder in ("resnet50_double", "resnet50_crops"))
     table = docs.of_imagenet("eu_moths", "k_rules")
     plain = table[(table["rule"] == "silhouette") & (table["preparation"] == "plain") & table["half"].isna()]
