@@ -108,6 +108,12 @@ def answer(*runs):
     return rows_of(header, rows)
 
 
+def check_known(dataset, table, asked, known):
+    """ValueError if a page asks for what is not in a table: its rows would be missing without a word."""
+    if unknown := set(asked) - set(known):
+        raise ValueError(f"figures/{dataset}/{table}.csv knows no {', '.join(sorted(unknown))}")
+
+
 def scores(dataset, *names):
     """Runs by species AMI; `names` are the encoders and clusterers to show, of both all where none is named."""
     mean, comparisons = mean_scores(dataset), read(dataset, "comparisons").set_index(["rank", "encoder", "clusterer"])
@@ -116,8 +122,7 @@ def scores(dataset, *names):
     header += [*scoring.OUTCOMES, "genus AMI", "clusters / genera"]
     order, rows = value["species", "ami"].sort_values(ascending=False, kind="stable").index, []
     known = {*value.index.get_level_values(0), *value.index.get_level_values(1)}
-    if unknown := set(names) - known:
-        raise ValueError(f"figures/{dataset}/scores.csv knows no {', '.join(sorted(unknown))}")
+    check_known(dataset, "scores", names, known)
     for run in order:
         asked = not names or (run[1] in names and (run[0] in names or run[0] == "none"))
         if not asked or ("species", *run) not in comparisons.index:
@@ -316,6 +321,7 @@ def clades(*datasets):
 def heat(dataset, *encoders):
     """Where the heat of networks lies, and how far the embedding moves if the hottest fifth is hidden, a row per map."""
     table = read(dataset, "heatmaps")
+    check_known(dataset, "heatmaps", encoders, table["encoder"])
     part = "organism" if "heat, organism" in set(table["measure"]) else "central half"
     header = ["encoder", "layer", "map", f"heat in the {part}", "area", "hottest fifth hidden", "that of another photograph"]
     header += ["a random fifth", "hottest minus another's"]
