@@ -195,14 +195,14 @@ def test_what_the_training_page_says_of_heads_and_maps_holds():
         table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"]).sort_index()
         return table.loc[(part, encoder, numbers)]
 
-    one, three = (at("reef_fish", "head", encoder, "oracle k") for encoder in ("resnet50_double", "fused_imagenet"))
+    one, three = (at("reef_fish", "head", encoder, "oracle k") for encoder in ("resnet50_crops", "fused_imagenet"))
     demo = at("demo", "head", "specimen_resnet18_double", "oracle k")
     for head in ("TEMI", "TURTLE"):
         assert one.loc[head, "ami"] < one.loc["Ward", "ami"] and demo.loc[head, "difference_high"] < -0.05
         assert three.loc[head, "difference_low"] < 0 < three.loc[head, "difference_high"]
     assert one["ami"].idxmin() == "TURTLE"
     assert at("reef_fish", "map", "fused_imagenet", "oracle k").loc["neighbours whitened", "difference"] > 0
-    for encoder in ("resnet50_double", "fused_imagenet"):
+    for encoder in ("resnet50_crops", "fused_imagenet"):
         torn = at("reef_fish", "map", encoder, "found").loc["contrast in families"]
         assert 4 < torn["clusters"] / torn["species"] < 6
     demo = at("demo", "map", "specimen_resnet18_double", "found")
