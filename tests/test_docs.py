@@ -190,6 +190,21 @@ def test_the_prior_for_genera_changes_their_score_little(dataset):
     assert abs(ami["genus, 1"] - ami["genus, 2"]) < 0.025
 
 
+def test_what_the_page_says_of_the_rule_on_ward_trees_holds():
+    average, ward = "common height", "common height, Ward"
+    for dataset in ("eu_moths", "reef_fish", "leaf_scans"):
+        table = docs.read(dataset, "stress")
+        table["off"] = np.abs(np.log(table["found"] / table["true"]))
+        means = table.groupby(["rule", "embedding", "situation"])[["off", "ami"]].mean()
+        near = (means["off"] < np.log(1.5)).groupby("rule").sum()
+        ami = means["ami"].groupby(["rule", "embedding"]).mean()
+        assert near[ward] >= near[average] and abs(ami[ward] - ami[average]).max() < 0.04
+        table = docs.of_imagenet(dataset, "k_rules")
+        here = (table["preparation"] == "signed sqrt, half whitened") & table["half"].isna() & (table["clusters"] == "species")
+        ami = table[here].groupby("rule")["ami"].mean()
+        assert ami[average] - ami[ward] > 0.02 if dataset == "reef_fish" else abs(ami[average] - ami[ward]) < 0.02
+
+
 def test_what_the_training_page_says_of_heads_and_maps_holds():
     def at(dataset, part, encoder, numbers):
         table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"]).sort_index()
