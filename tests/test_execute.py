@@ -1,5 +1,6 @@
 """Strict execution of chapters: parameters are checked, runs are recorded, outputs are published, nothing is left half done."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -174,6 +175,12 @@ def test_message_of_any_error_is_one_line_of_moderate_length():
     assert one_line("a\n  b\t c") == "a b c" and len(one_line("word " * 9999)) == 1000
 
 
+def is_kernel(process):
+    with contextlib.suppress(psutil.Error):  # it may have just ended
+        return "ipykernel_launcher" in process.cmdline()
+    return False
+
+
 @pytest.fixture
 def short_folder():
     """A folder whose path is short enough for the sockets of a kernel."""
@@ -192,7 +199,7 @@ def test_interrupt_prints_one_line_and_ends_the_kernel_and_its_processes(chapter
     )
     children = []
     end = time.monotonic() + 60
-    while not any("ipykernel_launcher" in child.cmdline() for child in children if child.is_running()):
+    while not any(map(is_kernel, children)):
         assert started.poll() is None and time.monotonic() < end
         children = psutil.Process(started.pid).children(recursive=True)
     time.sleep({signal.SIGINT: 0, signal.SIGTERM: 0.3, signal.SIGHUP: 0.8}[number])
