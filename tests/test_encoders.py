@@ -536,6 +536,22 @@ def test_a_mirrored_encoder_does_not_tell_left_from_right(tmp_path):
     np.testing.assert_allclose(new[0], one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("layer", ["layer3", "last"])
+def test_new_photographs_get_the_layer_that_is_fused(tmp_path, layer):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    layers = {"layer3": "layer3", "avgpool": "avgpool"}
+    part = {"library": "torchvision", "architecture": "resnet18", "weights": None, "layers": layers, "input_size": 56}
+    paths = [tmp_path / "one.png"]
+    (embedded,) = encoders.open_encoder(part, encoders.Source(paths), precision=torch.float32).describe([[0]])
+    source = encoders.Source(paths, embedding=lambda name: embedded, config=lambda name: part)
+    config = {"library": "fused", "architecture": "part", "weights": None, "layers": {"fused": layer}}
+    fused = encoders.open_encoder(config, source)
+    (stored,) = fused.describe([[0]])
+    new = fused.describe_new(paths)  # in the precision of this machine, so not to the last digit
+    assert new.shape == stored["fused:part"].shape and (new * stored["fused:part"]).sum() > 0.999
+
+
 every_library = pytest.mark.parametrize(
     ("library", "architecture"),
     [("torchvision", "resnet18"), ("timm", "deit_tiny_patch16_224"), ("open_clip", "ViT-S-32-alt"), ("pixels", "thumbnails")],
