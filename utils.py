@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import parameters
 import spreadsheet
 from files import atomic_write, locked
-from parameters import DEFAULT_CLUSTERER  # noqa: F401 (chapters read it here)
 
 ROOT = Path(__file__).resolve().parent
 RANKS = ("family", "genus", "species")
+DEFAULT_CLUSTERER = parameters.DEFAULT_CLUSTERER
 SCORE_COLUMNS = ("dataset", "encoder", "clusterer", "seed", "rank", "metric", "value", "ci_low", "ci_high")  # of all scores
 
 # ---------------------------------------------------------------------------------------------- paths and tables
