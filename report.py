@@ -137,13 +137,14 @@ def advice(specimens, clusters, rejected, found, role=""):
             "The clusters are no better than the family names alone. Another encoder, or tuning, should come first."
         )
     for row in [row for row in found if row["rank"] == "species"]:
-        numbers = f"{row['n_found']:,.0f} clusters for {row['n_true']:,.0f} named species"
+        numbers = f"(found: {row['n_found']:,.0f}, named: {row['n_true']:,.0f})"
         if row["n_found"] < row["n_true"] / 1.5:
             said.append(
-                f"There are only {numbers}. Split the merged ones in the atlas, and compare CLUSTERERS=nested_ward."
+                f"There are fewer clusters than species {numbers}. Split the merged ones in the atlas, "
+                "and compare CLUSTERERS=nested_ward."
             )
         if row["n_found"] > 1.5 * row["n_true"]:
-            said.append(f"There are {numbers}. Merge in the atlas what belongs together.")
+            said.append(f"There are more clusters than species {numbers}. Merge in the atlas what belongs together.")
     if alone > 0.3:
         said.append(
             f"{alone:.0%} of the clusters hold a single photograph. Merge them in the atlas where they belong together."

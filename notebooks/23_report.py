@@ -96,8 +96,9 @@ shown = {"surest": list(strips(surest)), "doubtful": list(strips(doubtful))}
 n_families = clusters["family_cluster"].drop_duplicates().ne(clustering.UNKNOWN).sum()
 given = "named" if clustering.Clusterer.named(clusterer).use_family and specimens["family"].notna().any() else "found"
 summary = (
-    f"{len(specimens):,} photographs in {n_families:,} {given} families form {len(set(labels[inside])):,} clusters at the rank "
-    f"of species and {clusters['genus_cluster'].nunique():,} at that of genera. {len(rejected):,} rows or files were rejected. "
+    f"Photographs: {len(specimens):,}. Families ({given}): {n_families:,}. Clusters at the rank of species: "
+    f"{len(set(labels[inside])):,}, of genera: {clusters['genus_cluster'].nunique():,}. "
+    f"Rejected rows or files: {len(rejected):,}. "
     f"Half of the photographs have a trust of {np.nanmedian(trust):.2f} or more."
 )
 advice = report.advice(specimens, clusters, rejected, scored, encoder_configs.role(dataset, encoder))

@@ -60,7 +60,7 @@ def test_advice_fits_what_was_found():
     named = specimens.assign(family="f", species="s")
     poor = [{"rank": "species", "ami": 0.4, "baseline": 0.5, "n_found": 3, "n_true": 30}]
     said = " ".join(report.advice(named, clusters, pd.DataFrame(), poor))
-    assert "no better than the family names alone" in said and "only 3 clusters for 30 named species" in said
+    assert "no better than the family names alone" in said and "fewer clusters than species (found: 3, named: 30)" in said
     assert "control" not in said and "No family" not in said and "rejected" not in said
     only_genera = [poor[0] | {"rank": "genus"}]
     assert "clusters for" not in " ".join(report.advice(named, clusters, pd.DataFrame(), only_genera))
@@ -89,7 +89,7 @@ def test_the_page_holds_pictures_counts_and_escaped_names_and_loads_nothing(data
     printed, found = dataset.run("23", dataset="d", run="pixels/pooled_average", n_clusters=3, n_photographs=4)
     page = dataset.data("d", "report.html").read_text()
     assert "report.html" in printed and "<script" not in page.lower()
-    assert "71 photographs in 3 named families" in unescape(page) and "1 rows or files were rejected" in page
+    assert "Photographs: 71. Families (named): 3." in unescape(page) and "Rejected rows or files: 1." in page
     fewest, most = found["found"].attrs["plausible"]
     assert fewest <= found["clusters"]["species_cluster"].nunique() <= most
     assert f"from {fewest} to {most} clusters at the rank of species are plausible" in page
