@@ -15,7 +15,7 @@ MAKEFLAGS += --no-builtin-rules
 
 SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW ENGINE SWEEP LIST PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
-PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS HF_HOME TORCH_HOME RAY_ADDRESS # not used here, but by the programs
+PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OPENBLAS_NUM_THREADS HF_HOME TORCH_HOME RAY_ADDRESS # not used here, but by the programs
 
 typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 exported := $(foreach v,$(FROM_ENVIRONMENT),$(if $(filter environment,$(origin $(v))),$(v)))
@@ -54,6 +54,10 @@ setup: $(READY) ## build .venv from requirements.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt # it knows pip's own settings
 	@.venv/bin/python -m compileall -q -j 0 -x /tests/ .venv/lib >/dev/null || true # on all cores; some packages contain files for other Python versions
 	@touch $@
+
+# NumPy and SciPy compute on one core, and chapters divide their work among the cores themselves. Otherwise threads of matrix
+# products and decompositions wait for each other: beside another program, a PCA took six times and a QR thirty times as long.
+export OPENBLAS_NUM_THREADS ?= 1
 
 # ---- chapters ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ scikit-learn, hdbscan, igraph and EVoC; what stands here joins them into nested 
 
 import functools
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, dataclass, field, fields
 from importlib.metadata import version
@@ -448,8 +449,7 @@ def _at_home(trees, points, n_neighbors=5, sample=5000):
     for number, (rows, _) in enumerate(trees):
         family[rows] = number
     drawn = np.random.default_rng(0).permutation(n)[:sample]
-    single = points.astype(np.float32)  # precise enough for neighbours, and twice as fast
-    near = drawn[scoring.nearest(single, single[drawn], n_neighbors + 1)]
+    near = drawn[scoring.nearest(points, points[drawn], n_neighbors + 1)]
     itself = near == everyone[:, None]
     itself[~itself.any(axis=1), -1] = True  # a point that was not drawn has one neighbour too many
     near = near[~itself].reshape(n, n_neighbors)
@@ -545,12 +545,13 @@ def join_small(labels, trees, points, smallest, apart=1.5):
         if not len(small) or not len(large):
             continue
         nearest = scoring.nearest(points[small], points[large])[:, 0]
-        pairs = pd.DataFrame({"guest": labels[small], "host": labels[large[nearest]]})
+        guest, host_of = labels[small], pd.Series(labels[large[nearest]])
         members = pd.Series(large).groupby(labels[large]).indices
-        for (_, host), guests in pairs.groupby(["guest", "host"]).indices.items():
+        for host, its in host_of.groupby(host_of).indices.items():
             hosts = points[large[members[host][:200]]]
-            if cdist(points[small[guests]], hosts).mean() <= apart * pdist(hosts).mean():
-                joined[small[guests]] = host
+            cluster, size = np.unique(guest[its], return_inverse=True, return_counts=True)[1:]
+            away = np.bincount(cluster, cdist(points[small[its]], hosts).mean(axis=1)) / size
+            joined[small[its[away[cluster] <= apart * pdist(hosts).mean()]]] = host
     return joined
 
 
@@ -629,7 +630,7 @@ class Clusterer:
                     values = kept_array(folder, kept, values, functools.partial(prepare, **options))
                 else:
                     values = prepare(values, **options)
-                parts.append(weight / np.sqrt(len(arrays)) * values)
+                parts.append(weight / math.sqrt(len(arrays)) * values)  # a NumPy number would make float64 of it
         return np.hstack(parts)
 
     def prepare_both(self, layers, seed=0, folder=None):
@@ -829,7 +830,9 @@ def group_genera(species, tree, points, method="ward", seed=0, species_per_genus
     silhouette of the centroids.
     """
     members = np.unique(species, return_inverse=True)[1]
-    centroids = np.stack([points[members == s].mean(axis=0) for s in range(members.max() + 1)])
+    n_species = members.max() + 1
+    if tree is None or not species_per_genus:
+        centroids = np.stack([points[members == s].mean(axis=0) for s in range(n_species)])
     if tree is None:
         partition = BY_NUMBER.get(method, LinkageTree)(centroids, seed)
     else:
@@ -838,9 +841,9 @@ def group_genera(species, tree, points, method="ward", seed=0, species_per_genus
             return np.ravel(scoring.contingency(members, tree(k)).argmax(axis=1))
 
     if species_per_genus:
-        number = max(1, round(len(centroids) / species_per_genus))
+        number = max(1, round(n_species / species_per_genus))
     else:
-        numbers = candidates(len(centroids) - 1)
+        numbers = candidates(n_species - 1)
         found = scoring.silhouettes([partition(k) for k in numbers], centroids)
         number = numbers[np.argmax(found)] if len(numbers) else 1
     return partition(number)[members]

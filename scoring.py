@@ -413,9 +413,9 @@ def quick_pairs(points, part=512):
 def nearest(points, others, number=1):
     """Rows (n, number) of the nearest of the `others` (m, d) for each of the points (n, d), the nearest first.
 
-    Of many points by matrix products, as `quick_distances`.
+    Of many points, or float32, by matrix products, as `quick_distances`.
     """
-    if len(points) + len(others) <= 2 * FEW:
+    if len(points) + len(others) <= 2 * FEW and points.dtype != np.float32:
         return NearestNeighbors(n_neighbors=number).fit(others).kneighbors(points, return_distance=False)
     half = np.einsum("ij,ij->i", others, others) / 2
     parts = np.array_split(points, -(-len(points) * len(others) // 2**22))

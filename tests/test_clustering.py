@@ -216,6 +216,15 @@ def test_every_part_of_a_fused_encoder_is_prepared_by_itself(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_many_vectors_take_half_the_memory(monkeypatch):
+    layers = {"last": np.random.default_rng(0).normal(size=(300, 40))}
+    precise = clustering.Clusterer.of().prepare_both(layers)[0]
+    monkeypatch.setattr(scoring, "FEW", 100)
+    points = clustering.Clusterer.of().prepare_both(layers)[0]
+    assert precise.dtype == np.float64 and points.dtype == np.float32
+    np.testing.assert_allclose(points, precise, atol=1e-5)
+
+
 def test_smoothing_draws_neighbours_together():
     points, names = blobs(4, spread=0.2)
     inside = names[:, None] == names

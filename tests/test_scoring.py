@@ -414,7 +414,8 @@ def test_a_sample_of_the_silhouette_compares_with_all_points():
 def test_distances_and_neighbours_of_many_points_are_those_of_few(monkeypatch):
     points = np.random.default_rng(0).normal(size=(700, 12))
     assert scoring.quick_pairs(points, part=64) == pytest.approx(pdist(points), abs=1e-4)
-    exact = scoring.nearest(points, points[:300], 6)
+    exact, single = scoring.nearest(points, points[:300], 6), points.astype(np.float32)
+    np.testing.assert_array_equal(scoring.nearest(single, single[:300], 6), exact)
     monkeypatch.setattr(scoring, "FEW", 100)
     np.testing.assert_array_equal(scoring.nearest(points, points[:300], 6), exact)
     assert exact[:300, 0].tolist() == list(range(300))
