@@ -598,6 +598,15 @@ def test_only_photographs_that_were_added_are_described(few, tmp_path, monkeypat
     assert len(described) == 7  # other weights
 
 
+def test_another_order_of_layers_is_another_embedding(few):
+    bench, two = few(3), {"early": 2, "late": "head"}
+    config = CONFIG | {"encoder": "small", "library": "timm", "architecture": "deit_tiny_patch16_224"}
+    for layers in (two, dict(reversed(two.items()))):
+        bench.run("02", dataset="d", **config | {"layers": layers})
+        found = utils.read_shards(bench.data("d", "embeddings", "small"), ["000", "001", "002"])
+        assert list(found) == list(layers)  # the deepest, which clusterers use, is the last
+
+
 def test_a_shard_that_was_cut_off_is_made_again(few):
     bench = few(6)
     bench.encode("d", shard_size=2)
