@@ -307,6 +307,8 @@ GAIN = 0.04  # of a silhouette: how much higher it is than that of whole familie
 MANY = 20  # points of a family, on average
 CLOUDS = 100_000  # points that are compared with clouds, at most, if one family does not hold more
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
+DRAWS = 6  # clouds in the place of a single family ...
+DEVIATIONS = 3  # ... and standard deviations of their silhouettes
 
 
 class Cut(NamedTuple):
@@ -347,9 +349,10 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
       the silhouette is not higher than that of clouds. (Clouds of fewer points have about as many dimensions as points.)
     - A cut that excludes neighbours and gains twice GAIN is clearly higher than clouds, so it is not compared with them.
     - A single family has no neighbours; its silhouettes are compared with those of such a cloud. It is divided only if they are
-      higher by half of GAIN, or by GAIN if no neighbour is excluded. Points of one length lie on a sphere, so this cloud is
-      laid on it, too: off the sphere a cloud has a higher silhouette than two to four clear species. (For several families
-      the thresholds above were found with clouds as drawn; on the sphere they leave families of the moths whole too often.)
+      higher by half of GAIN, or by GAIN if no neighbour is excluded, or beyond chance (`_beyond_chance`). Points of one length
+      lie on a sphere, so this cloud is laid on it, too: off the sphere a cloud has a higher silhouette than two to four clear
+      species. (For several families the thresholds above were found with clouds as drawn; on the sphere they leave families of
+      the moths whole too often.)
     - Clusters too small for this silhouette join their nearest neighbour (`join_small`).
     - A photograph whose family name is wrong is a cluster of its own amid those of its species, to which it is near: no cut
       looks good there. So points that are strangers in their family have no part in the silhouettes (`_at_home`).
@@ -368,11 +371,14 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
     found = [cut for cut in found if large[cut]]
     if not found:
         return Cut(partitions[0], counts[0], counts[-1])
-    above_clouds = functools.partial(_above_clouds, means, partitions, trees, points, min_mean_cluster_size)
+
+    def above_clouds(seed=0):
+        return _above_clouds(means, partitions, trees, points, min_mean_cluster_size, seed)
+
     if len(trees) == 1:
         above = above_clouds()
         weaker = (each for each in found if each[1] and above[each] >= GAIN / 2)
-        chosen, n_excluded = _clear(found, above) or next(weaker, (0, 0))
+        chosen, n_excluded = _clear(found, above) or next(weaker, None) or _beyond_chance(found, above, above_clouds)
     elif given:
         hardly_divided, gains = counts[found[0][0]] <= 3 * len(trees), means - means[0]
         cut = _clear(found, gains) if hardly_divided else found[0]
@@ -415,6 +421,19 @@ def _clear(found, gains):
     if gains[first] >= (GAIN / 2 if first[1] else GAIN):
         return first
     return best if gains[best] >= max(GAIN, 4 * gains[first]) else None
+
+
+def _beyond_chance(found, above, above_clouds):
+    """The first of the cuts `found` of a single family that clouds hardly ever reach, or (0, 0): no division.
+
+    `above` is how much higher its silhouettes are than those of one cloud, and `above_clouds(seed)` the same for another. Their
+    mean must be a fifth of GAIN and DEVIATIONS standard deviations, as in a test against one normal distribution (Liu, Hayes,
+    Nobel and Marron 2008, J. Am. Stat. Assoc. 103:1281-1293). Neighbours must be excluded.
+    """
+    draws = np.array([above, *(above_clouds(seed) for seed in range(1, DRAWS))])
+    mean, deviation = draws.mean(axis=0), draws.std(axis=0, ddof=1)
+    beyond = (mean >= GAIN / 5) & (mean >= DEVIATIONS * deviation)
+    return next((cut for cut in found if cut[1] and beyond[cut]), (0, 0))
 
 
 def _finer(cut, above, large):
@@ -477,7 +496,7 @@ def _cuts_below(trees, n, numbers):
     return _labels_at_all(trees, cuts[numbers], n)
 
 
-def _above_clouds(means, partitions, trees, points, min_mean_cluster_size):
+def _above_clouds(means, partitions, trees, points, min_mean_cluster_size, seed=0):
     """How much higher the mean silhouettes `means` of the cuts are than those of clouds: (cuts, len(EXCLUDED)).
 
     Of more than CLOUDS points, some families drawn at random stand for all, cut into their share of the clusters.
@@ -492,15 +511,15 @@ def _above_clouds(means, partitions, trees, points, min_mean_cluster_size):
         numbers = numbers * (len(rows) - len(drawn)) // (len(points) - len(families))
         points, families = points[rows], np.split(np.arange(len(rows)), ends[:-1])
         means = scoring.silhouette_values([labels[rows] for labels in partitions], points, EXCLUDED).mean(axis=2)
-    return means - _silhouettes_of_clouds(families, numbers, points, trees[0][1].method)
+    return means - _silhouettes_of_clouds(families, numbers, points, trees[0][1].method, seed)
 
 
-def _silhouettes_of_clouds(families, numbers, points, method):
+def _silhouettes_of_clouds(families, numbers, points, method, seed=0):
     """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
 
     The trees of the clouds are cut below as many merges as each of the `numbers` says.
     """
-    random, clouds = np.random.default_rng(0), np.empty_like(points)
+    random, clouds = np.random.default_rng(seed), np.empty_like(points)
     for members in families:
         clouds[members] = _normal_cloud(points[members], random)
     lengths = np.linalg.norm(points, axis=1)

@@ -112,7 +112,8 @@ def by_all_rules(layers, names):
 #
 # The simulated embeddings have 32 species in seven families of 1 to 12 species, with 20 photographs each, if nothing else is
 # said. Two situations are hard on purpose: genera of three species, where the genus is the more distinct group, and families
-# that lie far apart.
+# that lie far apart. In samples of this dataset, its largest families and species are also clustered alone, one after the
+# other.
 
 # %%
 SIMULATED = {
@@ -147,6 +148,17 @@ SAMPLES["very uneven (Zipf, power 1)"] = lambda seed: sampling.uneven_sizes(each
 FAMILIES = {"every species its own family": taxa["species"], "all in one family": pd.Series("all", taxa.index, dtype=object)}
 
 
+def largest(rank, most=12, least=10):
+    """Rows of each of the largest taxa of a rank that have so many photographs; of families those with several species."""
+    groups = [rows for _, rows in taxa.groupby(rank, sort=False) if len(rows) >= least]
+    several = [rows.index.to_numpy() for rows in groups if rank == "species" or rows["species"].nunique() > 1]
+    return sorted(several, key=len, reverse=True)[:most]
+
+
+ALONE = {"one family at a time": largest("family"), "one species at a time": largest("species")}
+
+
+# %%
 def of_situation(kind, situation, draw):
     """The rows of `by_all_rules` for one draw of a situation."""
     if kind == "simulated":
@@ -156,7 +168,7 @@ def of_situation(kind, situation, draw):
             names = names.assign(species=names["family"])  # without structure, a family is all that can be found
     else:
         sizes = SAMPLES.get(situation, SAMPLES["all photographs"])(draw)
-        rows = sampling.sample_of_each(taxa["species"], sizes, draw)
+        rows = ALONE[situation][draw] if situation in ALONE else sampling.sample_of_each(taxa["species"], sizes, draw)
         layers, names = {name: values[rows] for name, values in embedding.items()}, taxa.iloc[rows]
         if situation in FAMILIES:
             names = names.assign(family=FAMILIES[situation].iloc[rows])
@@ -168,6 +180,7 @@ def of_situation(kind, situation, draw):
 fixed = {"all photographs", *FAMILIES}  # the same in every draw
 jobs = [("simulated", situation, draw) for situation in SIMULATED for draw in draws]
 jobs += [(dataset, name, draw) for name in [*SAMPLES, *FAMILIES] for draw in (draws[:1] if name in fixed else draws)]
+jobs += [(dataset, name, number) for name, taken in ALONE.items() for number in range(len(taken))]
 done = Parallel(n_jobs=-1, return_as="generator")(delayed(of_situation)(*job) for job in jobs)
 table = pd.DataFrame([row for rows in tqdm(done, total=len(jobs), unit="situation") for row in rows])
 for path in (utils.dataset_dir(dataset), utils.figures_dir(dataset)):

@@ -473,6 +473,12 @@ def test_a_single_family_of_few_clear_species_is_divided(n_species, photographs,
     assert 1 <= ratio <= 1.5 and ami > 0.9
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_single_family_of_two_species_that_overlap_is_divided(seed):
+    ratio, ami = found_in(seed, families=(2,), photographs=60)
+    assert ratio == 1 and ami > 0.8
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("photographs", "dimensions"), [(30, 32), (300, 32), (300, 128), (600, 64)])
 def test_a_single_species_is_one_cluster(photographs, dimensions, seed):

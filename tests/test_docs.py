@@ -205,6 +205,20 @@ def test_what_the_page_says_of_the_rule_on_ward_trees_holds():
         assert ami[average] - ami[ward] > 0.02 if dataset == "reef_fish" else abs(ami[average] - ami[ward]) < 0.02
 
 
+def test_what_the_page_says_of_single_families_and_species_holds():
+    kinds = ("eu_moths", "reef_fish", "leaf_scans")
+    table = pd.concat([docs.read(dataset, "stress") for dataset in kinds]).query("embedding != 'simulated'")
+    alone = table[table["situation"] == "one species at a time"].query("rule == 'common height'")
+    assert (len(alone), (alone["found"] == 1).sum()) == (36, 34) and (alone["true"] == 1).all()
+    families = table[table["situation"] == "one family at a time"].set_index(["rule", "embedding"]).sort_index()
+    default, plain = families.loc["common height"], families.loc["silhouette, plain embedding"]
+    assert (default.loc["leaf_scans", "found"] == default.loc["leaf_scans", "true"]).all()
+    assert default.loc["leaf_scans", "ami"].mean() > 0.95
+    assert abs(default.loc["eu_moths", "ami"].mean() - plain.loc["eu_moths", "ami"].mean()) < 0.03
+    assert (default.loc["reef_fish", "found"] == 1).sum() == 3 and len(default.loc["reef_fish"]) == 5
+    assert (default["true"] > 1).all()
+
+
 def test_what_the_training_page_says_of_heads_and_maps_holds():
     def at(dataset, part, encoder, numbers):
         table = docs.read(dataset, "heads").set_index(["part", "encoder", "numbers", "method"]).sort_index()

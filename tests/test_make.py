@@ -285,6 +285,8 @@ def test_report_of_rules_for_the_number_of_clusters(report):
     assert stress.groupby("embedding")["situation"].nunique().to_dict()["simulated"] == 18
     samples = stress[stress["embedding"] == "tiny"].groupby("situation")[["photographs", "true"]].first()
     assert samples.loc["2 of each species"].tolist() == [24, 12] and samples.loc["all photographs", "true"] == 12
+    alone = stress[stress["situation"] == "one family at a time"]
+    assert alone["draw"].nunique() > 1 and (alone["photographs"] >= 10).all() and (alone["true"] > 1).all()
     assert (stress[stress["rule"] == "oracle k"]["found"] <= stress[stress["rule"] == "oracle k"]["true"]).all()
 
 
