@@ -31,7 +31,10 @@ def cluster():
     import ray
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    checks = {"initial_delay": 1000, "period": 1000, "timeout": 5000}  # milliseconds: a lost node is noticed sooner
+    checks = {f"health_check_{name}_ms": value for name, value in checks.items()} | {"health_check_failure_threshold": 3}
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": checks}
+    nodes = Cluster(initialize_head=True, head_node_args=head)
     nodes.add_node(num_cpus=1)
     environment = {"env_vars": {"PYTHONPATH": str(distributed.utils.ROOT)}}
     ray.init(nodes.address, logging_level="error", log_to_driver=False, runtime_env=environment)
