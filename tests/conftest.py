@@ -165,6 +165,8 @@ class Project:
         with_heads.write_text(with_heads.read_text().replace("seeds = [0, 1]", "seeds = [0]"))
         maps = root / "notebooks" / "25_maps.py"
         maps.write_text(maps.read_text().replace("n_photographs = 600", "n_photographs = 100"))
+        worse = root / "notebooks" / "11_robustness.py"
+        worse.write_text(worse.read_text().replace("n_photos = 500", "n_photos = 18"))
         heat = root / "notebooks" / "26_what_the_encoder_sees.py"
         heat.write_text(heat.read_text().replace("n_photographs = 40", "n_photographs = 8"))
 
