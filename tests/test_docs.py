@@ -206,8 +206,8 @@ def test_what_the_page_says_of_the_rule_on_ward_trees_holds():
 
 
 def test_what_the_page_says_of_single_families_and_species_holds():
-    kinds = ("eu_moths", "reef_fish", "leaf_scans")
-    table = pd.concat([docs.read(dataset, "stress") for dataset in kinds]).query("embedding != 'simulated'")
+    datasets = ("eu_moths", "reef_fish", "leaf_scans")
+    table = pd.concat([docs.read(dataset, "stress") for dataset in datasets]).query("embedding != 'simulated'")
     alone = table[table["situation"] == "one species at a time"].query("rule == 'common height'")
     assert (len(alone), (alone["found"] == 1).sum()) == (36, 34) and (alone["true"] == 1).all()
     families = table[table["situation"] == "one family at a time"].set_index(["rule", "embedding"]).sort_index()
