@@ -608,6 +608,17 @@ def test_bad_setting_stops_before_any_work(planned, setting, message):
     assert all(line.startswith(("make", "gmake", "Makefile")) for line in rest)
 
 
+def test_numpy_computes_on_one_core_unless_a_user_says_otherwise(planned):
+    without = {name: value for name, value in CLEAN.items() if name != "OPENBLAS_NUM_THREADS"}
+
+    def cores(*arguments, **environment):
+        command = [MAKE, f"PYTHON={sys.executable}", "--eval", "show: ; @echo $$OPENBLAS_NUM_THREADS", "show", *arguments]
+        return subprocess.check_output(command, cwd=planned.root, env=without | environment, text=True).split()
+
+    assert cores() == ["1"]
+    assert cores("OPENBLAS_NUM_THREADS=3") == cores(OPENBLAS_NUM_THREADS="3") == ["3"]
+
+
 def test_unknown_variable_is_an_error_on_the_command_line_only(planned):
     assert planned.runs("help", DATASTE="mine", VERBOSE="1") == []
     done = planned.make("help", "SEED=1", check=False)
