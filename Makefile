@@ -15,7 +15,8 @@ MAKEFLAGS += --no-builtin-rules
 
 SETTINGS := DATASET SOURCE CSV LABELS WEIGHTS ENCODERS CLUSTERERS SEEDS START TRAINING SUBMIT REVIEW ENGINE SWEEP LIST PYTHON
 FROM_ENVIRONMENT := DATASET ENCODERS CLUSTERERS SEEDS SWEEP # read from environment variables, too
-PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OPENBLAS_NUM_THREADS HF_HOME TORCH_HOME RAY_ADDRESS # not used here, but by the programs
+# not used here, but by the programs
+PASSED_ON := TMPDIR CUDA_VISIBLE_DEVICES OMP_NUM_THREADS OPENBLAS_NUM_THREADS HF_HOME TORCH_HOME RAY_ADDRESS
 
 typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $(v))),$(v)))
 exported := $(foreach v,$(FROM_ENVIRONMENT),$(if $(filter environment,$(origin $(v))),$(v)))
