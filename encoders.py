@@ -9,10 +9,12 @@ timm and open_clip take seconds to load and are imported where they are used.
 import copy
 import hashlib
 import json
+import operator
 import os
 import pickle
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -318,6 +320,8 @@ def loaded(loader):
         text = str(error).strip()
         if "Original Traceback" in text:
             text = text.splitlines()[-1].removeprefix("RuntimeError: ")
+        elif isinstance(error, MemoryError):
+            text = f"MemoryError: {text}"
         elif "DataLoader worker" in text or isinstance(error, ConnectionError | EOFError):  # died while it sent a batch
             text = f"a process that loads photographs died, perhaps for want of memory ({' '.join(text.split())})"
         elif not isinstance(error, RuntimeError):
@@ -377,7 +381,7 @@ class Photos(Dataset):
         return self.transform(load_photo(self.photos[i], self.at_least))
 
 
-WORKERS = min(16, os.cpu_count() or 1)  # processes that load photographs, at most
+WORKERS = min(16, os.cpu_count() or 1)  # processes or threads that load photographs, at most
 
 
 def pick_device():
@@ -410,19 +414,100 @@ def memory_format(device):
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
-def folded(network):
-    """A network for evaluation in which batch normalisations are part of the convolutions before them: less to compute.
+SUMS = (operator.add, operator.iadd, torch.add)
 
-    Only networks that torchvision traced are changed, in a copy; others come back as they are.
+
+class _Convolution(nn.Module):
+    """A convolution, what is added to its result, and ReLU, in one pass through memory.
+
+    torch.compile uses these operations of oneDNN, too, but needs a C++ compiler and time.
+    """
+
+    def __init__(self, convolution, dtype, relu):
+        super().__init__()
+        self.weight = convolution.weight.detach().to(dtype, memory_format=torch.channels_last)
+        self.bias = None if convolution.bias is None else convolution.bias.detach().to(dtype)
+        steps = (convolution.padding, convolution.stride, convolution.dilation)
+        self.options = (*map(list, steps), convolution.groups)
+        self.after = ("relu" if relu else "none", [], "")
+
+    def forward(self, images, added=None):
+        images, weights = images.to(self.weight.dtype), (self.weight, self.bias, *self.options)
+        if added is None:
+            return torch.ops.mkldnn._convolution_pointwise(images, *weights, *self.after)
+        added = added.to(self.weight.dtype)
+        return torch.ops.mkldnn._convolution_pointwise.binary(images, added, *weights, "add", 1.0, *self.after)
+
+
+def _join_layers(traced, dtype):
+    """Make `_Convolution`s of the convolutions of a traced network, with the sums and ReLUs that follow them."""
+    graph, modules = traced.graph, dict(traced.named_modules())
+
+    def is_a(node, kind):
+        return node is not None and node.op == "call_module" and type(modules[node.target]) is kind
+
+    def only_user(node):
+        return next(iter(node.users)) if len(node.users) == 1 else None
+
+    def sum_with(node):
+        """The sum of a node and another one, if nothing else uses the node, and that other one."""
+        user = only_user(node)
+        others = [other for other in user.args if other is not node] if user and user.target in SUMS else []
+        return (user, others) if [type(other) for other in others] == [fx.Node] else (node, [])
+
+    for node in list(graph.nodes):
+        if not is_a(node, nn.Conv2d):
+            continue
+        convolution = modules[node.target]
+        if convolution.padding_mode != "zeros" or isinstance(convolution.padding, str):
+            continue
+        total, added = sum_with(node)
+        if not (relu := is_a(only_user(total), nn.ReLU)):
+            total, added = node, []
+        last = only_user(total) if relu else node
+        name = f"joined_{node.name}"
+        traced.add_module(name, _Convolution(convolution, dtype, relu))
+        with graph.inserting_before(last):
+            last.replace_all_uses_with(graph.call_module(name, (node.args[0], *added)))
+    graph.eliminate_dead_code()
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+
+
+def folded(network, device, precision):
+    """A network for evaluation that computes the same with less: batch normalisations are part of the convolutions before them.
+
+    On a CPU the convolutions also take over sums and ReLUs, in `precision`. Only networks that torchvision traced are changed,
+    in a copy; others come back as they are.
     """
     if not any(isinstance(module, fx.GraphModule) for module in network.modules()):
         return network
+    able = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    joins = able and precision in (torch.float32, pick_precision(device))
     whole = nn.ModuleDict({"network": copy.deepcopy(network)}).eval()
     for name, module in list(whole.named_modules()):
         if isinstance(module, fx.GraphModule):
             parent, _, own = name.rpartition(".")
-            setattr(whole.get_submodule(parent), own, fuse(module, inplace=True))
+            lighter = fuse(module, inplace=True)
+            if joins:
+                _join_layers(lighter, precision)
+            setattr(whole.get_submodule(parent), own, lighter)
     return whole["network"]
+
+
+def _read(images, batches, device):
+    """The batches of photographs, in turn.
+
+    A network on the CPU keeps all cores busy, so threads read between its turns: processes beside it would make its own threads
+    wait for each other. For another device processes read ahead.
+    """
+    if device.type != "cpu":
+        workers = min(WORKERS, max(len(batches) - 1, 0))  # a single batch needs no process of its own
+        yield from DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda")
+    else:
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for batch in batches:
+                yield torch.stack(list(pool.map(images.__getitem__, batch)))
 
 
 def embed(network, photos, shards, device, precision, batch_size=None, progress=None):
@@ -439,10 +524,9 @@ def embed(network, photos, shards, device, precision, batch_size=None, progress=
     mean, deviation = (values.to(device) for values in statistics)
     least = enough_pixels(transform)
     images = Photos(photos, Crops(transform, network.crops), least and round(least / min(network.crops)))
-    workers = min(WORKERS, max(len(batches) - 1, 0))  # a single batch needs no process of its own
-    loader = loaded(DataLoader(images, batch_sampler=batches, num_workers=workers, pin_memory=device.type == "cuda"))
+    loader = loaded(_read(images, batches, device))
     layout = memory_format(device)
-    module = folded(network.network).to(device, memory_format=layout)
+    module = folded(network.network, device, precision).to(device, memory_format=layout)
     mixed = torch.autocast(device.type, precision, enabled=precision != torch.float32)
     for shard in shards:
         parts = []

@@ -23,7 +23,7 @@ import utils
 from images import load_rgb
 
 ROUNDS = 3
-SIZES = {"small": (None, 192), "1 MP": (1000, 96), "12 MP": (3464, 64)}  # side in pixels, photographs
+SIZES = {"small": (None, 384), "1 MP": (1000, 192), "12 MP": (3464, 64)}  # side in pixels, photographs
 LAYERS = {"layer3": "layer3", "avgpool": "avgpool"}
 DEVICE = encoders.pick_device()
 PRECISION, BATCH = encoders.pick_precision(DEVICE), encoders.pick_batch_size(DEVICE)
@@ -87,7 +87,7 @@ def alone():
     """The network of chapter 02 in its precision and layout, on images that are in memory."""
     layout = encoders.memory_format(DEVICE)
     mixed = torch.autocast(DEVICE.type, PRECISION, enabled=MIXED)
-    module = encoders.folded(resnet().network).to(DEVICE, memory_format=layout)
+    module = encoders.folded(resnet().network, DEVICE, PRECISION).to(DEVICE, memory_format=layout)
     images = torch.rand(BATCH, 3, 224, 224).to(DEVICE, memory_format=layout)
 
     def loop(paths):

@@ -411,28 +411,34 @@ def killed():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def embed_one_that_fails(weights, photo):
-    """Embed 13 photographs of which the last is a function that fails; print the error."""
-    encoder = build(weights, **RESNET18)
+def read_one_that_fails(device, photo):
+    """Read 13 photographs of which the last is a function that fails, for a network on a device; print the error."""
     photos = [image.copy for image in draw_specimens(12)]
+    shown = encoders.Photos([*photos, globals()[photo]], torchvision.transforms.v2.PILToTensor())
+    batches = [list(range(13))[start : start + 4] for start in range(0, 13, 4)]
     try:
-        embed(encoder, [*photos, globals()[photo]], batch_size=4)
+        list(encoders.loaded(encoders._read(shown, batches, torch.device(device))))
     except RuntimeError as error:
         print(error)
 
 
 @pytest.mark.parametrize(
-    ("photo", "message"),
+    ("device", "photo", "message"),
     [
-        ("out_of_memory", r"MemoryError: 3 GB for one photograph\n"),
+        ("cpu", "out_of_memory", r"MemoryError: 3 GB for one photograph\n"),
+        ("meta", "out_of_memory", r"MemoryError: 3 GB for one photograph\n"),
         # torch tells of the death at once, outside of the loader, or the loader does when the next batch is asked for; it may
         # tell once more between the text that is printed here and the end of its line
-        ("killed", r"(a process that loads photographs died, .*\(|DataLoader worker \(pid.*(Killed|exited unexpectedly)).*\n?"),
+        (
+            "meta",
+            "killed",
+            r"(a process that loads photographs died, .*\(|DataLoader worker \(pid.*(Killed|exited unexpectedly)).*\n?",
+        ),
     ],
 )
-def test_a_process_that_loads_photographs_and_dies_says_why(random_weights, photo, message):
+def test_what_loads_photographs_and_dies_says_why(device, photo, message):
     # in a process of its own: torch may report the death once more, whatever is running then
-    script = f"import test_encoders; test_encoders.embed_one_that_fails({str(random_weights)!r}, {photo!r})"
+    script = f"import test_encoders; test_encoders.read_one_that_fails({device!r}, {photo!r})"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tests", capture_output=True, text=True)
     assert re.fullmatch(message, done.stdout), done.stdout + done.stderr
 
@@ -586,6 +592,11 @@ def test_large_photograph_is_decoded_at_a_fraction_of_its_size_and_looks_the_sam
     assert difference.abs().mean() < 1  # of 255 grey levels
 
 
+def traced(network):
+    (found,) = (module for module in network.modules() if isinstance(module, torch.fx.GraphModule))
+    return found
+
+
 def test_folding_changes_no_vector_and_leaves_the_network_itself_alone(photos):
     network = encoders.build_network("torchvision", "resnet18", None, {"layer3": "layer3", "avgpool": "avgpool"}, 64).network
     normalisations = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
@@ -597,10 +608,46 @@ def test_folding_changes_no_vector_and_leaves_the_network_itself_alone(photos):
         before = network(images)
         tuned = encoders._Mirrored(encoders.TunedNetwork(network, {"avgpool": 512}, 8))
         for whole in (network, tuned):
-            folded = encoders.folded(whole)
-            assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+            folded = encoders.folded(whole, torch.device("cpu"), torch.float32)
+            kinds = [type(module) for module in traced(folded).modules()]
+            assert torch.nn.BatchNorm2d not in kinds
+            if torch.backends.mkldnn.is_available():  # 17 ReLUs and 8 sums, all of them joined to 20 convolutions
+                assert kinds.count(encoders._Convolution) == 20
+                assert not {torch.nn.Conv2d, torch.nn.ReLU} & set(kinds)
+                assert not [node for node in traced(folded).graph.nodes if node.target in encoders.SUMS]
             for name, values in whole(images).items():
                 torch.testing.assert_close(folded(images)[name], values, rtol=1e-3, atol=1e-4)
         assert all(torch.equal(values, before[name]) for name, values in network(images).items())
     plain = torch.nn.Linear(3, 2)
-    assert encoders.folded(plain) is plain
+    assert encoders.folded(plain, torch.device("cpu"), torch.float32) is plain
+
+
+class Branches(torch.nn.Module):
+    """Convolutions whose results are used twice, added to themselves or to a number, or need another padding."""
+
+    def __init__(self):
+        super().__init__()
+        padded = {"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}
+        self.first, self.second = (torch.nn.Conv2d(3, 3, 3, **options) for options in padded)
+        self.third, self.fourth, self.fifth = (torch.nn.Conv2d(3, 3, 3, padding=1) for _ in range(3))
+        self.relu = torch.nn.ReLU()
+
+    def forward(self, images):
+        twice = self.third(images)
+        doubled = self.fourth(images)
+        return {
+            "kept": twice,
+            "sum": self.relu(twice + self.first(images)),
+            "doubled": self.relu(doubled + doubled),
+            "shifted": self.relu(self.fifth(images) + 1.0),
+            "padded": self.relu(self.second(images)),
+        }
+
+
+def test_folding_leaves_what_it_cannot_join():
+    network = torch.nn.Sequential(torch.fx.symbolic_trace(Branches()))
+    images = torch.rand(2, 3, 8, 8)
+    with torch.inference_mode():
+        folded = encoders.folded(network, torch.device("cpu"), torch.float32)
+        for name, values in network(images).items():
+            torch.testing.assert_close(folded(images)[name], values, rtol=1e-3, atol=1e-4)
