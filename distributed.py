@@ -19,7 +19,7 @@ import encoders
 import utils
 
 TRIES = 3  # of a shard whose process was lost, and of a run that ended and gave nothing since, besides the first
-SHARDS_AT_A_TIME = 8  # of one process: the processes that load photographs are started once for all of them
+SHARDS_AT_A_TIME = 8  # of one process: what reads photographs is started once for all of them
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to the makers of Ray
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -32,8 +32,7 @@ class _Describer:
 
     def __init__(self, config, weights_dir, seed, precision, batch_size, device, cores):
         torch.set_num_threads(cores)
-        # without a graphics card, a core that runs the network reads its photographs, too
-        encoders.WORKERS = cores if torch.cuda.is_available() else 0
+        encoders.WORKERS = cores
         source = encoders.Source([], weights_dir=weights_dir)
         self.model = encoders.open_encoder(config, source, seed, precision, batch_size)
         if self.model.device.type != device:

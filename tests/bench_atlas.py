@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -110,11 +111,12 @@ def measure(n, folder, browser):
 
 
 if __name__ == "__main__":
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None or not find_spec("playwright"):
+        print("the atlas is not measured: that needs playwright and chromium, chromium-browser or google-chrome")
+        sys.exit()
     from playwright.sync_api import sync_playwright
 
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        sys.exit("no browser is installed: chromium, chromium-browser or google-chrome is needed")
     print("| photographs | thumbnails | MB | s to the first dots | frames/s (script per frame), whole map | close up "
           "| JS heap, MB | s to write | peak MB |\n|" + " --- |" * 9)  # fmt: skip
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
