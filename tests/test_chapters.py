@@ -573,7 +573,6 @@ def test_only_photographs_that_were_added_are_described(few, tmp_path, monkeypat
     bench, described = few(7), []
     config = CONFIG | {"encoder": "small", "library": "torchvision", "architecture": "resnet18", "layers": {"deep": "avgpool"}}
     load = encoders.load_photo
-    monkeypatch.setattr(encoders, "WORKERS", 0)  # in this process
     monkeypatch.setattr(encoders, "load_photo", lambda path, *more: described.append(path.name) or load(path, *more))
 
     def embed(**settings):

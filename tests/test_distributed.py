@@ -95,7 +95,7 @@ def test_processes_fetch_their_photographs_from_an_object_store(cluster, photos,
 
 
 def test_a_photograph_that_vanished_is_named_in_one_line(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoders, "WORKERS", 0)
+    monkeypatch.setattr(encoders, "WORKERS", encoders.WORKERS)  # is restored: a process of Ray sets its own
     process = distributed._Describer(CONFIG, "", 3, torch.float32, None, "cpu", 1)
     first, second = process({"numbers": [4, 5, 6], "paths": [[photos[0]], [tmp_path / "gone.jpg"], [photos[1]]]})
     assert first["number"] == 4 and second["number"] == 5
