@@ -474,16 +474,21 @@ def _join_layers(traced, dtype):
     traced.recompile()
 
 
-def folded(network, device, precision):
-    """A network for evaluation that computes the same with less: batch normalisations are part of the convolutions before them.
+def joins_layers(device):
+    """Whether oneDNN joins convolutions with what follows them on a device: on a CPU, but not with the library of ARM."""
+    able = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    return able and not torch.ops.mkldnn._is_mkldnn_acl_supported()  # torch's compiler asks the same
 
-    On a CPU the convolutions also take over sums and ReLUs, in `precision`. Only networks that torchvision traced are changed,
-    in a copy; others come back as they are.
+
+def folded(network, device, precision):
+    """A network for evaluation that computes the same in fewer steps: convolutions take over batch normalisations after them.
+
+    Where oneDNN can (`joins_layers`), they also take over sums and ReLUs, in `precision`. Only networks that torchvision traced
+    are changed, in a copy; others come back as they are.
     """
     if not any(isinstance(module, fx.GraphModule) for module in network.modules()):
         return network
-    able = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    joins = able and precision in (torch.float32, pick_precision(device))
+    joins = joins_layers(device) and precision in (torch.float32, pick_precision(device))
     whole = nn.ModuleDict({"network": copy.deepcopy(network)}).eval()
     for name, module in list(whole.named_modules()):
         if isinstance(module, fx.GraphModule):
