@@ -535,7 +535,7 @@ class Plan:
         given, options = [], ["--sweep", sweep, "--encoders", " ".join(encoders)]
         if "start" in declared:
             check_start(start, f"params/sweeps/{sweep}.yaml: start: {start}")
-            needs += self.embedded([start])
+            needs += self.network(start)
             given += [f"start={start}", *settings.training]
             options += settings.to_store(*(["training"] if own_start else ["start", "training"]))
         if "weights_dir" in declared:
