@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Image, Markdown, display
 from PIL import ImageOps
+from PIL.Image import Image as Picture
 from scipy.cluster.hierarchy import dendrogram
 
 import parameters
@@ -53,15 +54,19 @@ def title_of(figure):
     return " ".join(next(filter(None, titles), "").replace("\\$", "$").split())
 
 
-def plain(text, width=40):
-    """Text from a user as matplotlib draws it letter by letter: on one line, at most `width` letters, no mathematics.
+def printable(text, width=40):
+    """Text from a user on one line, at most `width` letters.
 
     What cannot be printed, such as half a character from a file's name, becomes a replacement character.
     """
     text = " ".join(str(text).split())
     text = text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
-    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    text = re.sub(r"(?<!\\)\$", r"\\$", text)  # two dollars would enclose a formula
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def plain(text, width=40):
+    """Text from a user as matplotlib draws it letter by letter: `printable`, and no mathematics."""
+    text = re.sub(r"(?<!\\)\$", r"\\$", printable(text, width))  # two dollars would enclose a formula
     return f" {text}" if text.startswith("_") else text  # a legend leaves out what starts with an underscore
 
 
@@ -136,10 +141,13 @@ def photo_dendrogram(merges, points, paths, clusters, n_leaves=24, size=96):
 
 
 def show_photos(figure):
-    """Show a figure that holds photographs in the notebook: as JPEG, which takes a tenth of the room."""
+    """Show a figure, or a picture, that holds photographs in the notebook: as JPEG, which takes a tenth of the room."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="jpg", pil_kwargs={"quality": 80})
-    plt.close(figure)
+    if isinstance(figure, Picture):
+        figure.save(stream, format="jpeg", quality=80)
+    else:
+        figure.savefig(stream, format="jpg", pil_kwargs={"quality": 80})
+        plt.close(figure)
     display(Image(stream.getvalue(), format="jpeg"))
 
 

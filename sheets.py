@@ -1,20 +1,26 @@
 """Contact sheets of clusters: the order of a strip, what a cluster is worth where taxa are known, and the pages."""
 
-import gc
+import functools
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.font_manager import FontProperties, findfont
+from PIL import Image, ImageDraw, ImageFont
 
 import plotting
-from images import thumbnails
+from files import atomic_write
+from images import THUMBNAIL, thumbnails
+from plotting import printable
 
 PURE = 0.9  # share of its named photographs that a pure cluster has of one species
 ODD = 0.1  # share of the photographs of a dataset that is least trusted
 STRIPS = 14  # on a page
 PHOTOS = 11  # in a strip
 MARGIN = 3.4  # width of the text at the left, in photographs
+ALONE = "alone in a cluster"  # name of a strip of single photographs
+ODD_COLOUR = plotting.PALETTE[3]
+TEXT_GREY = "#4d4d4d"
 VERDICT_COLOURS = {
     "pure": plotting.PALETTE[2],
     "split": plotting.PALETTE[4],
@@ -99,7 +105,7 @@ def strips_of(rows, labels, points, trust, odd, judged):
     strips.sort(key=lambda strip: -strip.trust)
     for start in range(0, len(alone), PHOTOS):
         members = np.array(alone[start : start + PHOTOS])
-        strips.append(Strip("alone in a cluster", members, float(np.nanmean(trust[members])), "", ""))
+        strips.append(Strip(ALONE, members, float(np.nanmean(trust[members])), "", ""))
     return strips
 
 
@@ -112,44 +118,58 @@ def shown(strip, odd):
     return np.concatenate([strip.rows[: PHOTOS - len(last)], last])
 
 
-def draw_page(title, strips, photographs, odd, size=100):
-    """Figure of `strips`: one line each, odd photographs framed, with name, size and trust of the cluster at the left.
+def draw_page(title, strips, photographs, odd, size=THUMBNAIL + 8):
+    """Picture of `strips`: one line each, odd photographs framed, with name, size and trust of the cluster at the left.
 
-    `photographs` is {row: PIL image}, or None for a photograph that cannot be read.
+    `photographs` is {row: PIL image}, or None for a photograph that cannot be read. A photograph has `size` pixels of the
+    page; small ones are not enlarged. Pillow draws ten times as fast as matplotlib, which counts where there are many pages.
     """
-    height = max(len(strips), 1)
-    sheet = np.full((height * size, PHOTOS * size, 3), 255, np.uint8)
-    figure, ax = plt.subplots(figsize=((PHOTOS + MARGIN) * size / 100, height * size / 100 + 0.4))
+    left, top = round(MARGIN * size), size // 2
+    page = Image.new("RGB", (left + PHOTOS * size, top + max(len(strips), 1) * size), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((page.width / 2, top / 2), printable(title, 120), "black", _font(0.19 * size), anchor="mm")
     for line, strip in enumerate(strips):
+        above = top + line * size
+        _label(draw, above, size, strip)
         for place, row in enumerate(shown(strip, odd)):
-            picture = photographs[row]
+            picture, x = photographs[row], left + place * size
             if picture is not None:
                 picture = picture.copy()
-                picture.thumbnail((size - 6, size - 6))
-                top, left = line * size + (size - picture.height) // 2, place * size + (size - picture.width) // 2
-                sheet[top : top + picture.height, left : left + picture.width] = picture
-            if odd[row] and strip.name != "alone in a cluster":
-                frame = {"fill": False, "edgecolor": plotting.PALETTE[3], "linewidth": 2, "linestyle": (0, (3, 1))}
-                ax.add_patch(plt.Rectangle((place + 0.02, line + 0.02), 0.96, 0.96, **frame))
-        _label(ax, line, strip)
-    ax.imshow(sheet, extent=(0, PHOTOS, height, 0), aspect="equal")
-    ax.set(xlim=(-MARGIN, PHOTOS), ylim=(height, 0), title=title)
-    ax.axis("off")
-    return figure
+                picture.thumbnail((size - 8, size - 8))
+                page.paste(picture, (x + (size - picture.width) // 2, above + (size - picture.height) // 2))
+            if odd[row] and strip.name != ALONE:
+                draw.rectangle((x + 2, above + 2, x + size - 3, above + size - 3), outline=ODD_COLOUR, width=3)
+    return page
 
 
-def _label(ax, line, strip):
+def _label(draw, above, size, strip):
     """Name, number of photographs, trust and verdict of a strip, at its left."""
-    left = -MARGIN + 0.05
-    ax.text(left, line + 0.17, plotting.plain(strip.name, 34), va="center", fontsize=11, weight="bold")
-    ax.text(left, line + 0.4, f"{len(strip.rows):,} photographs", va="center", fontsize=9, color="0.3")
-    ax.add_patch(plt.Rectangle((left + 1.9, line + 0.34), 0.8, 0.12, facecolor="0.9"))
-    ax.add_patch(plt.Rectangle((left + 1.9, line + 0.34), 0.8 * strip.trust, 0.12, facecolor=plotting.PALETTE[0]))
-    ax.text(left + 2.8, line + 0.4, f"{strip.trust:.2f}", va="center", fontsize=9, color="0.3")
+
+    def box(x, y, width, height, colour):
+        if width > 0:
+            draw.rectangle((x * size, above + y * size, (x + width) * size, above + (y + height) * size), fill=colour)
+
+    def text(x, y, words, height, colour="black", anchor="lm", bold=False):
+        font = _font(height * size, bold)
+        while font.getlength(words) > (MARGIN - 0.1 - x) * size:
+            words = f"{words[:-2].rstrip()}…"
+        draw.text((x * size, above + y * size), words, colour, font, anchor=anchor)
+
+    text(0.1, 0.17, printable(strip.name, 34), 0.155, bold=True)
+    text(0.1, 0.4, f"{len(strip.rows):,} photographs", 0.125, TEXT_GREY)
+    box(1.95, 0.34, 0.8, 0.12, "#e6e6e6")
+    box(1.95, 0.34, 0.8 * np.nan_to_num(strip.trust), 0.12, plotting.PALETTE[0])
+    text(2.85, 0.4, f"{strip.trust:.2f}", 0.125, TEXT_GREY)
     if strip.verdict:
-        ax.add_patch(plt.Rectangle((left, line + 0.53), 0.75, 0.2, facecolor=VERDICT_COLOURS[strip.verdict]))
-        ax.text(left + 0.38, line + 0.63, strip.verdict, va="center", ha="center", fontsize=8, color="black")
-        ax.text(left, line + 0.86, plotting.plain(strip.about, 46), va="center", fontsize=8)
+        box(0.1, 0.53, 0.76, 0.2, VERDICT_COLOURS[strip.verdict])
+        text(0.48, 0.63, strip.verdict, 0.115, anchor="mm")
+        text(0.1, 0.86, printable(strip.about, 46), 0.115)
+
+
+@functools.cache
+def _font(height, bold=False):
+    """The font of all figures, so many pixels high."""
+    return ImageFont.truetype(findfont(FontProperties("DejaVu Sans", weight="bold" if bold else "normal")), round(height))
 
 
 def photographs_of(strips, odd, specimens, folder):
@@ -166,8 +186,10 @@ def photographs_of(strips, odd, specimens, folder):
 
 def write_page(path, title, strips, odd, specimens, folder):
     """Write a page of `strips` as a picture; see `photographs_of`. It may run in a process of its own."""
-    plt.switch_backend("agg")
-    plotting.set_style()
-    plotting.save_figure(draw_page(title, strips, photographs_of(strips, odd, specimens, folder), odd), path)
-    plt.close("all")
-    gc.collect()  # a figure refers to itself: it would stay in memory for many pages
+    save_page(draw_page(title, strips, photographs_of(strips, odd, specimens, folder), odd), path)
+
+
+def save_page(page, path):
+    """Write a page as JPEG, whole or absent."""
+    with atomic_write(path) as temporary:
+        page.save(temporary, "JPEG", quality=85)

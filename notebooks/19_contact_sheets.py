@@ -18,7 +18,7 @@
 # **The question.** What is in the clusters? A table does not show it, photographs do.
 #
 # Every family has a contact sheet, with one strip per cluster. The most central photograph (the medoid) comes first, then the
-# most trusted ones. Last are the odd ones out: a dashed frame marks the tenth of all photographs that is trusted least.
+# most trusted ones. Last are the odd ones out: a frame marks the tenth of all photographs that is trusted least.
 # Clusters with the highest trust are on top.
 #
 # **In:** the clusters and their trust (chapter 16; or chapter 21, if a person reviewed them), and the embedding. **Out:**
@@ -88,7 +88,7 @@ for family, rows in pd.Series(np.flatnonzero(inside)).groupby(families[inside]):
         name = f"page-{len(drawings) + 1:04d}.jpg"
         where = f", page {number} of {total}" if total > 1 else ""
         count = f"{sum(len(strip.rows) for strip in strips):,} photographs in {len(strips)} strips"
-        title = f"{plotting.plain(family)}{where}: {count}, most trusted clusters first"
+        title = f"{plotting.printable(family)}{where}: {count}, most trusted clusters first"
         shown = files.loc[np.concatenate([sheets.shown(strip, odd) for strip in strips])]
         drawings.append(delayed(sheets.write_page)(out / name, title, strips, odd, shown, folder))
         about = {"page": name, "family": family}
@@ -110,20 +110,21 @@ utils.write_table(index.round(4), out / "index.csv")
 # %%
 most = max(pages, key=lambda family: len(pages[family]))
 strips = pages[most][:8]
-title = f"{plotting.plain(most)}, the {len(strips)} most trusted clusters"
-figure = sheets.draw_page(title, strips, sheets.photographs_of(strips, odd, files, folder), odd)
-if (folder / "truth.parquet").is_file():  # a simulated world
-    marked = pd.Series([strip.verdict for strip in strips]).value_counts()
+title = f"{plotting.printable(most)}, the {len(strips)} most trusted clusters"
+marked = pd.Series([strip.verdict for strip in strips if strip.verdict]).value_counts()
+if len(marked):
     counted = ", ".join(f"{marked[kind]} {kind}" for kind in ("pure", "split", "merged") if kind in marked)
-    figure.axes[0].set_title(f"{title}: {counted}; odd ones out are last and framed")
-    plotting.save_figure(figure, utils.figures_dir(dataset) / "clusters.jpg")
-plotting.show_photos(figure)
+    title = f"{title}: {counted}; odd ones out are last and framed"
+page = sheets.draw_page(title, strips, sheets.photographs_of(strips, odd, files, folder), odd)
+if (folder / "truth.parquet").is_file():  # a simulated world
+    sheets.save_page(page, utils.figures_dir(dataset) / "clusters.jpg")
+plotting.show_photos(page)
 
 # %% [markdown]
 # ## What we learned
 
 # %%
-counted = index[index["strip"] != "alone in a cluster"]["verdict"].replace("", "no name").value_counts()
+counted = index[index["strip"] != sheets.ALONE]["verdict"].replace("", "no name").value_counts()
 plotting.say(
     f"{len(sizes):,} clusters of {len(pages):,} families are on {index['page'].nunique():,} pages; "
     f"{(sizes == 1).sum():,} of them hold a single photograph.",

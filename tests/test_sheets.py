@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import draw_specimens
-from PIL import Image
+from PIL import Image, ImageColor, ImageDraw
 
 import images
 import sheets
+
+WHITE = (255, 255, 255)
 
 
 def test_the_medoid_is_first_then_the_most_trusted_and_odd_ones_last():
@@ -69,22 +71,38 @@ def test_a_long_strip_shows_its_first_and_its_odd_photographs():
     assert sheets.shown(strip, odd).tolist() == [*range(8), 37, 38, 39]
 
 
-def test_a_page_frames_odd_photographs_and_leaves_a_lost_one_white():
-    strip = sheets.Strip("$g1$/s1", np.arange(3), 0.5, "merged", "a 2, 1 other species")
-    red = Image.new("RGB", (80, 80), "red")
-    figure = sheets.draw_page("title", [strip], {0: red, 1: None, 2: red}, np.array([False, False, True]))
-    (ax,) = figure.axes
-    framed = [patch for patch in ax.patches if not patch.get_fill()]
-    assert [patch.get_x() for patch in framed] == pytest.approx([2.02])
-    sheet = np.asarray(ax.images[0].get_array())
-    assert (sheet[50, 50] == [255, 0, 0]).all() and (sheet[50, 150] == 255).all()
-    assert {text.get_text() for text in ax.texts} >= {
-        r"\$g1\$/s1",
-        "3 photographs",
-        "0.50",
-        "merged",
-        "a 2, 1 other species",
-    }
+def test_a_page_frames_odd_photographs_and_leaves_a_lost_one_white(monkeypatch):
+    written, text = [], ImageDraw.ImageDraw.text
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *a, **k: written.append(a[2]) or text(*a, **k))
+    strip = sheets.Strip("$g1$/s1", np.arange(3), 0.5, "merged", "a 2, 1\nother species")
+    red = Image.new("RGB", (80, 60), "red")
+    page = sheets.draw_page("title", [strip], {0: red, 1: None, 2: red}, np.array([False, False, True]), size=100)
+    assert written == ["title", "$g1$/s1", "3 photographs", "0.50", "merged", "a 2, 1 other species"]
+    assert page.size == (round((sheets.MARGIN + sheets.PHOTOS) * 100), 150)
+    left, middle = 340, 100
+    assert [page.getpixel((left + 50 + 100 * place, middle)) for place in range(3)] == [(255, 0, 0), WHITE, (255, 0, 0)]
+    frame = ImageColor.getrgb(sheets.ODD_COLOUR)
+    assert [page.getpixel((left + 3 + 100 * place, middle)) for place in range(3)] == [WHITE, WHITE, frame]
+    assert page.getpixel((left + 50, 66)) == WHITE  # the photograph keeps its shape, and is not enlarged
+    assert page.getpixel((200, 90)) == ImageColor.getrgb(sheets.plotting.PALETTE[0])  # the bar is half full
+    assert page.getpixel((270, 90)) == (230, 230, 230)
+
+
+def test_long_names_end_before_the_photographs(monkeypatch):
+    written, text = [], ImageDraw.ImageDraw.text
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *a, **k: written.append((a[1], a[2], a[4])) or text(*a, **k))
+    strip = sheets.Strip("M" * 60, np.arange(1), 0.5, "pure", "W" * 60)
+    page = sheets.draw_page("title", [strip], {0: None}, np.zeros(1, bool), size=100)
+    for (x, _), words, font in written[1:]:
+        assert x + font.getlength(words) <= sheets.MARGIN * 100
+    assert written[1][1].endswith("M…") and (np.asarray(page)[:, 340:440].min(axis=(1, 2)) == 255)[60:].all()
+
+
+def test_a_page_can_be_drawn_where_trust_or_strips_are_missing(tmp_path):
+    strip = sheets.Strip(sheets.ALONE, np.arange(1), float("nan"), "", "")
+    sheets.save_page(sheets.draw_page("", [strip], {0: None}, np.array([True])), tmp_path / "page.jpg")
+    assert Image.open(tmp_path / "page.jpg").format == "JPEG"
+    assert sheets.draw_page("none", [], {}, np.zeros(0, bool)).height > 0
 
 
 # ----------------------------------------------------------------------------------------------------- thumbnails
