@@ -66,13 +66,25 @@ def prepare(
         points = pca.transform(points)
         points = normalize(np.multiply(points, scale, out=points), copy=False)
     if n_smoothing_neighbors:
-        near = NearestNeighbors(n_neighbors=min(n_smoothing_neighbors + 1, len(points))).fit(points)
-        points = normalize(points[near.kneighbors(points, return_distance=False)].mean(axis=1))
+        points = smoothed(points, n_smoothing_neighbors)
     if umap_components and len(points) > umap_components + 2:  # of fewer points UMAP makes no map
         from umap_compiled import UMAP  # takes seconds to load
 
         points = UMAP(n_components=umap_components, min_dist=0.0, random_state=seed, n_jobs=1).fit_transform(points)
     return points
+
+
+def smoothed(points, n_neighbors, apart=np.inf):
+    """Every point (n, d) as the mean of itself and that many nearest neighbours; if all have one length, they keep it.
+
+    A neighbour is left out if it is farther away than `apart` times the median distance of the last neighbours.
+    """
+    away, near = NearestNeighbors(n_neighbors=min(n_neighbors + 1, len(points))).fit(points).kneighbors(points)
+    counted = (away <= apart * np.median(away[:, -1])).astype(points.dtype)
+    counted[:, 0] = 1  # the point itself
+    means = np.einsum("ij,ijk->ik", counted / counted.sum(axis=1, keepdims=True), points[near])
+    lengths = np.linalg.norm(points, axis=1)
+    return normalize(means) * lengths[0] if np.allclose(lengths, lengths[0]) else means
 
 
 def _all_alike(points):
@@ -307,6 +319,11 @@ GAIN = 0.04  # of a silhouette: how much higher it is than that of whole familie
 MANY = 20  # points of a family, on average
 CLOUDS = 100_000  # points that are compared with clouds, at most, if one family does not hold more
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
+SMOOTHED = 5  # neighbours that a photograph is averaged with, at most ...
+PER_NEIGHBOR = 4  # ... and photographs that a cluster needs for each of them, on average
+APART = 1.5  # times a usual distance: what is farther away shows another species
+ALIKE = 2  # neighbours that this makes too similar to be compared with
+ERRORS_OF_MEANS = 1.5  # instead of ERRORS, where families are given
 DRAWS = 6  # clouds in the place of a single family ...
 DEVIATIONS = 3  # ... and standard deviations of their silhouettes
 
@@ -319,7 +336,7 @@ class Cut(NamedTuple):
     most: int
 
 
-def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
+def common_cut(trees, points, min_mean_cluster_size=1.0, given=True, originals=None):
     """The `Cut` of the trees of all families at one common height, the one that the silhouette of all points prefers.
 
     `trees` are pairs of rows and the LinkageTree of `points[rows]`; together they hold all `points` (n, d). A species is about
@@ -359,21 +376,28 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
 
     If the families are not `given` but were found as clusters, they may well be whole, and no name is wrong: of several such
     families, the first cut is taken, and no photograph is left out.
+
+    If the points are means of neighbours, see `cut_families`, `originals` (n, d) are the points before. Such means share
+    neighbours, so ALIKE more of them are excluded. Averaging makes groups inside a species more distinct, too, so with given
+    families the largest height may be farther below the best (ERRORS_OF_MEANS). Small clusters join others by the distances
+    of the `originals`: the means of a cluster lie so close to each other that any other point would seem far away.
     """
     partitions = cuts_at_common_heights(trees, len(points), min_mean_cluster_size)
     rows = _at_home(trees, points) if given else np.arange(len(points))
-    values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], EXCLUDED)
+    excluded = EXCLUDED if originals is None else [n + ALIKE for n in EXCLUDED]
+    values = scoring.silhouette_values([labels[rows] for labels in partitions], points[rows], excluded)
     means, scored = values.mean(axis=2), rows[scoring.sampled_rows(len(rows))]
     below = _errors_below_best(values, [labels[scored] for labels in partitions])
     counts = np.array([len(np.unique(labels)) for labels in partitions])
     large = len(points) > np.outer(counts, NEEDED)
-    found = [((below[:, e] <= ERRORS).argmax(), e) for e in reversed(EXCLUDED)]
+    errors = ERRORS_OF_MEANS if given and originals is not None else ERRORS
+    found = [((below[:, e] <= errors).argmax(), e) for e in reversed(EXCLUDED)]
     found = [cut for cut in found if large[cut]]
     if not found:
         return Cut(partitions[0], counts[0], counts[-1])
 
     def above_clouds(seed=0):
-        return _above_clouds(means, partitions, trees, points, min_mean_cluster_size, seed)
+        return _above_clouds(means, partitions, trees, points, min_mean_cluster_size, excluded, seed)
 
     if len(trees) == 1:
         above = above_clouds()
@@ -389,9 +413,31 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True):
         chosen, n_excluded = cut
     else:
         chosen, n_excluded = found[0]
-    labels = join_small(partitions[chosen], trees, points, n_excluded + 1) if chosen else partitions[0]
+    apart = points if originals is None else originals
+    labels = join_small(partitions[chosen], trees, apart, n_excluded + 1) if chosen else partitions[0]
     plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
     return Cut(labels, min(plausible), max(plausible))
+
+
+def cut_families(groups, points, method, min_mean_cluster_size=1.0, given=True):
+    """The trees of all `points` (n, d), one for the rows of each group, and the `Cut` of them: see `common_cut`.
+
+    If clusters are large, every point becomes the mean of itself and some neighbours of its group (SMOOTHED at most, and one
+    for PER_NEIGHBOR points of a cluster on average, none of them far away), and everything is clustered again. What differs by
+    chance averages out, so species overlap less. The plausible numbers are those of both.
+    """
+    trees = trees_of(groups, points, method)
+    cut = common_cut(trees, points, min_mean_cluster_size, given)
+    number = len(np.unique(cut.labels))
+    n_neighbors = min(SMOOTHED, len(points) // (PER_NEIGHBOR * number))
+    if number == len(groups) or n_neighbors < 3:  # nothing was found, or so few neighbours that little changes
+        return trees, cut
+    means = points.copy()
+    for rows in groups:
+        means[rows] = smoothed(points[rows], n_neighbors, APART)
+    trees = trees_of(groups, means, method)
+    labels, fewest, most = common_cut(trees, means, min_mean_cluster_size, given, originals=points)
+    return trees, Cut(labels, min(fewest, cut.fewest), max(most, cut.most))
 
 
 def _errors_below_best(values, partitions):
@@ -496,8 +542,8 @@ def _cuts_below(trees, n, numbers):
     return _labels_at_all(trees, cuts[numbers], n)
 
 
-def _above_clouds(means, partitions, trees, points, min_mean_cluster_size, seed=0):
-    """How much higher the mean silhouettes `means` of the cuts are than those of clouds: (cuts, len(EXCLUDED)).
+def _above_clouds(means, partitions, trees, points, min_mean_cluster_size, excluded, seed=0):
+    """How much higher the mean silhouettes `means` of the cuts are than those of clouds: (cuts, len(excluded)).
 
     Of more than CLOUDS points, some families drawn at random stand for all, cut into their share of the clusters.
     """
@@ -510,12 +556,12 @@ def _above_clouds(means, partitions, trees, points, min_mean_cluster_size, seed=
         ends, rows = np.cumsum([len(members) for members in drawn]), np.concatenate(drawn)
         numbers = numbers * (len(rows) - len(drawn)) // (len(points) - len(families))
         points, families = points[rows], np.split(np.arange(len(rows)), ends[:-1])
-        means = scoring.silhouette_values([labels[rows] for labels in partitions], points, EXCLUDED).mean(axis=2)
-    return means - _silhouettes_of_clouds(families, numbers, points, trees[0][1].method, seed)
+        means = scoring.silhouette_values([labels[rows] for labels in partitions], points, excluded).mean(axis=2)
+    return means - _silhouettes_of_clouds(families, numbers, points, trees[0][1].method, excluded, seed)
 
 
-def _silhouettes_of_clouds(families, numbers, points, method, seed=0):
-    """Mean silhouettes (cuts, len(EXCLUDED)) of random points: for every family a normal cloud with its mean and covariance.
+def _silhouettes_of_clouds(families, numbers, points, method, excluded, seed=0):
+    """Mean silhouettes (cuts, len(excluded)) of random points: for every family a normal cloud with its mean and covariance.
 
     The trees of the clouds are cut below as many merges as each of the `numbers` says.
     """
@@ -529,7 +575,7 @@ def _silhouettes_of_clouds(families, numbers, points, method, seed=0):
     partitions = _cuts_below(again, len(points), numbers)
     counted = _at_home(again, clouds)
     partitions = [labels[counted] for labels in partitions]
-    return scoring.silhouette_values(partitions, clouds[counted], EXCLUDED, sample=1000).mean(axis=2)  # means need fewer
+    return scoring.silhouette_values(partitions, clouds[counted], excluded, sample=1000).mean(axis=2)  # means need fewer
 
 
 def _normal_cloud(points, random):
@@ -552,10 +598,10 @@ def _labels_at_all(trees, heights, n):
     return list(labels)
 
 
-def join_small(labels, trees, points, smallest, apart=1.5):
+def join_small(labels, trees, points, smallest):
     """Labels (n,) in which clusters of fewer than `smallest` points have joined that of the nearest point in a larger one.
 
-    A small cluster stays if it is plainly another species: if its mean distance to the larger one is more than `apart` times
+    A small cluster stays if it is plainly another species: if its mean distance to the larger one is more than APART times
     the mean distance within that. So does a family (one of the `trees`) in which all clusters are small.
     """
     joined, sizes = labels.copy(), np.bincount(labels)[labels]
@@ -570,7 +616,7 @@ def join_small(labels, trees, points, smallest, apart=1.5):
             hosts = points[large[members[host][:200]]]
             cluster, size = np.unique(guest[its], return_inverse=True, return_counts=True)[1:]
             away = np.bincount(cluster, cdist(points[small[its]], hosts).mean(axis=1)) / size
-            joined[small[its[away[cluster] <= apart * pdist(hosts).mean()]]] = host
+            joined[small[its[away[cluster] <= APART * pdist(hosts).mean()]]] = host
     return joined
 
 
@@ -597,7 +643,7 @@ class Clusterer:
     """
 
     method: str = "average"  # one of CLUSTERERS
-    nested: bool = True  # clusters inside each family, given or found; false: of everything, split where two families meet
+    nested: bool = True  # clusters inside each family; false: of everything, split where two families meet
     use_family: bool = True  # false withholds the family names
     max_families: int = 30  # where no family is known
     genus_layers: dict = field(default_factory=lambda: {"last": 1.0})  # layers by name, "first" or "last", and their weights
@@ -683,7 +729,10 @@ class Clusterer:
 
 @dataclass(frozen=True)
 class TreeClusterer(Clusterer):
-    """One dendrogram per family, cut into species and, if genera come from the same layers, cut again into genera."""
+    """One dendrogram per family, cut into species and, if genera come from the same layers, cut again into genera.
+
+    With a common height and no known family, there is one dendrogram of all photographs, unless these are too many.
+    """
 
     k_rule: str = COMMON  # how many species: "common_height" for all families together, or one of RULES for each
     min_mean_cluster_size: float = 1.0  # a prior: photographs of a species on average, or more
@@ -702,16 +751,14 @@ class TreeClusterer(Clusterer):
         return self._genera(species, tree, genus_points, seed), species, noise
 
     def cut_all(self, points, genus_points, groups, given, seed):
+        if self.k_rule == COMMON and not given and len(points) <= MAX_PAIRWISE:
+            groups = [np.arange(len(points))]
         groups = [part for rows in groups for part in _divide(rows, points)]
         if self.k_rule != COMMON:
             return super().cut_all(points, genus_points, groups, given, seed)
-        trees = trees_of(groups, points, self.method)
+        trees, cut = cut_families(groups, points, self.method, self.min_mean_cluster_size, given)
         labels = np.zeros((3, len(points)), int)
-        labels[1], *plausible = common_cut(trees, points, self.min_mean_cluster_size, given)
-        if not given and len(points) <= MAX_PAIRWISE:  # families were found, so there are several; are they one species?
-            everything = trees_of([np.arange(len(points))], points, self.method)
-            if _all_alike(common_cut(everything, points, self.min_mean_cluster_size).labels):
-                plausible[0] = 1
+        labels[1], *plausible = cut
         for rows, tree in trees:
             labels[0, rows] = self._genera(labels[1, rows], tree, genus_points[rows], seed) + labels[0].max() + 1
         return labels, tuple(map(int, plausible))
@@ -873,9 +920,10 @@ def cluster(layers, families, clusterer, seed=0):
 
     `layers` is an embedding, {layer: (n, d)} from shallow to deep; `families` (n,) their names, missing where unknown. Given
     families are taken as they are, and photographs without one form a group of their own, "(unknown)". If none is known, or
-    `clusterer` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on. Genus and species
-    labels are numbers, unique over the dataset; every species lies in one genus and every genus in one family. `noise` is
-    true for what the method called noise, `split_by_family` for rows that a family border separates from most of their cluster.
+    `clusterer` withholds them, a Ward tree of all photographs is cut into families, named f1, f2, and so on; a genus goes where
+    most of it is. Genus and species labels are numbers, unique over the dataset; every species lies in one genus and every
+    genus in one family. `noise` is true for what the method called noise, `split_by_family` for rows that a family border
+    separates from most of their cluster.
     `attrs["plausible"]` is the fewest and the most species clusters that `common_cut` takes to be plausible; None with others.
     """
     return cluster_prepared(*clusterer.prepare_both(layers, seed), families, clusterer, seed)
@@ -885,13 +933,13 @@ def cluster_prepared(points, genus_points, families, clusterer, seed=0):
     """`cluster` of what `Clusterer.prepare_both` gives: `points` (n, d) for species and `genus_points` (n, e) for genera."""
     families = pd.Series(np.asarray(families, object))
     given = clusterer.use_family and families.notna().any()
-    if given:
-        families = families.fillna(UNKNOWN).to_numpy(object)
-    else:
-        labels = _find_families(points, clusterer.max_families)
-        families = np.char.add("f", (pd.factorize(labels)[0] + 1).astype(str)).astype(object)
+    families = families.fillna(UNKNOWN).to_numpy(object) if given else _find_families(points, clusterer.max_families)
     groups = [*pd.Series(families).groupby(families).indices.values()] if clusterer.nested else [np.arange(len(families))]
     (genus, species, noise), plausible = clusterer.cut_all(points, genus_points, groups, given, seed)
+    if not given:
+        if clusterer.nested:  # genera of one tree need not lie in one of the families that were found
+            families = _home_of(families, genus)
+        families = np.char.add("f", (pd.factorize(families)[0] + 1).astype(str)).astype(object)
     found = pd.DataFrame({"family": families, "genus": genus, "species": species, "noise": noise > 0})
     found["split_by_family"] = False if clusterer.nested else split_by_family(families, found["species"])
     found["genus"] = found.groupby(["family", "genus"]).ngroup()
@@ -961,6 +1009,11 @@ def oracle_k(points, groups, taxa):
 
 def split_by_family(families, labels):
     """Which rows (n,) lie outside the family that holds most of their cluster: the rows that a family border cuts off."""
+    return np.asarray(families) != _home_of(families, labels)
+
+
+def _home_of(families, labels):
+    """The family (n,) that holds most of the cluster of each row, for the families and the labels (n,) of all rows."""
     members = np.unique(labels, return_inverse=True)[1]
     home = np.ravel(scoring.contingency(members, families).argmax(axis=1))
-    return np.unique(families, return_inverse=True)[1] != home[members]
+    return np.unique(families)[home[members]]

@@ -245,6 +245,7 @@ def stress(*datasets):
         "common height, Ward": "common height, Ward",
         "silhouette excluding 0 to 2": "silhouette excluding 0 to 2",
         "silhouette, plain embedding": "plain silhouette",
+        "common height, no family names": "default, no family names",
     }
     rows = []
     for number, dataset in enumerate(datasets):

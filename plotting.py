@@ -48,6 +48,13 @@ def save_figure(figure, path):
             figure.savefig(temporary, format="pdf", metadata={"Creator": None, "Producer": None, "CreationDate": None})
 
 
+def remove_figures(folder, *names):
+    """Remove figures and tables, and the vector/<name>.pdf beside a figure, that an earlier run has left in a folder."""
+    for name in map(Path, names):
+        (Path(folder) / name).unlink(missing_ok=True)
+        (Path(folder) / "vector" / f"{name.stem}.pdf").unlink(missing_ok=True)
+
+
 def title_of(figure):
     """The title of a figure in one line: that of the whole, or of its first panel with a title; empty without any."""
     titles = [figure.get_suptitle(), *(ax.get_title(place) for ax in figure.axes for place in ("center", "left"))]

@@ -376,9 +376,11 @@ if len(known) > 1:
 plotting.say(*sentences)
 
 # %% tags=["summary"]
+n_families, n_genera = taxa["family"].nunique(), taxa["genus"].nunique()
 print(
-    f"{len(specimens):,} {things} of {taxa['family'].nunique()} families, {taxa['genus'].nunique()} genera and "
-    f"{taxa['species'].nunique()} species kept, {len(rejected):,} rows or files rejected, {len(reported):,} notes",
+    f"{len(specimens):,} {things} of {n_families} famil{'y' if n_families == 1 else 'ies'}, "
+    f"{n_genera} gen{'us' if n_genera == 1 else 'era'} and {taxa['species'].nunique()} species kept, "
+    f"{len(rejected):,} rows or files rejected, {len(reported):,} notes",
     *notes,
     sep="; ",
 )

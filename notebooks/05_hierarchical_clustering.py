@@ -83,6 +83,8 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 #
 # Given families are used as they are; photographs without one form a group of their own. If no family is known, or
 # `use_family` is false, one Ward tree of all photographs is cut where its silhouette is best, into `max_families` or fewer.
+# With a common height (below), species are then found in one tree of all photographs (if they are not more than 20,000), and a
+# genus goes into the family of most of it.
 #
 # ## How many species?
 #
@@ -100,6 +102,10 @@ config = clustering.Clusterer.of(**{name: globals()[name] for name in clustering
 # them have a wrong family name. Clusters too small for the silhouette to judge join their nearest neighbour, unless they lie
 # far away. Where no cut gives clusters large enough, families stay whole. This is the rule `common_height`, the default for
 # trees (`clustering.common_cut`). The other rules choose a number for every family by itself.
+#
+# If the clusters found hold twelve photographs or more on average, every photograph is then averaged with a few nearest
+# neighbours of its family, and everything is clustered again (`clustering.cut_families`). What differs by chance averages out,
+# such as pose and light, so species overlap less.
 #
 # The silhouette does not always have one clear maximum. Numbers of clusters whose silhouettes are at most two and a half
 # standard errors below the best are called *plausible*; chapter 15 tests how often the true number is one of them.

@@ -383,15 +383,15 @@ if wanted[0] == "ami":
     alike = ~compared["significant"] & (compared["encoder"] + " + " + compared["clusterer"] != compared["best"])
     sentences.append(f"{alike.sum()} of the other {len(methods) - 1} runs are not significantly different from it.")
 else:
-    sentences = [
-        f"No species has a name, so agreement cannot be scored. By silhouette the best run is {best[1]} on {best[0]}, with "
-        f"{run['n_found']:,.0f} species clusters."
-    ]
+    sentences = ["No species has a name, so agreement cannot be scored."]
+    if wanted[0] == "silhouette":
+        found = f"{run['n_found']:,.0f} species clusters"
+        sentences.append(f"By silhouette the best run is {best[1]} on {best[0]}, with {found}.")
+    else:
+        sentences.append("A silhouette compares clusters, and no run found two clusters of several photographs.")
 plotting.say(*sentences)
 
 # %% tags=["summary"]
 of_true = f" of {run['n_true']:.0f}" if "n_true" in run else ""
-print(
-    f"{len(partitions)} partitions scored; best species {wanted[0]} {run[wanted[0]]:.3f} "
-    f"({' + '.join(best)}, {run['n_found']:.0f} clusters{of_true})"
-)
+score = f"species {wanted[0]} {run[wanted[0]]:.3f}" if wanted[0] != "n_found" else "run"
+print(f"{len(partitions)} partitions scored; best {score} ({' + '.join(best)}, {run['n_found']:.0f} clusters{of_true})")

@@ -103,8 +103,11 @@ deepest = {e: utils.load_embeddings(dataset, e, specimens["hash_id"], "last") fo
 def of_setting(encoder, layers, preparation, rule):
     """One row per half and column of clusters of an embedding's last layer: AMI and the number of clusters."""
     points, _ = clustering.Clusterer.of(**PREPARATIONS[preparation]).prepare_both(layers)
-    trees = clustering.trees_of(groups, points, "average" if rule == DEFAULT else "ward")
-    cut = clustering.common_cut(trees, points).labels if rule in (DEFAULT, WARD) else None
+    method, cut = "average" if rule == DEFAULT else "ward", None
+    if rule in (DEFAULT, WARD):
+        trees, (cut, *_) = clustering.cut_families(groups, points, method)
+    else:
+        trees = clustering.trees_of(groups, points, method)
     labels = pd.DataFrame(index=taxa.index)
     for number, (rows, tree) in enumerate(trees):
         for name, found in of_family(tree, points[rows], taxa.iloc[rows], rule, None if cut is None else cut[rows]).items():

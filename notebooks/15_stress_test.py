@@ -60,7 +60,8 @@ taxa = taxa[known].reset_index(drop=True)
 #
 # - **common height**: one height for the trees of all families, by average linkage (the default) or by Ward;
 # - **for each family by itself**, on Ward trees: the mean of the silhouettes that exclude 0, 1 and 2 neighbours, the plain
-#   silhouette, the gap statistic, stability under resampling, and the largest gap between heights of the tree.
+#   silhouette, the gap statistic, stability under resampling, and the largest gap between heights of the tree;
+# - **common height, no family names**: one height for one tree of all photographs, as `images_alone` clusters.
 #
 # The common height also gives *plausible* numbers of clusters: those whose silhouettes are at most two and a half standard
 # errors below the best. Is the true number one of them?
@@ -78,6 +79,7 @@ RULES = {
     "stability": clustering.Clusterer.of(method="ward", k_rule="stability"),
     "heights": clustering.Clusterer.of(method="ward", k_rule="heights"),
     "silhouette, plain embedding": clustering.Clusterer.named("nested_ward_silhouette"),
+    "common height, no family names": clustering.Clusterer.named("images_alone"),
 }
 ORACLE = "oracle k"
 
@@ -237,9 +239,9 @@ for ax, (kind, title) in zip(axes, parts, strict=True):
     ax.patches[-1].set_label("plausible numbers, default")
     for number, rule in reversed(list(enumerate(RULES))):
         default = rule == "common height"
-        face = plotting.PALETTE[number % 8] if default else "none"
+        colour, size = [*plotting.PALETTE, "0.5"][number], 9 if default else 7
+        face = colour if default else "none"
         label = f"{rule}, average linkage (default)" if default else rule
-        colour, size = plotting.PALETTE[number % 8], 9 if default else 7
         ax.plot(values[rule], -np.arange(len(values)), plotting.MARKS[number], color=colour, label=label)
         ax.lines[-1].set(markerfacecolor=face, markersize=size, zorder=4 if default else 3)
     ax.set(xscale="log", yticks=-np.arange(len(values)), xlabel="clusters found / species", title=title)

@@ -154,6 +154,8 @@ if checked:
     figure.tight_layout()
     plotting.save_figure(figure, utils.figures_dir(dataset) / "trust.png")
     plt.show()
+else:  # species have no names, or not any more
+    plotting.remove_figures(utils.figures_dir(dataset), "trust.png", "trust.csv")
 
 # %% [markdown]
 # ## What we learned

@@ -134,7 +134,8 @@ of_true = f" ({true.iloc[0]:,.0f} true)" if len(true) else ""
 heading = f"clusters of\n{row_label(clusterers[0])}{of_true}"
 ax.text(1.02, 0.6, heading, transform=ax.get_yaxis_transform(), fontsize=9, va="bottom")
 shown = of_clusterer(means("species", metric), clusterers[0])["value"][methods or encoders]
-best = f"species {short_label} up to {shown.max():.2f} with {row_label(clusterers[0])}"
+reached = f"up to {shown.max():.2f}" if shown.notna().any() else "cannot be computed"
+best = f"species {short_label} {reached} with {row_label(clusterers[0])}"
 ax.set_title(f"{plotting.dataset_name(dataset)}: {best}")
 figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False, fontsize=10)
 plotting.save_figure(figure, out / "species.png")
@@ -196,7 +197,7 @@ if metric == "ami":
     labels += [text for _, text in BASELINES.values()]
 figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=3, frameon=False)
 best = ", ".join(filter(None, map(best_of, ("genus", "species"))))
-figure.suptitle(f"{plotting.dataset_name(dataset)}, {row_label(clusterers[0])}: {best}")
+figure.suptitle(f"{plotting.dataset_name(dataset)}, {row_label(clusterers[0])}: {best or 'no score'}")
 figure.tight_layout()
 plotting.save_figure(figure, out / "scores.png")
 plt.show()
@@ -362,8 +363,12 @@ if (utils.ROOT / "params" / "worlds" / f"{dataset}.yaml").is_file():
 
 # %%
 utils.write_table(scores.astype({"seed": "Int64"}), out / "scores.csv")
+if metric != "ami":  # species have no names, or not any more
+    plotting.remove_figures(out, "nmi_misleads.png", "random_labels.png")
 if (folder / "comparisons.csv").is_file():
     utils.write_table(utils.read_table(folder / "comparisons.csv"), out / "comparisons.csv")
+else:
+    plotting.remove_figures(out, "comparisons.csv")
 wanted = ["ami", "ami_within", "nmi"] if metric == "ami" else ["silhouette"]
 shown = scores[scores["metric"].isin([*wanted, "n_found"]) & scores["rank"].isin(["genus", "species"])]
 shown.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], values="value").round(2)
@@ -375,7 +380,7 @@ shown.pivot_table(index=["encoder", "clusterer"], columns=["rank", "metric"], va
 of_methods = means("species", metric)["value"]
 runs = of_methods.index.get_level_values
 of_methods = of_methods[runs("encoder").isin(methods or encoders) & runs("clusterer").isin(clusterers)]
-sentences = ["Clusters of so few photographs have no score."]
+sentences = ["No run has a score: a silhouette needs two clusters of several photographs."]
 if len(of_methods):
     best = of_methods.idxmax()
     run = f"{row_label(best[1])} on {label_of[best[0]]}"

@@ -188,7 +188,7 @@ def test_a_folder_of_barcodes_without_photographs(bench, tmp_path, coi):
     assert "no base (E)" in rejected["P03"] and len(rejected) == 3
     reported = pd.read_csv(bench.data("d", "reported.csv"))
     assert reported.loc[reported["hash_id"] == "P00", "note"].str.endswith("turned").any()
-    assert f"{len(kept)} barcodes of 1 families" in printed
+    assert f"{len(kept)} barcodes of 1 family" in printed
 
 
 def test_a_photograph_with_a_bad_barcode_is_kept_without_it(bench, tmp_path, photos):

@@ -198,22 +198,22 @@ def test_what_the_page_says_of_the_rule_on_ward_trees_holds():
         means = table.groupby(["rule", "embedding", "situation"])[["off", "ami"]].mean()
         near = (means["off"] < np.log(1.5)).groupby("rule").sum()
         ami = means["ami"].groupby(["rule", "embedding"]).mean()
-        assert near[ward] >= near[average] and abs(ami[ward] - ami[average]).max() < 0.04
+        assert (near[ward] > near[average]) == (dataset == "eu_moths") and abs(ami[ward] - ami[average]).max() < 0.04
         table = docs.of_imagenet(dataset, "k_rules")
         here = (table["preparation"] == "signed sqrt, half whitened") & table["half"].isna() & (table["clusters"] == "species")
         ami = table[here].groupby("rule")["ami"].mean()
-        assert ami[average] - ami[ward] > 0.02 if dataset == "reef_fish" else abs(ami[average] - ami[ward]) < 0.02
+        assert abs(ami[average] - ami[ward]) < 0.02
 
 
 def test_what_the_page_says_of_single_families_and_species_holds():
     datasets = ("eu_moths", "reef_fish", "leaf_scans")
     table = pd.concat([docs.read(dataset, "stress") for dataset in datasets]).query("embedding != 'simulated'")
     alone = table[table["situation"] == "one species at a time"].query("rule == 'common height'")
-    assert (len(alone), (alone["found"] == 1).sum()) == (36, 34) and (alone["true"] == 1).all()
+    assert (len(alone), (alone["found"] == 1).sum()) == (36, 32) and (alone["true"] == 1).all()
     families = table[table["situation"] == "one family at a time"].set_index(["rule", "embedding"]).sort_index()
     default, plain = families.loc["common height"], families.loc["silhouette, plain embedding"]
-    assert (default.loc["leaf_scans", "found"] == default.loc["leaf_scans", "true"]).all()
-    assert default.loc["leaf_scans", "ami"].mean() > 0.95
+    leaves = default.loc["leaf_scans"]
+    assert ((leaves["found"] == leaves["true"]).sum(), len(leaves)) == (6, 7)
     assert abs(default.loc["eu_moths", "ami"].mean() - plain.loc["eu_moths", "ami"].mean()) < 0.03
     assert (default.loc["reef_fish", "found"] == 1).sum() == 3 and len(default.loc["reef_fish"]) == 5
     assert (default["true"] > 1).all()
@@ -226,8 +226,10 @@ def test_what_the_training_page_says_of_heads_and_maps_holds():
 
     one, three = (at("reef_fish", "head", encoder, "oracle k") for encoder in ("resnet50_crops", "fused_imagenet"))
     demo = at("demo", "head", "specimen_resnet18_double", "oracle k")
+    assert one.loc["TURTLE", "difference_high"] < 0
+    assert one.loc["TEMI", "difference_low"] < 0 < one.loc["TEMI", "difference_high"]
     for head in ("TEMI", "TURTLE"):
-        assert one.loc[head, "ami"] < one.loc["Ward", "ami"] and demo.loc[head, "difference_high"] < -0.05
+        assert demo.loc[head, "difference_high"] < -0.05
         assert three.loc[head, "difference_low"] < 0 < three.loc[head, "difference_high"]
     assert one["ami"].idxmin() == "TURTLE"
     assert at("reef_fish", "map", "fused_imagenet", "oracle k").loc["neighbours whitened", "difference"] > 0
@@ -262,7 +264,7 @@ def test_what_the_training_page_says_of_kinship_holds():
     species = {encoder: means.loc[encoder, "pooled_average", "species"]["ami"] for encoder in (frozen, tuned, both)}
     triplets = {encoder: means.loc[encoder, "ward_dendrogram", "all"]["triplet_accuracy"] for encoder in species}
     assert species[tuned] > species[frozen] and species[both] - species[frozen] > 0.8 * (species[tuned] - species[frozen])
-    assert abs(triplets[tuned] - triplets[frozen]) < 0.03 and triplets[both] >= triplets[frozen]
+    assert 0.03 < triplets[frozen] - triplets[tuned] < 0.08 and triplets[both] >= triplets[frozen]
     purity = {encoder: means.loc[encoder, "ward_dendrogram", "all"]["dendrogram_purity_genus"] for encoder in species}
     assert purity[tuned] > purity[frozen]
 
@@ -291,7 +293,8 @@ def test_the_results_page_describes_the_scores():
     assert fish["n_found"] > 3 * fish["n_true"] and fish["ami"] < at("reef_fish", "baseline_family", "none")["ami"]
     for clusterer in ("pooled_average", "oracle_k_ward", "oracle_k_ward_prepared"):  # three crops against the whole
         gains = {d: at(d, clusterer, "resnet50_crops")["ami"] - at(d, clusterer)["ami"] for d in ("eu_moths", "reef_fish")}
-        assert gains["eu_moths"] > 0.01 and abs(gains["reef_fish"]) < 0.02
+        assert gains["eu_moths"] > 0.01
+        assert abs(gains["reef_fish"] - (0 if clusterer == "oracle_k_ward" else 0.03)) < 0.02
         assert all(at("leaf_scans", clusterer, encoder)["ami"] > 0.97 for encoder in ("resnet50_double", "resnet50_crops"))
     table = docs.of_imagenet("eu_moths", "k_rules")
     plain = table[(table["rule"] == "silhouette") & (table["preparation"] == "plain") & table["half"].isna()]

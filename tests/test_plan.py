@@ -410,7 +410,7 @@ def test_chapters_depend_on_the_clusterers_that_they_read_by_name():
     for notebook, names in (
         ("07_dna_barcodes", "images_alone pooled_average"),
         ("11_robustness", "pooled_average"),
-        ("15_stress_test", "nested_ward nested_ward_silhouette pooled_average"),
+        ("15_stress_test", "images_alone nested_ward nested_ward_silhouette pooled_average"),
         ("01_preprocess", ""),
     ):
         assert rules.clusterers_of(f"notebooks/{notebook}.py") == [f"params/clusterers/{name}.yaml" for name in names.split()]
