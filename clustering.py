@@ -321,9 +321,9 @@ CLOUDS = 100_000  # points that are compared with clouds, at most, if one family
 STRUCTURE = 0.05  # of a silhouette: how much higher it is than that of clouds in the place of several families
 SMOOTHED = 5  # neighbours that a photograph is averaged with, at most ...
 PER_NEIGHBOR = 4  # ... and photographs that a cluster needs for each of them, on average
+ALIKE = 2  # neighbours whose means are too similar to be compared with
+ERRORS_OF_MEANS = 1.5  # instead of ERRORS, for such means where families are given
 APART = 1.5  # times a usual distance: what is farther away shows another species
-ALIKE = 2  # neighbours that this makes too similar to be compared with
-ERRORS_OF_MEANS = 1.5  # instead of ERRORS, where families are given
 DRAWS = 6  # clouds in the place of a single family ...
 DEVIATIONS = 3  # ... and standard deviations of their silhouettes
 
@@ -413,8 +413,8 @@ def common_cut(trees, points, min_mean_cluster_size=1.0, given=True, originals=N
         chosen, n_excluded = cut
     else:
         chosen, n_excluded = found[0]
-    apart = points if originals is None else originals
-    labels = join_small(partitions[chosen], trees, apart, n_excluded + 1) if chosen else partitions[0]
+    measured = points if originals is None else originals
+    labels = join_small(partitions[chosen], trees, measured, n_excluded + 1) if chosen else partitions[0]
     plausible = [*counts[below[:, n_excluded] <= PLAUSIBLE], len(np.unique(labels))]
     return Cut(labels, min(plausible), max(plausible))
 
